@@ -1,0 +1,137 @@
+//! The flow cache: 4-way sets of 64-byte lines, owned by one CPU. A hit is plain adds.
+//!
+//! Nothing here is atomic: the caller must be the only one at work on the set (in the kernel: bottom halves off on
+//! the CPU that owns the shard). Invariant: a line's counters leave it only through [`Ring::push`].
+
+use crate::{Cause, FlowLine, FlowSet, PACKETS_MASK, Packet, Record, Ring, WAYS, proto};
+
+const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
+const RST: u8 = 0x04;
+const ACK: u8 = 0x10;
+
+/// A packet counter at or beyond this is handed over before it can reach 24 bits (a buffer has < 2¹⁶ segments).
+const PACKETS_HIGH: u32 = 1 << 23;
+/// The same for byte counters (a buffer has < 2³⁰ bytes).
+const BYTES_HIGH: u32 = 1 << 31;
+
+#[inline(always)]
+fn same(line: &FlowLine, packet: &Packet) -> bool {
+    let (a, b) = (&line.key, &packet.key);
+    // Compared with OR rather than `==`, which would become a call of memcmp in the kernel.
+    (a.place ^ b.place) | (a.tags ^ b.tags) | u32::from(a.sport ^ b.sport) | u32::from(a.dport ^ b.dport) == 0
+        && (a.src[3] ^ b.src[3]) | (a.dst[3] ^ b.dst[3]) == 0
+        && (a.src[0] ^ b.src[0]) | (a.src[1] ^ b.src[1]) | (a.src[2] ^ b.src[2]) == 0
+        && (a.dst[0] ^ b.dst[0]) | (a.dst[1] ^ b.dst[1]) | (a.dst[2] ^ b.dst[2]) == 0
+}
+
+#[inline(always)]
+fn add(line: &mut FlowLine, packet: &Packet, now: u32) {
+    line.packets_flags = (line.packets_flags + packet.packets) | u32::from(packet.tcp_flags) << 24;
+    line.ip_bytes = line.ip_bytes.wrapping_add(packet.ip_bytes);
+    line.link_bytes = line.link_bytes.wrapping_add(packet.link_bytes);
+    line.last = now as u16;
+}
+
+#[inline(always)]
+fn hand_over<R: Ring>(line: &mut FlowLine, now: u32, cause: Cause, ring: &mut R) {
+    ring.push(&Record { line: *line, now, cause: cause as u32 });
+}
+
+#[inline(always)]
+fn restart(line: &mut FlowLine, now: u32) {
+    line.packets_flags = 0;
+    line.ip_bytes = 0;
+    line.link_bytes = 0;
+    line.first = now as u16;
+}
+
+/// Whether adding to this line needs a hand-over first, and why.
+#[inline(always)]
+fn needs_hand_over(line: &FlowLine, packet: &Packet) -> Option<Cause> {
+    if line.packets_flags & PACKETS_HIGH != 0 || (line.ip_bytes | line.link_bytes) & BYTES_HIGH != 0 {
+        return Some(Cause::Full);
+    }
+    // A SYN on a tuple that said FIN or RST is another connection: keep the two apart.
+    if packet.tcp_flags & (SYN | ACK) == SYN && line.flags() & (FIN | RST) != 0 && packet.key.proto() == proto::TCP {
+        return Some(Cause::Reused);
+    }
+    None
+}
+
+/// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest.
+#[inline(always)]
+pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut R) {
+    for line in &mut set.lines {
+        if same(line, packet) {
+            if line.packets_flags & PACKETS_MASK == 0 {
+                line.first = now as u16;
+            } else if let Some(cause) = needs_hand_over(line, packet) {
+                hand_over(line, now, cause, ring);
+                restart(line, now);
+            }
+            add(line, packet, now);
+            return;
+        }
+    }
+    admit(set, packet, now, ring);
+}
+
+/// The miss: out of line in the kernel, so that the hit stays short.
+#[inline(never)]
+fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut R) {
+    let mut victim = 0;
+    let mut oldest = 0;
+    for (way, line) in set.lines.iter().enumerate() {
+        let quiet = (now as u16).wrapping_sub(line.last);
+        // A free line wins over any age; +1 lets an age of 0 beat "none yet".
+        let score = if line.is_free() { u32::MAX } else { u32::from(quiet) + 1 };
+        if score > oldest {
+            oldest = score;
+            victim = way;
+        }
+    }
+    let line = &mut set.lines[victim & (WAYS - 1)];
+    if !line.is_free() && line.packets_flags & PACKETS_MASK != 0 {
+        hand_over(line, now, Cause::Evicted, ring);
+    }
+    line.key = packet.key;
+    line.verdict = 0;
+    restart(line, now);
+    add(line, packet, now);
+}
+
+/// What a sweep did with one set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// Everything that had counters was handed over; so many lines are still occupied.
+    Done(u32),
+    /// The ring is full: call again after it was read. Nothing was lost.
+    Stalled,
+}
+
+/// Hands over the counters of one set and frees what has been idle for more than `idle_ticks` (or all, to `drain`).
+#[inline(always)]
+pub fn sweep<R: Ring>(set: &mut FlowSet, now: u32, idle_ticks: u32, drain: bool, ring: &mut R) -> Swept {
+    let mut resident = 0;
+    for line in &mut set.lines {
+        if line.is_free() {
+            continue;
+        }
+        let active = line.packets_flags & PACKETS_MASK != 0;
+        if active {
+            if !ring.has_room() {
+                return Swept::Stalled;
+            }
+            hand_over(line, now, Cause::Swept, ring);
+            restart(line, now);
+        }
+        let idle = u32::from((now as u16).wrapping_sub(line.last)) > idle_ticks;
+        if drain || (!active && idle) {
+            line.key.place = 0;
+        } else {
+            resident += 1;
+        }
+    }
+    Swept::Done(resident)
+}

@@ -1,0 +1,115 @@
+//! One CPU's share of the datapath: a frame goes in, counters move. The traits are the seams between the kernel's
+//! maps and user space's memory; both implement all of them.
+
+use crate::parse::{self, Parsed, wire_len};
+use crate::{Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Packet, Reason, Record, Tunnel, cache, tunnel};
+
+/// Where the flow sets lie.
+pub trait Sets {
+    /// The set this flow belongs to, by [`crate::flow_hash`]; `None` only when memory is broken.
+    fn set(&mut self, key: &FlowKey) -> Option<&mut FlowSet>;
+}
+
+/// The way out for records.
+pub trait Ring {
+    /// Hands a record over, or counts it as lost.
+    fn push(&mut self, record: &Record);
+    /// Whether the next `push` will find room.
+    fn has_room(&mut self) -> bool;
+}
+
+/// Ports of fragmented datagrams, by [`crate::FragmentId`]. May forget.
+pub trait Fragments {
+    /// Notes the ports of a first fragment (source in the upper half).
+    fn remember(&mut self, id: &crate::FragmentId, ports: u32);
+    /// The ports its later fragments inherit.
+    fn recall(&mut self, id: &crate::FragmentId) -> Option<u32>;
+}
+
+/// Counters of what is apart from the flows.
+pub trait Tallies {
+    /// Adds packets and bytes under a reason, at an interface and direction.
+    fn tally(&mut self, ifindex: u32, direction: Direction, reason: Reason, packets: u32, bytes: u32);
+}
+
+/// Everything one CPU works on.
+pub struct Shard<'a, S, R, F, T> {
+    /// Flow cache.
+    pub sets: &'a mut S,
+    /// Way out.
+    pub ring: &'a mut R,
+    /// Fragment memory.
+    pub fragments: &'a mut F,
+    /// Counters by reason.
+    pub tallies: &'a mut T,
+    /// The clock, in ticks.
+    pub now: u32,
+}
+
+impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
+    /// Reads and counts one frame; what it may carry inside is [`Parsed::tunnel`]. `Err` tells why it is in no flow; it has been tallied, except for
+    /// [`Reason::Snapped`], which the caller tallies when it cannot supply more bytes.
+    #[inline(always)]
+    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame) -> Result<Parsed, Reason> {
+        match parse::parse(bytes, frame, self.fragments) {
+            Ok(parsed) => {
+                self.count(&parsed.packet, frame);
+                if parsed.packet.packets > 1 {
+                    let extra = parsed.packet.ip_bytes + parsed.packet.link_bytes - wire_len(frame);
+                    let segments = parsed.packet.packets - 1;
+                    self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, segments, extra);
+                }
+                Ok(parsed)
+            }
+            Err(Reason::Snapped) => Err(Reason::Snapped),
+            Err(reason) => {
+                self.tallies.tally(frame.ifindex, frame.direction, reason, 1, wire_len(frame));
+                Err(reason)
+            }
+        }
+    }
+
+    /// Tallies a frame whose headers were not captured.
+    pub fn tally_snapped(&mut self, frame: &Frame) {
+        self.tallies.tally(frame.ifindex, frame.direction, Reason::Snapped, 1, wire_len(frame));
+    }
+
+    /// Counts a packet that was read before.
+    #[inline(always)]
+    pub fn count(&mut self, packet: &Packet, frame: &Frame) {
+        match self.sets.set(&packet.key) {
+            Some(set) => cache::account(set, packet, self.now, self.ring),
+            None => self.tallies.tally(frame.ifindex, frame.direction, Reason::NoCache, packet.packets, packet.ip_bytes + packet.link_bytes),
+        }
+    }
+
+    /// Reads and counts the packet inside a tunnel whose payload spans `at..end`. It crossed no link of its own, so it
+    /// has no link bytes, and what cannot be read of it is tallied without touching the outer packet's flow.
+    #[inline(always)]
+    pub fn observe_inner<B: Bytes>(&mut self, bytes: &B, frame: &Frame, tunnel: Tunnel, at: usize, end: usize) {
+        match tunnel::inner(bytes, frame, tunnel, at, end, self.fragments) {
+            Ok(Some(inner)) => self.count(&inner.packet, frame),
+            Ok(None) => {}
+            Err(_) => self.tallies.tally(frame.ifindex, frame.direction, Reason::InnerUnread, 1, (end - at) as u32),
+        }
+    }
+
+    /// Sweeps one set; see [`cache::sweep`].
+    #[inline(always)]
+    pub fn sweep(&mut self, set: &mut FlowSet, idle_ticks: u32, drain: bool) -> cache::Swept {
+        cache::sweep(set, self.now, idle_ticks, drain, self.ring)
+    }
+}
+
+impl Cause {
+    /// The cause with this number, as a [`Record`] carries it.
+    pub fn from_number(number: u32) -> Option<Cause> {
+        match number {
+            0 => Some(Cause::Evicted),
+            1 => Some(Cause::Swept),
+            2 => Some(Cause::Full),
+            3 => Some(Cause::Reused),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,101 @@
+//! The packet inside a tunnel: IPIP, 6in4, GRE, VXLAN, Geneve. One level deep; the outer packet is counted either way.
+
+use crate::parse::{self, Parsed};
+use crate::{Bytes, Frame, Fragments, Link, Reason, Tunnel, proto};
+
+const ETHERTYPE_IPV4: u16 = 0x0800;
+const ETHERTYPE_IPV6: u16 = 0x86dd;
+/// Transparent Ethernet bridging: an Ethernet frame follows.
+const ETHERTYPE_TEB: u16 = 0x6558;
+
+const PORT_VXLAN: u16 = 4789;
+/// Linux's port before IANA assigned 4789; still the kernel's default.
+const PORT_VXLAN_LINUX: u16 = 8472;
+const PORT_GENEVE: u16 = 6081;
+
+impl Parsed {
+    /// What this packet may carry inside.
+    #[inline(always)]
+    pub fn tunnel(&self) -> Option<Tunnel> {
+        if self.fragmented {
+            return None;
+        }
+        match self.packet.key.proto() {
+            proto::GRE => Some(Tunnel::Gre),
+            proto::IPIP => Some(Tunnel::Ipip),
+            proto::IPV6 => Some(Tunnel::SixInFour),
+            proto::UDP => match self.packet.key.dport {
+                PORT_VXLAN | PORT_VXLAN_LINUX => Some(Tunnel::Vxlan),
+                PORT_GENEVE => Some(Tunnel::Geneve),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
+}
+
+/// Offset of the inner header and its EtherType; `None` where the tunnel carries nothing that is looked into
+/// (control messages, PPTP, other protocols).
+#[inline(always)]
+fn inner_header<B: Bytes>(bytes: &B, tunnel: Tunnel, at: usize) -> Option<(usize, u16)> {
+    match tunnel {
+        Tunnel::Ipip => Some((at, ETHERTYPE_IPV4)),
+        Tunnel::SixInFour => Some((at, ETHERTYPE_IPV6)),
+        Tunnel::Gre => {
+            let flags = bytes.u16(at)?;
+            // RFC 2784/2890: version 0; checksum, key and sequence number are each 4 bytes, routing is obsolete.
+            if flags & 0x4007 != 0 {
+                return None;
+            }
+            let optional = usize::from(flags >> 15) + usize::from(flags >> 13 & 1) + usize::from(flags >> 12 & 1);
+            Some((at + 4 + 4 * optional, bytes.u16(at + 2)?))
+        }
+        Tunnel::Vxlan => {
+            // RFC 7348 §5: the I flag set, everything reserved zero; else it is some other use of the port.
+            let [flags, r0, r1, r2, _, _, _, r3] = bytes.read::<8>(at)?;
+            (flags == 0x08 && r0 | r1 | r2 | r3 == 0).then_some((at + 8, ETHERTYPE_TEB))
+        }
+        Tunnel::Geneve => {
+            // RFC 8926 §3.4: version 0, option length in 4-byte units.
+            let [version_len, _, p0, p1] = bytes.read::<4>(at)?;
+            (version_len >> 6 == 0)
+                .then_some((at + 8 + 4 * usize::from(version_len & 0x3f), u16::from_be_bytes([p0, p1])))
+        }
+    }
+}
+
+/// The packet inside the tunnel payload `at..end`, marked with its tunnel; `Ok(None)` when there is none to look for.
+#[inline(always)]
+pub(crate) fn inner<B: Bytes, F: Fragments>(
+    bytes: &B,
+    frame: &Frame,
+    tunnel: Tunnel,
+    at: usize,
+    end: usize,
+    fragments: &mut F,
+) -> Result<Option<Parsed>, Reason> {
+    let Some((mut at, mut ethertype)) = inner_header(bytes, tunnel, at) else {
+        return Ok(None);
+    };
+    if at > parse::HEADERS_MAX {
+        return Err(Reason::InnerUnread);
+    }
+    if ethertype == ETHERTYPE_TEB {
+        if at + 14 > end {
+            return Err(Reason::InnerUnread);
+        }
+        ethertype = bytes.u16(at + 12).ok_or(Reason::Snapped)?;
+        at += 14;
+    }
+    let v6 = match ethertype {
+        ETHERTYPE_IPV4 => false,
+        ETHERTYPE_IPV6 => true,
+        _ => return Ok(None),
+    };
+    let frame = Frame { link: Link::Ip, ..*frame };
+    let mut parsed = parse::ip(bytes, at, end, v6, &frame, fragments).map_err(|_| Reason::InnerUnread)?;
+    parsed.packet.key.mark_tunnel(tunnel);
+    // The inner packet crossed no link of its own.
+    parsed.packet.link_bytes = 0;
+    Ok(Some(parsed))
+}

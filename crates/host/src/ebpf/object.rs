@@ -1,0 +1,204 @@
+//! The committed BPF object and what it becomes once loaded.
+
+use std::fs;
+use std::os::fd::{AsFd, BorrowedFd};
+
+use aya::maps::{Map, MapData, PerCpuHashMap};
+use aya::programs::{Program, SchedClassifier};
+use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
+use hivewall_datapath::{
+    FlowLine, HashSeed, RING_SLOTS, Reason, RingControl, SweepControl, Tally, TallyKey, WAYS,
+};
+
+use super::memory::{Rings, SharedArray};
+use super::{EbpfError, TestRun};
+
+/// An object file built from `datapath-bpf` and committed beside this crate.
+#[derive(Clone, Copy, Debug)]
+pub enum Object<'a> {
+    /// The programs the agent attaches.
+    Agent,
+    /// The programs of tests and benchmarks, from this file's bytes.
+    Bytes(&'a [u8]),
+}
+
+static AGENT: &[u8] = include_bytes_aligned!("../../bpf/hivewall.o");
+
+/// Bytes all flow caches of a host may take together by default.
+const CACHE_BYTES_MAX: usize = 64 << 20;
+/// Lines of one CPU's cache by default, where memory allows: beyond this a larger cache costs more time in memory
+/// than it saves in evictions (docs/performance.md).
+const LINES_DEFAULT: u32 = 1 << 16;
+/// The least that is of use.
+const LINES_MIN: u32 = 1 << 6;
+
+/// Number of CPUs the kernel may ever bring up; maps have a part for each.
+pub fn possible_cpus() -> Result<u32, EbpfError> {
+    let text = fs::read_to_string("/sys/devices/system/cpu/possible")
+        .map_err(|source| EbpfError::System { call: "reading the possible CPUs", source })?;
+    let last = text.trim().rsplit([',', '-']).next().and_then(|n| n.parse::<u32>().ok());
+    last.map(|n| n + 1).ok_or(EbpfError::Missing("readable list of possible CPUs in /sys"))
+}
+
+/// Lines a CPU's cache gets when nothing is configured: 64 Ki, fewer on hosts with more than 16 CPUs.
+pub fn default_lines(cpus: u32) -> u32 {
+    let room = CACHE_BYTES_MAX / size_of::<FlowLine>() / cpus.max(1) as usize;
+    let fits = if room.is_power_of_two() { room } else { room.next_power_of_two() / 2 };
+    (fits as u32).clamp(4096, LINES_DEFAULT)
+}
+
+/// Sizes of the shared memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Geometry {
+    /// CPUs that have a shard.
+    pub cpus: u32,
+    /// Sets of one shard, a power of two.
+    pub sets: u32,
+    /// Ring slots of one shard, a power of two.
+    pub slots: u32,
+}
+
+impl Geometry {
+    /// For this host; `lines` per CPU are rounded up to a power of two of whole sets.
+    pub fn new(lines: u32, slots: u32) -> Result<Self, EbpfError> {
+        Ok(Self {
+            cpus: possible_cpus()?,
+            sets: (lines.max(LINES_MIN) / WAYS as u32).next_power_of_two(),
+            slots: slots.clamp(64, 1 << 22).next_power_of_two(),
+        })
+    }
+
+    /// For this host, without configuration.
+    pub fn host_default() -> Result<Self, EbpfError> {
+        Self::new(default_lines(possible_cpus()?), RING_SLOTS)
+    }
+
+    fn set_shift(self) -> u32 {
+        32 - self.sets.trailing_zeros()
+    }
+}
+
+/// A loaded object: maps made, programs verified, nothing attached yet.
+pub struct Loaded {
+    ebpf: Ebpf,
+    /// Its sizes.
+    pub geometry: Geometry,
+    /// The secret its hash was given.
+    pub seed: HashSeed,
+    tallies: PerCpuHashMap<MapData, TallyBytes, TallyValue>,
+}
+
+/// [`TallyKey`] as the map API wants it.
+type TallyBytes = [u32; 2];
+/// [`Tally`] as the map API wants it.
+type TallyValue = [u64; 2];
+
+impl Loaded {
+    /// Loads `object` with these sizes and this hash secret.
+    pub fn load(object: Object<'_>, geometry: Geometry, seed: HashSeed) -> Result<Self, EbpfError> {
+        let mut words = [0_u32; 14];
+        words[..12].copy_from_slice(&seed.words);
+        words[12] = seed.multiplier as u32;
+        words[13] = (seed.multiplier >> 32) as u32;
+        let bytes = match object {
+            Object::Agent => AGENT,
+            Object::Bytes(bytes) => bytes,
+        };
+        let shift = geometry.set_shift();
+        let mut ebpf = EbpfLoader::new()
+            .override_global("SETS_PER_CPU", &geometry.sets, true)
+            .override_global("SET_SHIFT", &shift, true)
+            .override_global("RING_SLOTS", &geometry.slots, true)
+            .override_global("SEED", words.as_slice(), true)
+            .map_max_entries("CACHE", geometry.cpus * geometry.sets)
+            .map_max_entries("RINGS", geometry.cpus * geometry.slots)
+            .map_max_entries("RING_CONTROL", geometry.cpus)
+            .map_max_entries("SWEEP", geometry.cpus)
+            .load(bytes)
+            .map_err(|error| EbpfError::Load(Box::new(error)))?;
+        let map = ebpf.take_map("TALLIES").ok_or(EbpfError::Missing("map TALLIES"))?;
+        let mut tallies = PerCpuHashMap::try_from(map).map_err(map_error)?;
+        reserve_rows(&mut tallies)?;
+        Ok(Self { ebpf, geometry, seed, tallies })
+    }
+
+    /// Verifies a program and gives it for attaching.
+    pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, EbpfError> {
+        let program = match self.ebpf.program_mut(name) {
+            Some(Program::SchedClassifier(program)) => program,
+            _ => return Err(EbpfError::Missing(name)),
+        };
+        if program.fd().is_err() {
+            program
+                .load()
+                .map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
+        }
+        Ok(program)
+    }
+
+    /// Verifies a program and gives it for running by hand.
+    pub fn test_run(&mut self, name: &'static str) -> Result<TestRun, EbpfError> {
+        let program = self.classifier(name)?;
+        let fd = program.fd().map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
+        TestRun::new(fd.as_fd())
+    }
+
+    fn map_fd(&self, name: &'static str) -> Result<BorrowedFd<'_>, EbpfError> {
+        match self.ebpf.map(name) {
+            Some(Map::Array(data)) => Ok(data.fd().as_fd()),
+            _ => Err(EbpfError::Missing(name)),
+        }
+    }
+
+    /// Maps the rings into this process.
+    pub fn rings(&self) -> Result<Rings, EbpfError> {
+        let control = SharedArray::<RingControl>::map(self.map_fd("RING_CONTROL")?, self.geometry.cpus)?;
+        let slots = SharedArray::map(self.map_fd("RINGS")?, self.geometry.cpus * self.geometry.slots)?;
+        Ok(Rings::new(self.geometry, control, slots))
+    }
+
+    /// Maps the sweep's words into this process.
+    pub fn sweep_control(&self) -> Result<SharedArray<SweepControl>, EbpfError> {
+        SharedArray::map(self.map_fd("SWEEP")?, self.geometry.cpus)
+    }
+
+    /// Maps the flow caches into this process (tests; the agent has no need to look).
+    pub fn cache(&self) -> Result<SharedArray<hivewall_datapath::FlowSet>, EbpfError> {
+        SharedArray::map(self.map_fd("CACHE")?, self.geometry.cpus * self.geometry.sets)
+    }
+
+    /// What was counted apart from flows since the load, summed over CPUs.
+    pub fn tallies(&self) -> Result<Vec<(TallyKey, Tally)>, EbpfError> {
+        let mut rows = Vec::new();
+        for row in self.tallies.iter() {
+            let ([ifindex, reason], values) = row.map_err(map_error)?;
+            let mut sum = Tally::default();
+            for [packets, bytes] in values.iter() {
+                sum.packets += packets;
+                sum.bytes += bytes;
+            }
+            if sum.packets > 0 {
+                rows.push((TallyKey { ifindex, reason }, sum));
+            }
+        }
+        Ok(rows)
+    }
+}
+
+fn map_error(error: aya::maps::MapError) -> EbpfError {
+    EbpfError::Map(Box::new(error))
+}
+
+/// Rows without an interface, so that a full table still counts every reason.
+fn reserve_rows(tallies: &mut PerCpuHashMap<MapData, TallyBytes, TallyValue>) -> Result<(), EbpfError> {
+    let cpus = aya::util::nr_cpus().map_err(|(_, source)| EbpfError::System { call: "counting CPUs", source })?;
+    for reason in Reason::ALL {
+        for egress in [0, 1 << 31] {
+            let zero = aya::maps::PerCpuValues::try_from(vec![[0_u64; 2]; cpus])
+                .map_err(|source| EbpfError::System { call: "making per-CPU values", source })?;
+            tallies.insert([0, *reason as u32 | egress], zero, 0).map_err(map_error)?;
+        }
+    }
+    Ok(())
+}
+

@@ -1,0 +1,4 @@
+//! The edges to the machine: kernel programs, AF_PACKET, capture files, netlink, clocks. The only user-space crate
+//! that may be unsafe.
+pub mod ebpf;
+pub mod file;

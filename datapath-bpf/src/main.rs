@@ -1,0 +1,48 @@
+//! The programs the agent attaches: one a hook and link layer, and the sweep.
+#![no_std]
+#![no_main]
+#![feature(asm_experimental_arch)]
+
+mod shell;
+
+use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::classifier, programs::TcContext};
+use hivewall_datapath::{Direction, Link};
+
+/// Let the next program on the hook decide: `TCX_NEXT`, which clsact reads as `TC_ACT_UNSPEC`.
+const NEXT: i32 = -1;
+
+#[classifier]
+pub fn ingress_ethernet(ctx: TcContext) -> i32 {
+    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
+    NEXT
+}
+
+#[classifier]
+pub fn egress_ethernet(ctx: TcContext) -> i32 {
+    shell::observe(&ctx, Link::Ethernet, Direction::Egress, shell::ticks() as u32);
+    NEXT
+}
+
+#[classifier]
+pub fn ingress_ip(ctx: TcContext) -> i32 {
+    shell::observe(&ctx, Link::Ip, Direction::Ingress, shell::ticks() as u32);
+    NEXT
+}
+
+#[classifier]
+pub fn egress_ip(ctx: TcContext) -> i32 {
+    shell::observe(&ctx, Link::Ip, Direction::Egress, shell::ticks() as u32);
+    NEXT
+}
+
+/// Never attached: user space runs it on each CPU in turn with `BPF_PROG_TEST_RUN`.
+#[classifier]
+pub fn sweep(_ctx: TcContext) -> i32 {
+    // SAFETY: no arguments.
+    shell::sweep(unsafe { bpf_ktime_get_ns() }, shell::ticks())
+}
+
+#[panic_handler]
+fn panic(_info: &core::panic::PanicInfo<'_>) -> ! {
+    loop {}
+}

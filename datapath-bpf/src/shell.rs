@@ -1,0 +1,402 @@
+//! The kernel's side of the datapath traits: packets through direct access, maps behind `Sets`, `Ring`, `Fragments`
+//! and `Tallies`. No logic of its own: what to do with a frame is in `hivewall-datapath`.
+
+use core::sync::atomic::AtomicU64;
+
+use aya_ebpf::{
+    bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_NOEXIST},
+    helpers::{bpf_get_smp_processor_id, bpf_jiffies64, bpf_skb_pull_data},
+    macros::map,
+    maps::{Array, LruHashMap, PerCpuHashMap},
+    programs::TcContext,
+};
+use hivewall_datapath::{
+    Bytes, Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, HEADERS_MAX, HashSeed, Link, Reason, Record,
+    Ring, RingControl, Seed, Sets, Shard, SweepControl, Tallies, Tally, flow_hash, TallyKey, Tunnel,
+    parse::{self, Extensions},
+};
+
+/// Flow sets: `cpu × sets + set`. Sized at load.
+#[map]
+static CACHE: Array<FlowSet> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// Ring slots: `cpu × slots + position mod slots`. Sized at load.
+#[map]
+static RINGS: Array<Record> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// One a CPU.
+#[map]
+static RING_CONTROL: Array<RingControl> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// One a CPU.
+#[map]
+static SWEEP: Array<SweepControl> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+/// Shared by all CPUs: the fragments of one datagram may arrive on several.
+#[map]
+static FRAGMENTS: LruHashMap<FragmentId, u32> = LruHashMap::with_max_entries(8192, 0);
+#[map]
+static TALLIES: PerCpuHashMap<TallyKey, Tally> = PerCpuHashMap::with_max_entries(16384, 0);
+
+/// Set at load, constant for the verifier and the JIT.
+#[unsafe(no_mangle)]
+static ABI: u32 = hivewall_datapath::ABI_VERSION;
+#[unsafe(no_mangle)]
+static SETS_PER_CPU: u32 = 1;
+#[unsafe(no_mangle)]
+static SET_SHIFT: u32 = 31;
+#[unsafe(no_mangle)]
+static RING_SLOTS: u32 = 1;
+#[unsafe(no_mangle)]
+static SEED: HashSeed = HashSeed { words: [0; 12], multiplier: 0 };
+
+#[inline(always)]
+fn constant<T: Copy>(place: &T) -> T {
+    // SAFETY: a valid reference. Volatile, because the loader replaces the value that the compiler sees.
+    unsafe { core::ptr::read_volatile(place) }
+}
+
+/// Linear part of a packet buffer.
+pub struct Skb {
+    data: usize,
+    end: usize,
+    skb: *mut __sk_buff,
+}
+
+impl Bytes for Skb {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        // The mask tells the verifier the bound that the parser keeps anyway (HEADERS_MAX and one header).
+        let start = self.data + (at & 0xfff);
+        if start + N > self.end {
+            return None;
+        }
+        // SAFETY: start..start+N lies in the packet, as just checked; the verifier checks it again.
+        Some(unsafe { *(start as *const [u8; N]) })
+    }
+
+    #[inline(always)]
+    fn extensions(&self, at: u32, end: u32, next: u8) -> Extensions {
+        Extensions(hivewall_extensions(self.skb, at, end, next.into()))
+    }
+}
+
+/// The hash secret, read word by word.
+struct LoadedSeed;
+
+impl Seed for LoadedSeed {
+    #[inline(always)]
+    fn word(&self, index: usize) -> u32 {
+        constant(&SEED.words[index])
+    }
+
+    #[inline(always)]
+    fn multiplier(&self) -> u64 {
+        constant(&SEED.multiplier)
+    }
+}
+
+/// The flow cache of the CPU at work.
+pub struct Maps {
+    cpu: u32,
+}
+
+impl Sets for Maps {
+    #[inline(always)]
+    fn set(&mut self, key: &FlowKey) -> Option<&mut FlowSet> {
+        let set = flow_hash(key, &LoadedSeed) >> constant(&SET_SHIFT);
+        let index = self.cpu * constant(&SETS_PER_CPU) + set;
+        // SAFETY: the shard belongs to this CPU, and bottom halves are off while a program runs on it.
+        CACHE.get_ptr_mut(index).map(|set| unsafe { &mut *set })
+    }
+}
+
+/// The ring of the CPU at work.
+pub struct CpuRing {
+    cpu: u32,
+}
+
+impl CpuRing {
+    #[inline(always)]
+    fn control(&self) -> Option<&'static mut RingControl> {
+        // SAFETY: only this CPU writes it, but for `tail`, which is atomic.
+        RING_CONTROL.get_ptr_mut(self.cpu).map(|control| unsafe { &mut *control })
+    }
+}
+
+/// Loads once. The target cannot select atomic loads before LLVM has `load_acq` for its CPU level; an aligned word is
+/// read in one piece all the same.
+#[inline(always)]
+fn load(place: &AtomicU64) -> u64 {
+    // SAFETY: a valid, aligned word.
+    unsafe { core::ptr::read_volatile(place.as_ptr()) }
+}
+
+/// Stores with release order. The target has no atomic stores with an order; an exchange is a full barrier in the
+/// BPF memory model (Documentation/bpf/standardization/instruction-set.rst), so the slot is written before `head`.
+#[inline(always)]
+fn publish(place: &AtomicU64, value: u64) {
+    // SAFETY: one exchange on a valid, aligned word.
+    unsafe {
+        core::arch::asm!("{value} = xchg_64({place} + 0, {value})", value = inout(reg) value => _, place = in(reg) place.as_ptr());
+    }
+}
+
+impl Ring for CpuRing {
+    #[inline(always)]
+    fn push(&mut self, record: &Record) {
+        let Some(control) = self.control() else { return };
+        let slots = constant(&RING_SLOTS);
+        let head = load(&control.head);
+        if head - load(&control.tail) < u64::from(slots) {
+            let index = self.cpu * slots + (head as u32 & (slots - 1));
+            if let Some(slot) = RINGS.get_ptr_mut(index) {
+                // SAFETY: user space reads a slot only after `head` passed it.
+                unsafe { *slot = *record };
+                publish(&control.head, head + 1);
+                return;
+            }
+        }
+        control.lost_records += 1;
+        control.lost_packets += u64::from(record.line.packets());
+        control.lost_ip_bytes += u64::from(record.line.ip_bytes);
+        control.lost_link_bytes += u64::from(record.line.link_bytes);
+    }
+
+    #[inline(always)]
+    fn has_room(&mut self) -> bool {
+        self.control().is_some_and(|control| {
+            let used = load(&control.head) - load(&control.tail);
+            used < u64::from(constant(&RING_SLOTS))
+        })
+    }
+}
+
+/// The fragment table.
+pub struct FragmentMap;
+
+impl Fragments for FragmentMap {
+    #[inline(never)]
+    fn remember(&mut self, id: &FragmentId, ports: u32) {
+        // A full LRU map forgets the oldest; a failed update leaves later fragments port-less, and marked so.
+        let _ = FRAGMENTS.insert(id, ports, 0);
+    }
+
+    #[inline(never)]
+    fn recall(&mut self, id: &FragmentId) -> Option<u32> {
+        // SAFETY: the value is one aligned word.
+        unsafe { FRAGMENTS.get(id).copied() }
+    }
+}
+
+/// The counters by reason.
+pub struct TallyMap;
+
+const EGRESS: u32 = 1 << 31;
+
+#[inline(never)]
+fn add_tally(key: &TallyKey, packets: u32, bytes: u32) -> bool {
+    let Some(tally) = TALLIES.get_ptr_mut(key) else { return false };
+    // SAFETY: per-CPU value, bottom halves off.
+    let tally = unsafe { &mut *tally };
+    tally.packets += u64::from(packets);
+    tally.bytes += u64::from(bytes);
+    true
+}
+
+impl Tallies for TallyMap {
+    #[inline(never)]
+    fn tally(&mut self, ifindex: u32, direction: Direction, reason: Reason, packets: u32, bytes: u32) {
+        let egress = if matches!(direction, Direction::Egress) { EGRESS } else { 0 };
+        let key = TallyKey { ifindex, reason: reason as u32 | egress };
+        if add_tally(&key, packets, bytes) {
+            return;
+        }
+        let _ = TALLIES.insert(&key, Tally::default(), u64::from(BPF_NOEXIST));
+        if !add_tally(&key, packets, bytes) {
+            // The table is full: the loader made a row without an interface for every reason.
+            add_tally(&TallyKey { ifindex: 0, ..key }, packets, bytes);
+        }
+    }
+}
+
+/// Frame facts of a buffer.
+#[inline(always)]
+pub fn frame(skb: *mut __sk_buff, link: Link, direction: Direction) -> Frame {
+    // SAFETY: the context pointer is valid for the run; the verifier rewrites each field's load.
+    let skb = unsafe { &*skb };
+    Frame {
+        link,
+        len: skb.len,
+        stripped: 0,
+        segments: skb.gso_segs,
+        segment_size: skb.gso_size,
+        vlan: (skb.vlan_present != 0).then_some(skb.vlan_tci as u16),
+        ifindex: skb.ifindex,
+        direction,
+    }
+}
+
+/// The linear part as it is now.
+#[inline(always)]
+pub fn bytes(skb: *mut __sk_buff) -> Skb {
+    let (data, end): (usize, usize);
+    // The verifier turns these two loads into packet pointers. Written in assembler, because a compiled load of the
+    // 32-bit fields may be followed by a zero extension, which makes a plain number of the pointer.
+    // SAFETY: reads two fields of a valid context.
+    unsafe {
+        core::arch::asm!(
+            "{data} = *(u32 *)({skb} + {data_at})",
+            "{end} = *(u32 *)({skb} + {end_at})",
+            data = out(reg) data,
+            end = lateout(reg) end,
+            skb = in(reg) skb,
+            data_at = const core::mem::offset_of!(__sk_buff, data),
+            end_at = const core::mem::offset_of!(__sk_buff, data_end),
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    Skb { data, end, skb }
+}
+
+/// The datapath's clock.
+#[inline(always)]
+pub fn ticks() -> u64 {
+    // SAFETY: no arguments; inlined by the verifier to one load since 5.6.
+    unsafe { bpf_jiffies64() }
+}
+
+/// Runs `work` with the shard of this CPU.
+#[inline(always)]
+pub fn with_shard<O>(now: u32, work: impl FnOnce(&mut Shard<'_, Maps, CpuRing, FragmentMap, TallyMap>) -> O) -> O {
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    work(&mut Shard {
+        sets: &mut Maps { cpu },
+        ring: &mut CpuRing { cpu },
+        fragments: &mut FragmentMap,
+        tallies: &mut TallyMap,
+        now,
+    })
+}
+
+/// Link layer and direction in one word, to cross a function border.
+fn pack_place(link: Link, direction: Direction) -> u32 {
+    u32::from(matches!(direction, Direction::Egress)) | u32::from(matches!(link, Link::Ip)) << 1
+}
+
+/// The reverse of [`pack_place`].
+#[inline(always)]
+pub fn unpack_place(place: u32) -> (Link, Direction) {
+    (
+        if place & 2 == 0 { Link::Ethernet } else { Link::Ip },
+        if place & 1 == 0 { Direction::Ingress } else { Direction::Egress },
+    )
+}
+
+/// Counts one buffer, pulling headers into its linear part when they lie outside of it.
+#[inline(always)]
+pub fn observe(ctx: &TcContext, link: Link, direction: Direction, now: u32) {
+    let (skb, place) = (ctx.skb.skb, pack_place(link, direction));
+    let mut told = hivewall_observe(skb, place, now);
+    if told == 0 {
+        return;
+    }
+    if told == TOLD_SNAPPED {
+        // SAFETY: the context is valid; packet pointers are taken anew after it.
+        unsafe { bpf_skb_pull_data(skb, ctx.len().min(HEADERS_MAX as u32 + 64)) };
+        told = hivewall_observe(skb, place | PLACE_PULLED, now);
+    }
+    if told != 0 {
+        hivewall_inner(skb, place, told as u32, (told >> 32) as u32, now);
+    }
+}
+
+/// The answer of [`hivewall_observe`] when headers lie outside the linear part. Other answers are 0, or where a
+/// tunnel's payload lies: offset in bits 0–15, kind from 16, end from 32.
+const TOLD_SNAPPED: u64 = u64::MAX;
+/// Beside [`pack_place`]: the linear part is as long as it can be.
+const PLACE_PULLED: u32 = 4;
+
+// The functions below are global: the verifier checks each once and by itself, whatever calls it (since 5.6).
+
+/// Walks IPv6 extension headers.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_extensions(skb: *mut __sk_buff, at: u32, end: u32, next: u32) -> u64 {
+    parse::extensions(&bytes(skb), at & 0xfff, end, next as u8).0
+}
+
+/// Counts the buffer as the link carried it; tells what is left to do.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32) -> u64 {
+    let (link, direction) = unpack_place(place);
+    let frame = frame(skb, link, direction);
+    with_shard(now, |shard| match shard.observe(&bytes(skb), &frame) {
+        Ok(parsed) => match parsed.tunnel() {
+            Some(tunnel) => parsed.payload_at as u64 | (tunnel as u64) << 16 | (parsed.end as u64) << 32,
+            None => 0,
+        },
+        Err(Reason::Snapped) if place & PLACE_PULLED == 0 => TOLD_SNAPPED,
+        Err(Reason::Snapped) => {
+            shard.tally_snapped(&frame);
+            0
+        }
+        Err(_) => 0,
+    })
+}
+
+/// Counts the packet inside a tunnel; `start` holds the payload's offset and, from bit 16, the kind of tunnel.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, end: u32, now: u32) -> u32 {
+    let (link, direction) = unpack_place(place);
+    let tunnel = match start >> 16 {
+        1 => Tunnel::Ipip,
+        2 => Tunnel::SixInFour,
+        3 => Tunnel::Gre,
+        4 => Tunnel::Vxlan,
+        _ => Tunnel::Geneve,
+    };
+    let at = start as usize & 0xfff;
+    with_shard(now, |shard| {
+        shard.observe_inner(&bytes(skb), &frame(skb, link, direction), tunnel, at, end as usize);
+    });
+    0
+}
+
+/// Sets visited by one run of the sweep; small enough for every verifier.
+const SETS_PER_RUN: u32 = 64;
+
+/// Sweeps the next sets of this CPU. Returns 1 when the whole shard was visited, 2 when the ring is full, else 0.
+#[inline(always)]
+pub fn sweep(monotonic_ns: u64, now: u64) -> i32 {
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    // SAFETY: written by this CPU only, and by user space between runs.
+    let Some(control) = SWEEP.get_ptr_mut(cpu).map(|control| unsafe { &mut *control }) else { return 2 };
+    control.monotonic_ns = monotonic_ns;
+    control.ticks = now;
+    control.stalled = 0;
+    let sets = constant(&SETS_PER_CPU);
+    if control.cursor == 0 {
+        control.resident = 0;
+    }
+    let (idle, drain) = (control.idle_ticks, control.drain != 0);
+    let mut ring = CpuRing { cpu };
+    for _ in 0..SETS_PER_RUN {
+        if control.cursor >= sets {
+            break;
+        }
+        let Some(set) = CACHE.get_ptr_mut(cpu * sets + control.cursor) else { break };
+        // SAFETY: the shard belongs to this CPU, and a test run holds bottom halves off.
+        match hivewall_datapath::cache::sweep(unsafe { &mut *set }, now as u32, idle, drain, &mut ring) {
+            hivewall_datapath::cache::Swept::Done(resident) => {
+                control.resident += resident;
+                control.cursor += 1;
+            }
+            hivewall_datapath::cache::Swept::Stalled => {
+                control.stalled = 1;
+                return 2;
+            }
+        }
+    }
+    i32::from(control.cursor >= sets)
+}
