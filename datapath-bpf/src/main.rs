@@ -12,32 +12,32 @@ use hivewall_datapath::{Direction, Link};
 const NEXT: i32 = -1;
 
 #[classifier]
-pub fn ingress_ethernet(ctx: TcContext) -> i32 {
+pub fn hivewall_in_eth(ctx: TcContext) -> i32 {
     shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
     NEXT
 }
 
 #[classifier]
-pub fn egress_ethernet(ctx: TcContext) -> i32 {
+pub fn hivewall_out_eth(ctx: TcContext) -> i32 {
     shell::observe(&ctx, Link::Ethernet, Direction::Egress, shell::ticks() as u32);
     NEXT
 }
 
 #[classifier]
-pub fn ingress_ip(ctx: TcContext) -> i32 {
+pub fn hivewall_in_ip(ctx: TcContext) -> i32 {
     shell::observe(&ctx, Link::Ip, Direction::Ingress, shell::ticks() as u32);
     NEXT
 }
 
 #[classifier]
-pub fn egress_ip(ctx: TcContext) -> i32 {
+pub fn hivewall_out_ip(ctx: TcContext) -> i32 {
     shell::observe(&ctx, Link::Ip, Direction::Egress, shell::ticks() as u32);
     NEXT
 }
 
 /// Never attached: user space runs it on each CPU in turn with `BPF_PROG_TEST_RUN`.
 #[classifier]
-pub fn sweep(_ctx: TcContext) -> i32 {
+pub fn hivewall_sweep(_ctx: TcContext) -> i32 {
     // SAFETY: no arguments.
     shell::sweep(unsafe { bpf_ktime_get_ns() }, shell::ticks())
 }

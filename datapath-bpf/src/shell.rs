@@ -304,7 +304,29 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, now: u32) {
         told = hivewall_observe(skb, place | PLACE_PULLED, now);
     }
     if told != 0 {
-        hivewall_inner(skb, place, told as u32, (told >> 32) as u32, now);
+        observe_inner(ctx, place, told as u32, (told >> 32) as u32, now);
+    }
+}
+
+/// Counts the inside of a tunnel, and what a segmented inside adds to its outside.
+#[inline(always)]
+fn observe_inner(ctx: &TcContext, place: u32, start: u32, end: u32, now: u32) {
+    let skb = ctx.skb.skb;
+    let pull = || {
+        // SAFETY: the context is valid; packet pointers are taken anew after it.
+        unsafe { bpf_skb_pull_data(skb, ctx.len().min(HEADERS_MAX as u32 + 64)) };
+    };
+    // SAFETY: the context is valid for the run.
+    if unsafe { (*skb).gso_segs > 1 || (*skb).gso_size != 0 } {
+        pull();
+        let headers = hivewall_inner(skb, place | PLACE_MEASURED, start, end, now);
+        if headers != 0 {
+            hivewall_repeat(skb, place, headers);
+        }
+    }
+    if hivewall_inner(skb, place, start, end, now) != 0 {
+        pull();
+        hivewall_inner(skb, place | PLACE_PULLED, start, end, now);
     }
 }
 
@@ -313,6 +335,8 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, now: u32) {
 const TOLD_SNAPPED: u64 = u64::MAX;
 /// Beside [`pack_place`]: the linear part is as long as it can be.
 const PLACE_PULLED: u32 = 4;
+/// Beside [`pack_place`]: nothing is counted, the headers inside are measured.
+const PLACE_MEASURED: u32 = 8;
 
 // The functions below are global: the verifier checks each once and by itself, whatever calls it (since 5.6).
 
@@ -343,7 +367,8 @@ pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32) ->
     })
 }
 
-/// Counts the packet inside a tunnel; `start` holds the payload's offset and, from bit 16, the kind of tunnel.
+/// Counts the packet inside a tunnel; `start` holds the payload's offset and, from bit 16, the kind of tunnel. Answers
+/// 1 when headers lie outside the linear part; to [`PLACE_MEASURED`], how long the inside's headers are.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, end: u32, now: u32) -> u32 {
@@ -356,8 +381,31 @@ pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, en
         _ => Tunnel::Geneve,
     };
     let at = start as usize & 0xfff;
-    with_shard(now, |shard| {
-        shard.observe_inner(&bytes(skb), &frame(skb, link, direction), tunnel, at, end as usize);
+    let frame = frame(skb, link, direction);
+    if place & PLACE_MEASURED != 0 {
+        return with_shard(now, |shard| shard.inner_headers(&bytes(skb), &frame, tunnel, at, end as usize));
+    }
+    with_shard(now, |shard| match shard.observe_inner(&bytes(skb), &frame, tunnel, at, end as usize) {
+        Err(Reason::Snapped) if place & PLACE_PULLED == 0 => 1,
+        Err(Reason::Snapped) => {
+            shard.tally_inner(&frame, at, end as usize);
+            0
+        }
+        _ => 0,
+    })
+}
+
+/// Reads a tunnel's outer packet once more and adds the headers inside that its segments repeat. (It takes no clock: an
+/// argument that goes unused is left out by the compiler's callers, and the verifier misses it.)
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_repeat(skb: *mut __sk_buff, place: u32, headers: u32) -> u32 {
+    let (link, direction) = unpack_place(place);
+    let frame = frame(skb, link, direction);
+    with_shard(0, |shard| {
+        if let Ok(outer) = parse::parse(&bytes(skb), &frame, shard.fragments) {
+            shard.repeat_inner_headers(&outer.packet, &frame, headers & 0xfff);
+        }
     });
     0
 }

@@ -1,4 +1,8 @@
 //! Programs for tests and benchmarks; never attached to an interface.
+//!
+//! A test run repeats one frame. The programs named `…_many` therefore give each run the next flow of a list that
+//! user space wrote: all of them by the same few instructions, so that differences between them are fair. What they
+//! measure lies in `hivewall-datapath` and in `shell`; nothing here is part of the product.
 #![no_std]
 #![no_main]
 #![feature(asm_experimental_arch)]
@@ -6,10 +10,10 @@
 mod shell;
 
 use aya_ebpf::{
-    bindings::BPF_F_NO_COMMON_LRU,
+    bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU},
     helpers::bpf_ktime_get_ns,
     macros::{classifier, map},
-    maps::{HashMap, LruHashMap},
+    maps::{Array, HashMap, LruHashMap},
     programs::TcContext,
 };
 use hivewall_datapath::{Direction, FlowKey, Fragments, FragmentId, Link, parse};
@@ -37,16 +41,86 @@ fn parsed(ctx: &TcContext) -> Option<parse::Packet> {
     parse::parse(&shell::bytes(ctx.skb.skb), &frame, &mut NoFragments).ok().map(|parsed| parsed.packet)
 }
 
+/// Flows the `…_many` programs take in turn: source address and, in the upper half, source port, as they lie in the
+/// packet (address in the lower word). The list repeats after this many runs.
+#[map]
+static FLOW_LIST: Array<u64> = Array::with_max_entries(1 << 20, BPF_F_MMAPABLE);
+/// Runs so far.
+#[map]
+static TURN: Array<u64> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// Offset of the source address in an untagged IPv4 frame.
+const SOURCE_AT: usize = 26;
+/// Offset of the source port behind an IPv4 header without options.
+const PORT_AT: usize = 34;
+
+/// Makes the frame a packet of the next flow in the list, for the run that follows: a packet read right after it was
+/// written would make the processor wait for its own stores. Checksums are left alone: the datapath does not read them.
+#[inline(always)]
+fn take_turn(ctx: &TcContext) {
+    let Some(turn) = TURN.get_ptr_mut(0) else { return };
+    // SAFETY: a valid map value; benchmarks run one program on one CPU at a time.
+    let run = unsafe {
+        *turn += 1;
+        *turn
+    };
+    let Some(flow) = FLOW_LIST.get((run & ((1 << 20) - 1)) as u32) else { return };
+    let (start, end): (usize, usize);
+    // As in `shell::bytes`: in assembler, because the two words become packet pointers.
+    // SAFETY: reads two fields of a valid context.
+    unsafe {
+        core::arch::asm!(
+            "{start} = *(u32 *)({skb} + {start_at})",
+            "{end} = *(u32 *)({skb} + {end_at})",
+            start = out(reg) start,
+            end = lateout(reg) end,
+            skb = in(reg) ctx.skb.skb,
+            start_at = const core::mem::offset_of!(__sk_buff, data),
+            end_at = const core::mem::offset_of!(__sk_buff, data_end),
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    if start + PORT_AT + 2 > end {
+        return;
+    }
+    // SAFETY: both places lie in the packet, as just checked; the verifier checks it again.
+    unsafe {
+        ((start + SOURCE_AT) as *mut u32).write_unaligned(*flow as u32);
+        ((start + PORT_AT) as *mut u16).write_unaligned((*flow >> 32) as u16);
+    }
+}
+
+/// What every `…_many` program does besides its own work.
+#[classifier]
+pub fn empty_many(ctx: TcContext) -> i32 {
+    take_turn(&ctx);
+    -1
+}
+
 /// Floor: parsing alone. The key is folded into the mark, so that none of it is optimized away.
 #[classifier]
 pub fn parse_only(ctx: TcContext) -> i32 {
-    if let Some(packet) = parsed(&ctx) {
+    parse_into_mark(&ctx)
+}
+
+/// [`parse_only`] over many flows.
+#[classifier]
+pub fn parse_many(ctx: TcContext) -> i32 {
+    let answer = parse_into_mark(&ctx);
+    take_turn(&ctx);
+    answer
+}
+
+#[inline(always)]
+fn parse_into_mark(ctx: &TcContext) -> i32 {
+    if let Some(packet) = parsed(ctx) {
         let key = &packet.key;
         let mut mix = key.place ^ key.tags ^ (u32::from(key.sport) << 16 | u32::from(key.dport));
         mix ^= key.src[0] ^ key.src[1] ^ key.src[2] ^ key.src[3];
         mix ^= key.dst[0] ^ key.dst[1] ^ key.dst[2] ^ key.dst[3];
         mix ^= packet.packets ^ packet.ip_bytes ^ packet.link_bytes ^ u32::from(packet.tcp_flags);
-        ctx.set_mark(mix);
+        // SAFETY: the mark is the program's to write.
+        unsafe { (*ctx.skb.skb).mark = mix };
     }
     -1
 }
@@ -69,12 +143,10 @@ static PEER_LRU: LruHashMap<FlowKey, PeerFlow> = LruHashMap::with_max_entries(1 
 #[map]
 static PEER_LRU_LOCAL: LruHashMap<FlowKey, PeerFlow> = LruHashMap::with_max_entries(1 << 18, BPF_F_NO_COMMON_LRU);
 
-macro_rules! peer {
-    ($name:ident, $map:ident) => {
-        /// The usual design: one kernel map entry a flow, and `ktime`.
-        #[classifier]
-        pub fn $name(ctx: TcContext) -> i32 {
-            let Some(packet) = parsed(&ctx) else { return -1 };
+macro_rules! count_in {
+    ($map:ident, $ctx:expr) => {
+        {
+            let Some(packet) = parsed($ctx) else { return -1 };
             // SAFETY: no arguments.
             let now = unsafe { bpf_ktime_get_ns() };
             if let Some(flow) = $map.get_ptr_mut(&packet.key) {
@@ -99,9 +171,27 @@ macro_rules! peer {
     };
 }
 
-peer!(peer_hash, PEER_HASH);
-peer!(peer_lru, PEER_LRU);
-peer!(peer_lru_local, PEER_LRU_LOCAL);
+macro_rules! peer {
+    ($name:ident, $many:ident, $map:ident) => {
+        /// The usual design: one kernel map entry a flow, and `ktime`.
+        #[classifier]
+        pub fn $name(ctx: TcContext) -> i32 {
+            count_in!($map, &ctx)
+        }
+
+        /// The same over many flows.
+        #[classifier]
+        pub fn $many(ctx: TcContext) -> i32 {
+            let answer = count_in!($map, &ctx);
+            take_turn(&ctx);
+            answer
+        }
+    };
+}
+
+peer!(peer_hash, peer_hash_many, PEER_HASH);
+peer!(peer_lru, peer_lru_many, PEER_LRU);
+peer!(peer_lru_local, peer_lru_local_many, PEER_LRU_LOCAL);
 
 /// The whole datapath, with the clock in the test's hand: ticks are `tstamp`, direction is bit 0 and link layer bit 1
 /// of `mark`.
@@ -118,6 +208,14 @@ pub fn observe_at(ctx: TcContext) -> i32 {
 #[classifier]
 pub fn observe(ctx: TcContext) -> i32 {
     shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
+    -1
+}
+
+/// [`observe`] over many flows.
+#[classifier]
+pub fn observe_many(ctx: TcContext) -> i32 {
+    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
+    take_turn(&ctx);
     -1
 }
 

@@ -1,1 +1,63 @@
-fn main(){}
+//! The project's own chores, as `cargo xtask …`: kernel objects, house rules, generated documents, benchmarks, fuzzing.
+//!
+//! Nothing here is part of the product. Invariant: every task can be run again at any time, and says what to do when
+//! it cannot work.
+#![forbid(unsafe_code)]
+
+mod bench;
+mod bpf;
+mod docs;
+mod fuzz;
+mod repo;
+mod tidy;
+
+use std::process::ExitCode;
+
+use anyhow::Result;
+use clap::{Parser, Subcommand};
+
+/// Chores of the hivewall repository.
+#[derive(Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Cli {
+    #[command(subcommand)]
+    task: Task,
+}
+
+#[derive(Subcommand)]
+enum Task {
+    /// Measure what docs/performance.md claims.
+    #[command(subcommand)]
+    Bench(bench::Bench),
+    /// Build the kernel objects and stamp them.
+    Bpf(bpf::Args),
+    /// Write the pages of docs/reference.
+    Docs,
+    /// Run the fuzz targets for a while.
+    Fuzz(fuzz::Args),
+    /// Check the house rules.
+    Tidy(tidy::Args),
+}
+
+fn main() -> ExitCode {
+    match work() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn work() -> Result<()> {
+    if std::env::var_os(bpf::wrapper::VARIABLE).is_some() {
+        return bpf::wrapper::become_rustc();
+    }
+    match Cli::parse().task {
+        Task::Bench(bench) => bench::run(&bench),
+        Task::Bpf(args) => bpf::run(&args),
+        Task::Docs => docs::run(),
+        Task::Fuzz(args) => fuzz::run(&args),
+        Task::Tidy(args) => tidy::run(&args),
+    }
+}

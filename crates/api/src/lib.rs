@@ -1,1 +1,34 @@
-//! stub
+//! The HTTP API that every agent serves on loopback: the snapshot, flows (pages and live), health, metrics, and the
+//! OpenAPI document that describes them.
+//!
+//! It knows what is shown (`view`) and nothing of how it is seen: the agent hands it a [`Source`]. It changes nothing:
+//! every route answers GET and HEAD, and no request can slow the engine down, because a slow reader loses events (and
+//! is told how many) and everything a client can take has a named limit.
+#![forbid(unsafe_code)]
+
+mod connection;
+mod error;
+mod guard;
+mod health;
+mod index;
+mod listen;
+mod live;
+mod metrics;
+mod openapi;
+mod params;
+mod routes;
+mod server;
+mod source;
+mod state;
+
+pub use connection::{ANSWER_WAIT_SECONDS, CONNECTIONS_MAX, REQUEST_BYTES_MAX};
+pub use error::Problem;
+pub use guard::HEADER_BYTES_MAX;
+pub use health::{Health, HealthReason, HealthStatus, LOSS_MEMORY_SECONDS, SNAPSHOT_AGE_SECONDS_MAX};
+pub use listen::{ADDRESS_DEFAULT, BindError, bind};
+pub use live::{LIVE_MAX, Lagged};
+pub use metrics::{METRICS, Metric, MetricKind, metrics_reference};
+pub use openapi::openapi_json;
+pub use routes::{FLOW_ANSWER_SECONDS_MAX, FLOW_QUESTIONS_MAX};
+pub use server::{paths, serve};
+pub use source::{BoxFuture, Source, SourceGone};

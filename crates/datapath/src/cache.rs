@@ -3,15 +3,15 @@
 //! Nothing here is atomic: the caller must be the only one at work on the set (in the kernel: bottom halves off on
 //! the CPU that owns the shard). Invariant: a line's counters leave it only through [`Ring::push`].
 
-use crate::{Cause, FlowLine, FlowSet, PACKETS_MASK, Packet, Record, Ring, WAYS, proto};
+use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, WAYS};
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
-/// A packet counter at or beyond this is handed over before it can reach 24 bits (a buffer has < 2¹⁶ segments).
-const PACKETS_HIGH: u32 = 1 << 23;
+/// A packet counter at or beyond this is handed over before it can reach 23 bits (a buffer has < 2¹⁶ segments).
+const PACKETS_HIGH: u32 = 1 << 22;
 /// The same for byte counters (a buffer has < 2³⁰ bytes).
 const BYTES_HIGH: u32 = 1 << 31;
 
@@ -27,7 +27,8 @@ fn same(line: &FlowLine, packet: &Packet) -> bool {
 
 #[inline(always)]
 fn add(line: &mut FlowLine, packet: &Packet, now: u32) {
-    line.packets_flags = (line.packets_flags + packet.packets) | u32::from(packet.tcp_flags) << 24;
+    let opened = if packet.tcp_flags & (SYN | ACK) == SYN { OPENED } else { 0 };
+    line.packets_flags = (line.packets_flags + packet.packets) | u32::from(packet.tcp_flags) << 24 | opened;
     line.ip_bytes = line.ip_bytes.wrapping_add(packet.ip_bytes);
     line.link_bytes = line.link_bytes.wrapping_add(packet.link_bytes);
     line.last = now as u16;
@@ -52,8 +53,8 @@ fn needs_hand_over(line: &FlowLine, packet: &Packet) -> Option<Cause> {
     if line.packets_flags & PACKETS_HIGH != 0 || (line.ip_bytes | line.link_bytes) & BYTES_HIGH != 0 {
         return Some(Cause::Full);
     }
-    // A SYN on a tuple that said FIN or RST is another connection: keep the two apart.
-    if packet.tcp_flags & (SYN | ACK) == SYN && line.flags() & (FIN | RST) != 0 && packet.key.proto() == proto::TCP {
+    // A SYN (or its answer) on a tuple that said FIN or RST is another connection: keep the two apart.
+    if packet.tcp_flags & SYN != 0 && line.flags() & (FIN | RST) != 0 {
         return Some(Cause::Reused);
     }
     None
@@ -75,6 +76,18 @@ pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut
         }
     }
     admit(set, packet, now, ring);
+}
+
+/// Adds bytes to a packet that was counted in this set just now, and is therefore still there.
+#[inline(always)]
+pub fn enlarge(set: &mut FlowSet, packet: &Packet, ip_bytes: u32) {
+    for line in &mut set.lines {
+        if same(line, packet) {
+            // Not handed over before: below 2³¹ and three times 2³⁰ it cannot wrap.
+            line.ip_bytes = line.ip_bytes.wrapping_add(ip_bytes);
+            return;
+        }
+    }
 }
 
 /// The miss: out of line in the kernel, so that the hit stays short.

@@ -26,7 +26,7 @@ pub use key::{Direction, FlowKey, FragmentId, IFINDEX_MAX, Tunnel, proto};
 pub use parse::{Frame, HEADERS_MAX, Link, Packet};
 pub use reason::Reason;
 pub use record::{
-    ABI_VERSION, Cause, FlowLine, FlowSet, PACKETS_MASK, RING_SLOTS, Record, RingControl, SweepControl, Tally,
+    ABI_VERSION, Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, RING_SLOTS, Record, RingControl, SweepControl, Tally,
     TallyKey, WAYS,
 };
 pub use shard::{Fragments, Ring, Sets, Shard, Tallies};

@@ -11,6 +11,13 @@ use crate::{Bytes, Direction, FlowKey, FragmentId, Fragments, Reason, proto};
 /// Headers are looked for in this many leading bytes of a frame.
 pub const HEADERS_MAX: usize = 512;
 
+/// Longest frame there can be: half a thousand times the largest buffer the kernel makes (512 KiB with BIG TCP). A
+/// capture file can claim more; sums of 32 bits then would not hold, so whoever reads one refuses it before.
+pub const LEN_MAX: u32 = 1 << 28;
+
+/// Most segments a buffer can stand for: the kernel counts them in 16 bits.
+const SEGMENTS_MAX: u32 = 0xffff;
+
 /// IPv6 extension headers looked through before a packet is refused.
 pub const EXTENSIONS_MAX: usize = 8;
 
@@ -32,9 +39,9 @@ pub enum Link {
 pub struct Frame {
     /// Layout of the first bytes.
     pub link: Link,
-    /// Length on the wire from the first byte, which may exceed what was captured.
+    /// Length on the wire from the first byte, which may exceed what was captured; at most [`LEN_MAX`].
     pub len: u32,
-    /// Link-layer bytes that were taken off the front before (cooked captures), counted as link bytes.
+    /// Link-layer bytes that were taken off the front before (cooked captures), counted as link bytes; a few dozen.
     pub stripped: u32,
     /// Segments the buffer stands for (GSO/GRO); 0 means unknown when `segment_size` is set, else one.
     pub segments: u32,
@@ -101,7 +108,7 @@ const ETHERTYPE_MIN: u16 = 0x0600;
 
 /// Reads `N` bytes, telling a header that is not there from one the capture cut off.
 #[inline(always)]
-fn take<const N: usize, B: Bytes>(bytes: &B, at: usize, end: usize, broken: Reason) -> Result<[u8; N], Reason> {
+pub(crate) fn take<const N: usize, B: Bytes>(bytes: &B, at: usize, end: usize, broken: Reason) -> Result<[u8; N], Reason> {
     if at + N > end {
         return Err(broken);
     }
@@ -340,6 +347,15 @@ fn extension<B: Bytes>(bytes: &B, at: usize, end: usize, this: u8, word: &mut u6
     Ok((size, next))
 }
 
+/// Whether [`transport`] finds ports (or type and code) behind this number, or cannot tell since options stand before.
+#[inline(always)]
+fn may_have_ports(next: u8) -> bool {
+    matches!(
+        next,
+        proto::TCP | proto::UDP | proto::ICMP | proto::ICMPV6 | proto::SCTP | proto::DCCP | proto::UDPLITE
+    ) || is_extension(next)
+}
+
 /// Transport header length, once ports and flags are in the packet.
 #[inline(always)]
 fn transport<B: Bytes>(bytes: &B, t: &Transport, packet: &mut Packet) -> Result<usize, Reason> {
@@ -406,7 +422,8 @@ pub(crate) fn ip<B: Bytes, F: Fragments>(
                 packet.key.sport = (ports >> 16) as u16;
                 packet.key.dport = ports as u16;
             }
-            None => packet.key.mark_portless(),
+            None if may_have_ports(t.proto) => packet.key.mark_portless(),
+            None => {}
         }
     } else {
         if t.at > HEADERS_MAX {
@@ -430,9 +447,9 @@ pub(crate) fn ip<B: Bytes, F: Fragments>(
 #[inline(always)]
 fn segments(frame: &Frame, payload: u32) -> u32 {
     match (frame.segments, frame.segment_size) {
-        (0, size) if size > 0 => payload.div_ceil(size).max(1),
+        (0, size) if size > 0 => payload.div_ceil(size).clamp(1, SEGMENTS_MAX),
         (0, _) => 1,
-        (count, _) => count,
+        (count, _) => count.min(SEGMENTS_MAX),
     }
 }
 

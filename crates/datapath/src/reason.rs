@@ -81,4 +81,6 @@ reasons! {
     Segments = 21, "gso_segments", false;
     /// The flow cache could not be reached: a broken map. Must stay 0.
     NoCache = 22, "no_cache", false;
+    /// A capture claims that the packet was longer than 256 MiB, which none can be.
+    ImpossibleLength = 23, "impossible_length", true;
 }

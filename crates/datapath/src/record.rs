@@ -13,8 +13,12 @@ pub const WAYS: usize = 4;
 /// Records one CPU's ring can hold until user space reads them (each [`Record`] is 72 bytes: 4.5 MiB a CPU).
 pub const RING_SLOTS: u32 = 1 << 16;
 
-/// Bits of [`FlowLine::packets_flags`] that count packets; the upper eight are TCP flags.
-pub const PACKETS_MASK: u32 = (1 << 24) - 1;
+/// Bits of [`FlowLine::packets_flags`] that count packets; bit 23 is [`OPENED`], the upper eight are TCP flags.
+pub const PACKETS_MASK: u32 = (1 << 23) - 1;
+
+/// Set in [`FlowLine::packets_flags`] when a SYN without ACK was seen: its sender opened the connection. The OR of all
+/// flags cannot tell, since both sides send SYN and ACK.
+pub const OPENED: u32 = 1 << 23;
 
 /// One flow in the cache: one cache line of the processor.
 ///
@@ -26,7 +30,7 @@ pub struct FlowLine {
     pub key: FlowKey,
     /// Verdict and the policy epoch it was made in; 0 while no policy is loaded.
     pub verdict: u32,
-    /// Packets in the lower 24 bits, OR of the TCP flags in the upper 8.
+    /// Packets in the lower 23 bits, [`OPENED`], OR of the TCP flags in the upper 8.
     pub packets_flags: u32,
     /// IP bytes: from the IP header to the end of the datagram, once per segment.
     pub ip_bytes: u32,
@@ -49,6 +53,11 @@ impl FlowLine {
     /// OR of the TCP flags seen.
     pub fn flags(&self) -> u8 {
         (self.packets_flags >> 24) as u8
+    }
+
+    /// Whether the sender was seen to open a TCP connection.
+    pub fn opened(&self) -> bool {
+        self.packets_flags & OPENED != 0
     }
 
     /// Whether no flow lives here.
@@ -152,6 +161,13 @@ pub struct SweepControl {
 }
 
 const _: () = assert!(size_of::<SweepControl>() == 64);
+
+impl SweepControl {
+    /// The order to begin a sweep.
+    pub fn begin(idle_ticks: u32, drain: bool) -> Self {
+        Self { idle_ticks, drain: u32::from(drain), ..Self::default() }
+    }
+}
 
 /// What is counted apart from flows, where and why.
 #[repr(C)]

@@ -84,14 +84,56 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
     }
 
     /// Reads and counts the packet inside a tunnel whose payload spans `at..end`. It crossed no link of its own, so it
-    /// has no link bytes, and what cannot be read of it is tallied without touching the outer packet's flow.
+    /// has no link bytes, and what cannot be read of it is tallied without touching the outer packet's flow; except,
+    /// as in [`Shard::observe`], for [`Reason::Snapped`].
     #[inline(always)]
-    pub fn observe_inner<B: Bytes>(&mut self, bytes: &B, frame: &Frame, tunnel: Tunnel, at: usize, end: usize) {
+    pub fn observe_inner<B: Bytes>(
+        &mut self,
+        bytes: &B,
+        frame: &Frame,
+        tunnel: Tunnel,
+        at: usize,
+        end: usize,
+    ) -> Result<(), Reason> {
         match tunnel::inner(bytes, frame, tunnel, at, end, self.fragments) {
             Ok(Some(inner)) => self.count(&inner.packet, frame),
             Ok(None) => {}
-            Err(_) => self.tallies.tally(frame.ifindex, frame.direction, Reason::InnerUnread, 1, (end - at) as u32),
+            Err(Reason::Snapped) => return Err(Reason::Snapped),
+            Err(reason) => {
+                self.tally_inner(frame, at, end);
+                return Err(reason);
+            }
         }
+        Ok(())
+    }
+
+    /// For a buffer of several segments that is a tunnel's: adds the headers inside, which each segment beyond the
+    /// first repeats too, to the outer packet, which has been counted just now.
+    #[inline(always)]
+    pub fn repeat_inner_headers(&mut self, outer: &Packet, frame: &Frame, headers: u32) {
+        let bytes = outer.packets.saturating_sub(1) * headers;
+        if bytes == 0 {
+            return;
+        }
+        if let Some(set) = self.sets.set(&outer.key) {
+            cache::enlarge(set, outer, bytes);
+        }
+        self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, 0, bytes);
+    }
+
+    /// Bytes from the tunnel payload at `at` to the inner packet's payload; 0 where nothing inside is segmented.
+    #[inline(always)]
+    pub fn inner_headers<B: Bytes>(&mut self, bytes: &B, frame: &Frame, tunnel: Tunnel, at: usize, end: usize) -> u32 {
+        match tunnel::inner(bytes, frame, tunnel, at, end, self.fragments) {
+            Ok(Some(inner)) if inner.packet.packets > 1 => (inner.payload_at - at) as u32,
+            _ => 0,
+        }
+    }
+
+    /// Tallies a tunnel's payload that could not be read.
+    #[inline(always)]
+    pub fn tally_inner(&mut self, frame: &Frame, at: usize, end: usize) {
+        self.tallies.tally(frame.ifindex, frame.direction, Reason::InnerUnread, 1, end.saturating_sub(at) as u32);
     }
 
     /// Sweeps one set; see [`cache::sweep`].

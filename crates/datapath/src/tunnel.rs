@@ -1,6 +1,6 @@
 //! The packet inside a tunnel: IPIP, 6in4, GRE, VXLAN, Geneve. One level deep; the outer packet is counted either way.
 
-use crate::parse::{self, Parsed};
+use crate::parse::{self, Parsed, take};
 use crate::{Bytes, Frame, Fragments, Link, Reason, Tunnel, proto};
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
@@ -37,34 +37,39 @@ impl Parsed {
 /// Offset of the inner header and its EtherType; `None` where the tunnel carries nothing that is looked into
 /// (control messages, PPTP, other protocols).
 #[inline(always)]
-fn inner_header<B: Bytes>(bytes: &B, tunnel: Tunnel, at: usize) -> Option<(usize, u16)> {
-    match tunnel {
+fn inner_header<B: Bytes>(bytes: &B, tunnel: Tunnel, at: usize, end: usize) -> Result<Option<(usize, u16)>, Reason> {
+    let found = match tunnel {
         Tunnel::Ipip => Some((at, ETHERTYPE_IPV4)),
         Tunnel::SixInFour => Some((at, ETHERTYPE_IPV6)),
         Tunnel::Gre => {
-            let flags = bytes.u16(at)?;
+            let [f0, f1, p0, p1] = take::<4, B>(bytes, at, end, Reason::InnerUnread)?;
+            let flags = u16::from_be_bytes([f0, f1]);
             // RFC 2784/2890: version 0; checksum, key and sequence number are each 4 bytes, routing is obsolete.
             if flags & 0x4007 != 0 {
-                return None;
+                return Ok(None);
             }
             let optional = usize::from(flags >> 15) + usize::from(flags >> 13 & 1) + usize::from(flags >> 12 & 1);
-            Some((at + 4 + 4 * optional, bytes.u16(at + 2)?))
+            Some((at + 4 + 4 * optional, u16::from_be_bytes([p0, p1])))
         }
+        // What is too short for a header is some other use of the port, as is a header that is not quite one.
+        Tunnel::Vxlan | Tunnel::Geneve if at + 8 > end => None,
         Tunnel::Vxlan => {
-            // RFC 7348 §5: the I flag set, everything reserved zero; else it is some other use of the port.
-            let [flags, r0, r1, r2, _, _, _, r3] = bytes.read::<8>(at)?;
+            // RFC 7348 §5: the I flag set, everything reserved zero.
+            let [flags, r0, r1, r2, _, _, _, r3] = take::<8, B>(bytes, at, end, Reason::InnerUnread)?;
             (flags == 0x08 && r0 | r1 | r2 | r3 == 0).then_some((at + 8, ETHERTYPE_TEB))
         }
         Tunnel::Geneve => {
             // RFC 8926 §3.4: version 0, option length in 4-byte units.
-            let [version_len, _, p0, p1] = bytes.read::<4>(at)?;
+            let [version_len, _, p0, p1] = take::<4, B>(bytes, at, end, Reason::InnerUnread)?;
             (version_len >> 6 == 0)
                 .then_some((at + 8 + 4 * usize::from(version_len & 0x3f), u16::from_be_bytes([p0, p1])))
         }
-    }
+    };
+    Ok(found)
 }
 
 /// The packet inside the tunnel payload `at..end`, marked with its tunnel; `Ok(None)` when there is none to look for.
+/// Refuses with [`Reason::Snapped`] what was not captured, and everything else with [`Reason::InnerUnread`].
 #[inline(always)]
 pub(crate) fn inner<B: Bytes, F: Fragments>(
     bytes: &B,
@@ -74,17 +79,14 @@ pub(crate) fn inner<B: Bytes, F: Fragments>(
     end: usize,
     fragments: &mut F,
 ) -> Result<Option<Parsed>, Reason> {
-    let Some((mut at, mut ethertype)) = inner_header(bytes, tunnel, at) else {
+    let Some((mut at, mut ethertype)) = inner_header(bytes, tunnel, at, end)? else {
         return Ok(None);
     };
     if at > parse::HEADERS_MAX {
         return Err(Reason::InnerUnread);
     }
     if ethertype == ETHERTYPE_TEB {
-        if at + 14 > end {
-            return Err(Reason::InnerUnread);
-        }
-        ethertype = bytes.u16(at + 12).ok_or(Reason::Snapped)?;
+        ethertype = u16::from_be_bytes(take::<2, B>(bytes, at + 12, end, Reason::InnerUnread)?);
         at += 14;
     }
     let v6 = match ethertype {
@@ -93,7 +95,10 @@ pub(crate) fn inner<B: Bytes, F: Fragments>(
         _ => return Ok(None),
     };
     let frame = Frame { link: Link::Ip, ..*frame };
-    let mut parsed = parse::ip(bytes, at, end, v6, &frame, fragments).map_err(|_| Reason::InnerUnread)?;
+    let mut parsed = parse::ip(bytes, at, end, v6, &frame, fragments).map_err(|reason| match reason {
+        Reason::Snapped => Reason::Snapped,
+        _ => Reason::InnerUnread,
+    })?;
     parsed.packet.key.mark_tunnel(tunnel);
     // The inner packet crossed no link of its own.
     parsed.packet.link_bytes = 0;

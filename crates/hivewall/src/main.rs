@@ -1,1 +1,45 @@
-fn main(){}
+//! `hivewall`, the one program: command line, wiring, shutdown. What it does stands in the crates below; nobody imports
+//! this one.
+#![forbid(unsafe_code)]
+
+mod agent;
+mod check;
+mod cli;
+mod client;
+mod exit;
+mod flows;
+mod pages;
+mod pipeline;
+mod replay;
+mod serve;
+mod settings;
+mod system;
+mod top;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let matches = cli::command().get_matches();
+    match run(&matches) {
+        Ok(code) => code,
+        Err(error) => {
+            eprintln!("hivewall: {error:#}");
+            exit::code_of(&error)
+        }
+    }
+}
+
+fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
+    match matches.subcommand() {
+        Some(("run", args)) => agent::run(args),
+        Some(("replay", args)) => replay::run(args),
+        Some(("flows", args)) => flows::run(args),
+        Some(("snapshot", args)) => flows::snapshot(args),
+        Some(("top", args)) => top::run(args),
+        Some(("check", args)) => check::run(args),
+        Some(("uninstall", _)) => check::uninstall(),
+        Some(("completions", args)) => pages::completions(args),
+        Some(("man", args)) => pages::man(args),
+        _ => Ok(ExitCode::from(exit::Exit::Usage as u8)),
+    }
+}

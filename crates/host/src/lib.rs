@@ -2,3 +2,8 @@
 //! that may be unsafe.
 pub mod ebpf;
 pub mod file;
+pub mod link;
+pub mod packet;
+pub mod probe;
+pub mod signal;
+pub mod source;

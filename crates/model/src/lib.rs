@@ -12,4 +12,4 @@ pub use flow::{EndReason, Flow, FlowId, Perspective, Point, Side, TcpFlags, TcpS
 pub use hivewall_datapath::{Direction, Reason, Tunnel};
 pub use interface::{Interface, LinkLayer, Rank};
 pub use protocol::{protocol_by_name, protocol_name};
-pub use time::Timestamp;
+pub use time::{TickClock, Timestamp};

@@ -44,3 +44,22 @@ impl Sub<Duration> for Timestamp {
         Self(self.0.saturating_sub(i64::try_from(rhs.as_nanos()).unwrap_or(i64::MAX)))
     }
 }
+
+/// Turns the datapath's clock ticks into wall-clock time: one known pair and the length of a tick.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct TickClock {
+    /// Ticks at `time`.
+    pub ticks: u64,
+    /// Wall-clock time at `ticks`.
+    pub time: Timestamp,
+    /// Nanoseconds of one tick.
+    pub tick_ns: u64,
+}
+
+impl TickClock {
+    /// The time of a tick given by its lower 32 bits, which lies within 2³¹ ticks of the known pair.
+    pub fn time_of(&self, ticks: u32) -> Timestamp {
+        let ahead = i64::from(ticks.wrapping_sub(self.ticks as u32) as i32);
+        Timestamp(self.time.0.saturating_add(ahead.saturating_mul(self.tick_ns as i64)))
+    }
+}

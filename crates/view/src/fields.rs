@@ -1,1 +1,232 @@
-//! stub
+//! The catalogue of a flow row's fields: one table behind CSV, the table view and the reference page; and the table
+//! that `-o table` prints.
+//!
+//! The JSON itself is `FlowRow`'s own. Invariant: the catalogue's names are the row's JSON keys, each once.
+
+use crate::table::{self, Align, Column};
+use crate::{FlowRow, units};
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FieldKind {
+    /// Text, one of few words or an address.
+    Text,
+    /// A number.
+    Number,
+    /// RFC 3339.
+    Time,
+    /// A number of bytes.
+    Bytes,
+    /// True or false.
+    Flag,
+    /// Several values.
+    List,
+}
+
+/// One field of a flow row.
+#[derive(Clone, Copy, Debug)]
+pub struct Field {
+    /// Key in the JSON, column in CSV.
+    pub name: &'static str,
+    /// Short column header.
+    pub title: &'static str,
+    /// What it says, one sentence.
+    pub doc: &'static str,
+    /// Unit of the number; empty where there is none.
+    pub unit: &'static str,
+    /// What it holds.
+    pub kind: FieldKind,
+    /// Whether it stands in CSV.
+    pub csv: bool,
+    /// The value as CSV has it: plain numbers, `true` or `false`, lists separated by spaces, empty when absent.
+    pub get: fn(&FlowRow) -> String,
+}
+
+fn shown<T: ToString>(value: Option<&T>) -> String {
+    value.map(ToString::to_string).unwrap_or_default()
+}
+
+/// Names of the interfaces that saw the flow, each once.
+fn interface_names(row: &FlowRow) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for point in &row.interfaces {
+        if !names.contains(&point.interface.as_str()) {
+            names.push(&point.interface);
+        }
+    }
+    names.join(" ")
+}
+
+macro_rules! fields {
+    ($($name:ident $kind:ident $title:literal $unit:literal $doc:literal $get:expr;)+) => {
+        /// Every field, in the order of the JSON document.
+        pub const FIELDS: &[Field] = &[$(Field {
+            name: stringify!($name),
+            title: $title,
+            doc: $doc,
+            unit: $unit,
+            kind: FieldKind::$kind,
+            csv: true,
+            get: $get,
+        }),+];
+    };
+}
+
+fields! {
+    flow_id Number "ID" "" "Number of the flow on its agent; unique since the agent's start." |r| r.flow_id.to_string();
+    community_id Text "COMMUNITY ID" "" "Community ID, version 1." |r| r.community_id.clone();
+    start Time "START" "" "First packet." |r| r.start.clone();
+    end Time "END" "" "Latest packet." |r| r.end.clone();
+    duration_seconds Number "DURATION" "s" "From the first packet to the latest." |r| r.duration_seconds.to_string();
+    protocol Text "PROTO" "" "Protocol name, or its number where it has no usual name." |r| r.protocol.clone();
+    protocol_number Number "PROTO NO" "" "IP protocol number." |r| r.protocol_number.to_string();
+    source_ip Text "SOURCE" "" "Client address." |r| r.source_ip.clone();
+    src_port Number "SPORT" "" "Client port; absent where the protocol has none." |r| shown(r.src_port.as_ref());
+    dest_ip Text "DESTINATION" "" "Server address." |r| r.dest_ip.clone();
+    dest_port Number "DPORT" "" "Server port; absent where the protocol has none." |r| shown(r.dest_port.as_ref());
+    icmp_type Number "ICMP TYPE" "" "ICMP type of the first packet's direction." |r| shown(r.icmp_type.as_ref());
+    icmp_code Number "ICMP CODE" "" "ICMP code." |r| shown(r.icmp_code.as_ref());
+    direction Text "DIRECTION" "" "`inbound`, `outbound`, `local` or `transit`, as this host sees it."
+        |r| r.direction.clone();
+    roles_known Flag "ROLES" "" "False when the roles of client and server were guessed." |r| r.roles_known.to_string();
+    bytes Bytes "BYTES" "B" "IP bytes, both directions." |r| r.bytes.to_string();
+    packets Number "PACKETS" "packets" "Packets, both directions." |r| r.packets.to_string();
+    bytes_to_server Bytes "BYTES OUT" "B" "IP bytes from client to server." |r| r.bytes_to_server.to_string();
+    bytes_to_client Bytes "BYTES BACK" "B" "IP bytes from server to client." |r| r.bytes_to_client.to_string();
+    packets_to_server Number "PKTS OUT" "packets" "Packets from client to server." |r| r.packets_to_server.to_string();
+    packets_to_client Number "PKTS BACK" "packets" "Packets from server to client." |r| r.packets_to_client.to_string();
+    wire_bytes_to_server Bytes "WIRE OUT" "B" "Link-layer bytes from client to server."
+        |r| r.wire_bytes_to_server.to_string();
+    wire_bytes_to_client Bytes "WIRE BACK" "B" "Link-layer bytes from server to client."
+        |r| r.wire_bytes_to_client.to_string();
+    tcp_flags_to_server Text "FLAGS OUT" "" "TCP flags from the client (`CEUAPRSF`, a dot for each one not seen)."
+        |r| shown(r.tcp_flags_to_server.as_ref());
+    tcp_flags_to_client Text "FLAGS BACK" "" "TCP flags from the server." |r| shown(r.tcp_flags_to_client.as_ref());
+    tcp_state Text "TCP STATE" "" "TCP state as the packets show it." |r| shown(r.tcp_state.as_ref());
+    state Text "STATE" "" "`active` while it lives, `closed` after." |r| r.state.clone();
+    end_reason Text "ENDED BY" "" "Why it ended." |r| shown(r.end_reason.as_ref());
+    bits_per_second Number "RATE" "bit/s" "IP bits per second, both directions, over the latest second."
+        |r| r.bits_per_second.to_string();
+    vlan List "VLAN" "" "VLAN ids, outer first." |r| r.vlan.iter().map(u16::to_string).collect::<Vec<_>>().join(" ");
+    tunnel Text "TUNNEL" "" "The tunnel its packets were inside of." |r| shown(r.tunnel.as_ref());
+    ports_unknown Flag "NO PORTS" "" "Fragments whose first one was not seen: ports are unknown."
+        |r| r.ports_unknown.to_string();
+    interfaces List "INTERFACES" "" "Where it was seen; in CSV the names only." interface_names;
+}
+
+/// The fields that stand in CSV, in their order.
+pub fn csv_fields() -> impl Iterator<Item = &'static Field> {
+    FIELDS.iter().filter(|field| field.csv)
+}
+
+/// The column names of CSV.
+pub fn csv_header() -> Vec<&'static str> {
+    csv_fields().map(|field| field.name).collect()
+}
+
+/// The values of a row, one for each column; not quoted yet, see [`csv_line`].
+pub fn csv_values(row: &FlowRow) -> Vec<String> {
+    csv_fields().map(|field| (field.get)(row)).collect()
+}
+
+/// One CSV line after RFC 4180, with a line feed at its end: values with commas, quotes or line breaks are quoted.
+pub fn csv_line(values: impl IntoIterator<Item = impl AsRef<str>>) -> String {
+    let mut line = String::new();
+    for (at, value) in values.into_iter().enumerate() {
+        let value = value.as_ref();
+        if at > 0 {
+            line.push(',');
+        }
+        if value.contains([',', '"', '\n', '\r']) {
+            line.push('"');
+            line.push_str(&value.replace('"', "\"\""));
+            line.push('"');
+        } else {
+            line.push_str(value);
+        }
+    }
+    line.push('\n');
+    line
+}
+
+/// One column of `-o table`.
+#[derive(Clone, Copy, Debug)]
+pub struct TableField {
+    /// Column header.
+    pub title: &'static str,
+    /// Numbers are flush right.
+    pub align: Align,
+    /// How soon it goes when the terminal is narrow: higher numbers first, 0 never.
+    pub rank: u8,
+    /// Whether its texts may lose their middle when nothing else helps.
+    pub cut: bool,
+    /// The text for people.
+    pub text: fn(&FlowRow) -> String,
+}
+
+impl TableField {
+    const fn left(title: &'static str, rank: u8, text: fn(&FlowRow) -> String) -> Self {
+        Self { title, align: Align::Left, rank, cut: false, text }
+    }
+
+    const fn right(title: &'static str, rank: u8, text: fn(&FlowRow) -> String) -> Self {
+        Self { title, align: Align::Right, rank, cut: false, text }
+    }
+
+    const fn endpoint(title: &'static str, text: fn(&FlowRow) -> String) -> Self {
+        Self { title, align: Align::Left, rank: 0, cut: true, text }
+    }
+}
+
+/// The columns of `-o table`, from left to right.
+pub const TABLE_FIELDS: &[TableField] = &[
+    TableField::left("START UTC", 7, |row| crate::time::time_of_day(&row.start).to_owned()),
+    TableField::left("PROTO", 2, protocol),
+    TableField::endpoint("SOURCE", |row| endpoint(&row.source_ip, row.src_port)),
+    TableField::endpoint("DESTINATION", |row| endpoint(&row.dest_ip, row.dest_port)),
+    TableField::left("DIRECTION", 8, |row| row.direction.clone()),
+    TableField::left("STATE", 5, state),
+    TableField::right("PACKETS", 4, |row| units::count(row.packets)),
+    TableField::right("BYTES", 1, |row| units::bytes(row.bytes)),
+    TableField::right("RATE", 3, |row| units::rate(row.bits_per_second)),
+    TableField::right("DURATION", 6, |row| units::seconds(row.duration_seconds)),
+    TableField::left("INTERFACES", 9, interface_names),
+];
+
+/// `10.0.0.1:443`, `[fe80::1]:443`, or the address alone.
+pub fn endpoint(address: &str, port: Option<u16>) -> String {
+    match port {
+        Some(port) if address.contains(':') => format!("[{address}]:{port}"),
+        Some(port) => format!("{address}:{port}"),
+        None => address.to_owned(),
+    }
+}
+
+/// `tcp`, or `icmp 8/0` with type and code.
+fn protocol(row: &FlowRow) -> String {
+    match row.icmp_type.zip(row.icmp_code) {
+        Some((kind, code)) => format!("{} {kind}/{code}", row.protocol),
+        None => row.protocol.clone(),
+    }
+}
+
+/// What there is to know in one word: why it ended, else its TCP state, else `active`.
+fn state(row: &FlowRow) -> String {
+    let word = row.end_reason.as_ref().or(row.tcp_state.as_ref()).unwrap_or(&row.state);
+    word.to_ascii_lowercase()
+}
+
+/// The table that `-o table` prints: a header and one line for each row. As `width` (terminal cells; `None`
+/// for a pipe) shrinks, the least important columns go and long addresses lose their middle.
+pub fn render_table(rows: &[FlowRow], width: Option<usize>) -> String {
+    let columns: Vec<Column> = TABLE_FIELDS
+        .iter()
+        .map(|field| Column { title: field.title, align: field.align, rank: field.rank, cut: field.cut })
+        .collect();
+    let texts: Vec<Vec<String>> =
+        rows.iter().map(|row| TABLE_FIELDS.iter().map(|field| (field.text)(row)).collect()).collect();
+    table::render(&columns, &texts, width)
+}
+
+#[cfg(test)]
+mod tests;

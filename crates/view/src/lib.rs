@@ -9,13 +9,17 @@ pub mod filter;
 mod flow;
 pub mod query;
 mod snapshot;
+mod table;
+mod text;
 pub mod time;
 pub mod units;
 
-pub use filter::Filter;
+pub use filter::{Filter, FilterError};
 pub use flow::{FlowRow, PointRow, example_flow, protocol_text};
 pub use query::{FlowPage, Query, Sort};
 pub use snapshot::{
     AddressTraffic, CaptureInfo, FlowCounts, HostInfo, InterfaceTraffic, InterfaceUtilization, Loss, ProtocolTraffic,
     Snapshot, SuspiciousTraffic, TopTalker, TrafficAccuracy, TrafficCell,
 };
+pub use table::Align;
+pub use text::render_snapshot_text;

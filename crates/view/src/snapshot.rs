@@ -236,4 +236,3 @@ pub struct Loss {
     /// What was lost and what it means.
     pub meaning: String,
 }
-

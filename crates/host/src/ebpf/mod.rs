@@ -2,11 +2,13 @@
 //!
 //! Invariant: a record is read once, and `tail` moves only after it was copied.
 
+mod leftovers;
 mod object;
 mod memory;
 mod test_run;
 
-pub use memory::{Rings, SharedArray};
+pub use leftovers::detach_links;
+pub use memory::{RingLosses, Rings, SharedArray};
 pub use object::{Geometry, Loaded, Object, default_lines, possible_cpus};
 pub use test_run::{SkbContext, TestRun};
 
@@ -18,6 +20,9 @@ pub enum EbpfError {
     /// The kernel or the verifier refused the object.
     #[error("the kernel refused the eBPF datapath: {0}; run `hivewall check` to see which feature is missing")]
     Load(#[source] Box<aya::EbpfError>),
+    /// Not allowed to load programs.
+    #[error("loading eBPF programs needs privileges: run as root, or give the program CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON ({0})")]
+    Privilege(#[source] Box<aya::EbpfError>),
     /// A program was refused.
     #[error("the kernel refused the eBPF program {name}: {source}")]
     Program {

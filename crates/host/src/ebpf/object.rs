@@ -115,7 +115,7 @@ impl Loaded {
             .map_max_entries("RING_CONTROL", geometry.cpus)
             .map_max_entries("SWEEP", geometry.cpus)
             .load(bytes)
-            .map_err(|error| EbpfError::Load(Box::new(error)))?;
+            .map_err(load_error)?;
         let map = ebpf.take_map("TALLIES").ok_or(EbpfError::Missing("map TALLIES"))?;
         let mut tallies = PerCpuHashMap::try_from(map).map_err(map_error)?;
         reserve_rows(&mut tallies)?;
@@ -183,6 +183,18 @@ impl Loaded {
         }
         Ok(rows)
     }
+}
+
+/// `EPERM` on the first map or program means that the process may not do this at all.
+fn load_error(error: aya::EbpfError) -> EbpfError {
+    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+    while let Some(now) = cause {
+        if now.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
+            return EbpfError::Privilege(Box::new(error));
+        }
+        cause = now.source();
+    }
+    EbpfError::Load(Box::new(error))
 }
 
 fn map_error(error: aya::maps::MapError) -> EbpfError {

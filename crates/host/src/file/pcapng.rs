@@ -158,7 +158,7 @@ impl Section {
             match (code, value) {
                 (OPTION_IF_NAME, value) => name = Some(printable(value)),
                 (OPTION_IF_TSRESOL, [value, ..]) => resolution = Resolution::from_option(*value),
-                (OPTION_IF_TSOFFSET, value) => offset_s = self.u64(value).unwrap_or_default() as i64,
+                (OPTION_IF_TSOFFSET, value) => offset_s = self.u64(value).unwrap_or_default().cast_signed(),
                 _ => {}
             }
         }

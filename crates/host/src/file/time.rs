@@ -63,9 +63,9 @@ impl Scale {
         let ns = match self {
             Scale::Multiply(by) => units * u128::from(by),
             Scale::Divide(by) => units / by,
-            Scale::Shift(by) => units * NANOS_PER_SECOND as u128 >> by,
+            Scale::Shift(by) => (units * 1_000_000_000) >> by,
         };
-        let ns = ns as i128 + i128::from(offset_s) * NANOS_PER_SECOND;
+        let ns = ns.cast_signed() + i128::from(offset_s) * NANOS_PER_SECOND;
         i64::try_from(ns).map_err(|_| if ns < 0 { i64::MIN } else { i64::MAX })
     }
 }

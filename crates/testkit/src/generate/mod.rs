@@ -18,7 +18,7 @@ mod tests;
 mod valid;
 
 pub use rng::Rng;
-pub use small::{Popularity, small_packets};
+pub use small::{Popularity, SMALL_BYTES, small_packets};
 
 /// Flows of a generator unless [`Generator::flows`] says otherwise.
 pub const FLOWS: u64 = 1000;

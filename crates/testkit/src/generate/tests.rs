@@ -44,7 +44,7 @@ fn every_kind_of_traffic_appears_in_both_directions() {
             Some(TransportSlice::Icmpv4(_)) => "icmp",
             Some(TransportSlice::Icmpv6(_)) => "icmp6",
             None if packet.is_ip_payload_fragmented() => "fragment",
-            None => "other",
+            _ => "other",
         };
         *seen.entry(kind).or_default() += 1;
     }
@@ -69,7 +69,7 @@ fn the_mutated_share_is_what_was_asked_for_and_lengths_stay_bounded() {
 #[test]
 fn small_packets_are_all_of_one_size_and_of_as_many_flows_as_asked() {
     let frames = small_packets(1000, 50_000, 9, Popularity::Uniform);
-    assert!(frames.iter().all(|frame| frame.len() == small::SMALL_BYTES));
+    assert!(frames.iter().all(|frame| frame.len() == SMALL_BYTES));
     let distinct: HashSet<_> = frames.iter().map(|frame| frame[23..38].to_vec()).collect();
     assert_eq!(distinct.len(), 1000);
 }

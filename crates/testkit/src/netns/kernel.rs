@@ -19,7 +19,8 @@ const DAD_FAILED: u32 = 0x08;
 pub(super) fn run(tool: &'static str, args: &[&str], input: Option<&str>) -> Result<String, LabError> {
     let what = || format!("{tool} {}", args.join(" "));
     let io = |source: std::io::Error| match source.kind() {
-        std::io::ErrorKind::NotFound => LabError::ToolMissing { tool },
+        // A directory of PATH that may not be searched makes a missing program look forbidden.
+        std::io::ErrorKind::NotFound | std::io::ErrorKind::PermissionDenied => LabError::ToolMissing { tool },
         _ => LabError::Io { what: format!("run `{}`", what()), source },
     };
     let mut command = Command::new(tool);

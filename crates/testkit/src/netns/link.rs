@@ -1,7 +1,8 @@
 //! A veth pair between two hosts: addresses, MTU, offloads, neighbours.
 //!
 //! It is a description until [`Link::up`] makes it. Invariant: with neighbours entered by hand (the default), the link
-//! carries no frame that a test did not send.
+//! carries no frame that a test did not send; addresses given to it later are found only with
+//! [`Link::resolve_neighbours`] or an `ip neigh` entry of their own.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
@@ -74,7 +75,8 @@ impl<'a> Link<'a> {
         self
     }
 
-    /// Lets the hosts find one another by ARP and neighbour discovery (and announce themselves by MLD), as real ones do.
+    /// Lets the hosts find one another by ARP and neighbour discovery, as real ones do; they then announce
+    /// themselves by MLD too.
     pub fn resolve_neighbours(mut self) -> Self {
         self.resolve = true;
         self
@@ -108,15 +110,15 @@ impl<'a> Link<'a> {
 impl End<'_> {
     fn configure(&self, resolve: bool, offloads: Option<Offloads>) -> Result<(), LabError> {
         let name = self.interface;
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         if !resolve {
-            // While ARP is off the kernel joins no solicited-node group for a new address, so MLD has nothing to
-            // report; switched on again in `meet`, it does not catch up.
-            lines += &format!("link set {name} arp off\n");
+            // Without ARP the kernel joins no solicited-node groups either, so MLD has nothing to report. It stays
+            // off: switching it on again makes the kernel join them after all (addrconf_notify, seen on 6.18).
+            lines.push(format!("link set {name} arp off"));
         }
         for address in &self.addresses {
             let nodad = if address.contains(':') { " nodad" } else { "" };
-            lines += &format!("addr add {address} dev {name}{nodad}\n");
+            lines.push(format!("addr add {address} dev {name}{nodad}"));
         }
         if let Some(Offloads { tso, gso, gro }) = offloads {
             let word = |on| if on { "on" } else { "off" };
@@ -125,18 +127,18 @@ impl End<'_> {
             let command = [&["netns", "exec", namespace, "ethtool"][..], &words[..]].concat();
             kernel::run("ip", &command, None)?;
         }
-        lines += &format!("link set {name} up\n");
-        self.host.ip_batch(&lines).map(drop)
+        lines.push(format!("link set {name} up"));
+        self.host.ip_batch(&lines.join("\n")).map(drop)
     }
 
     /// Enters the other end as a neighbour for good.
     fn meet(&self, peer: &Self) -> Result<(), LabError> {
         let name = self.interface;
-        let mut lines = format!("link set {name} arp on\n");
+        let mut lines = Vec::new();
         for address in &peer.addresses {
             let address = address.split('/').next().unwrap_or_default();
-            lines += &format!("neigh replace {address} lladdr {} dev {name} nud permanent\n", peer.mac);
+            lines.push(format!("neigh replace {address} lladdr {} dev {name} nud permanent", peer.mac));
         }
-        self.host.ip_batch(&lines).map(drop)
+        self.host.ip_batch(&lines.join("\n")).map(drop)
     }
 }

@@ -166,6 +166,14 @@ impl Host {
         command
     }
 
+    /// Like [`Host::command`], with the caller's mounts: a BPF or cgroup file system under /sys stays visible and
+    /// shared, and /sys/class/net shows the caller's interfaces.
+    pub fn command_with_mounts(&self, program: impl AsRef<std::ffi::OsStr>) -> Command {
+        let mut command = Command::new("nsenter");
+        command.arg(format!("--net={NAMES_DIR}/{}", self.namespace)).arg("--").arg(program);
+        command
+    }
+
     /// `ip` with these arguments in this namespace; what it printed.
     pub fn ip(&self, args: &[&str]) -> Result<String, LabError> {
         kernel::run("ip", &[&["-n", &*self.namespace], args].concat(), None)

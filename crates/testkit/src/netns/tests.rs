@@ -72,6 +72,18 @@ fn mtu_offloads_and_sysctls_are_what_was_asked_for() {
 }
 
 #[test]
+fn both_kinds_of_command_run_in_the_namespace() {
+    require_root!();
+    let lab = Lab::new("command").unwrap();
+    let (a, b) = pair(&lab);
+    lab.link(&a, "only-here", &b, "eth0").up().unwrap();
+    for mut command in [a.command("ip"), a.command_with_mounts("ip")] {
+        let output = command.args(["link", "show", "only-here"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+}
+
+#[test]
 fn dropping_a_lab_removes_its_namespaces_and_what_runs_in_them() {
     require_root!();
     let lab = Lab::new("gone").unwrap();
@@ -123,4 +135,16 @@ fn a_panic_inside_a_namespace_reaches_the_test() {
     let a = lab.host("a").unwrap();
     let entered = std::panic::AssertUnwindSafe(|| a.enter(|| panic!("inside")));
     assert_eq!(*std::panic::catch_unwind(entered).unwrap_err().downcast::<&str>().unwrap(), "inside");
+}
+
+#[test]
+#[ignore = "listens for four seconds, longer than the kernel takes to repeat a multicast report"]
+fn a_link_stays_silent() {
+    require_root!();
+    let lab = Lab::new("silent").unwrap();
+    let (a, b) = pair(&lab);
+    lab.link(&a, "eth0", &b, "eth0").addresses(A, B).up().unwrap();
+    let heard = a.command("timeout").args(["4", "tcpdump", "-c1", "-ni", "eth0"]).output().unwrap();
+    assert_eq!(heard.status.code(), Some(124), "{}", String::from_utf8_lossy(&heard.stdout));
+    assert_eq!(a.counters("eth0").unwrap(), Counters::default());
 }

@@ -301,7 +301,8 @@ impl Packet {
         })
     }
 
-    /// The length field, in its own unit, right or wrong: IPv4 total, IPv6 payload, UDP, extension header, Geneve options.
+    /// The length field, in its own unit, right or wrong: IPv4 total, IPv6 payload, UDP, extension header, Geneve
+    /// options.
     pub fn length(self, value: u16) -> Self {
         self.change("length", |layer| {
             layer.length = Some(value);

@@ -137,3 +137,16 @@ fn a_sink_that_is_not_there_is_an_error_with_the_address() {
     let error = a.enter(|| UdpSink::bind("10.9.9.9:1".parse().unwrap())).unwrap().unwrap_err();
     assert!(error.to_string().starts_with("could not receive UDP at 10.9.9.9:1"), "{error}");
 }
+
+#[test]
+#[ignore = "takes ten seconds and more; the end-to-end tests do it with an agent in between"]
+fn a_hundred_thousand_short_connections_find_ports_enough() {
+    require_root!();
+    let (_lab, a, b) = linked("many");
+    let at = [0; 8].map(|port| ([10, 0, 0, 2], port).into());
+    let sink = b.enter(|| TcpSink::bind(&at, 1)).unwrap().unwrap();
+    let to = sink.addresses().to_vec();
+    let flows = ShortFlows { to: &to, count: 100_000, payload: 1, close: Close::Fin, threads: 8 };
+    let sent = a.enter(|| tcp_short_flows(&flows)).unwrap().unwrap();
+    assert_eq!(sink.finish(sent.connections, SOON), sent);
+}

@@ -109,6 +109,8 @@ impl UdpSink {
         let failed = |source| TrafficError::Socket { doing: "receive UDP at", at, source };
         let socket = Arc::new(UdpSocket::bind(at).map_err(failed)?);
         setsockopt(&socket, sockopt::RcvBufForce, &RECEIVE_BUFFER_BYTES).map_err(|errno| failed(errno.into()))?;
+        // Asked once here, so that a kernel that cannot tell (before 4.12) is an error and not "nothing dropped".
+        batch::option_words::<16>(socket.as_fd(), libc::SOL_SOCKET, SO_MEMINFO).map_err(failed)?;
         // The thread looks at `stop` between two waits.
         socket.set_read_timeout(Some(Duration::from_millis(20))).map_err(failed)?;
         let (counts, stop) = (Arc::new([const { AtomicU64::new(0) }; 2]), Arc::new(AtomicBool::new(false)));

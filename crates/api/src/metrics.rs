@@ -1,0 +1,147 @@
+//! Metrics for Prometheus, built from the latest snapshot at each scrape. Deliberately not here: any state; a counter
+//! is what the engine counted. Invariant: [`METRICS`] is the only list; what is served, and the reference page, come
+//! from it.
+
+use std::fmt::Write as _;
+
+use hivewall_view::Snapshot;
+use prometheus::proto::{Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
+use prometheus::{TEXT_FORMAT, TextEncoder};
+
+use crate::state::Shared;
+
+mod table;
+
+pub use table::METRICS;
+
+/// Media type of the text format.
+pub(crate) const CONTENT_TYPE: &str = TEXT_FORMAT;
+
+/// What kind of number a metric is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MetricKind {
+    /// Only grows while the agent lives; its name ends in `_total`.
+    Counter,
+    /// Goes up and down.
+    Gauge,
+}
+
+impl MetricKind {
+    /// The name Prometheus gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Gauge => "gauge",
+        }
+    }
+}
+
+/// One metric: what it is called, what it means, and where its samples come from.
+pub struct Metric {
+    /// Its name.
+    pub name: &'static str,
+    /// What kind of number it is.
+    pub kind: MetricKind,
+    /// What is counted; the last word of the name where that is a unit of measure, `1` for shares and yes-or-no.
+    pub unit: &'static str,
+    /// Its meaning, one sentence.
+    pub help: &'static str,
+    /// Names of its labels.
+    pub labels: &'static [&'static str],
+    /// Appends its samples.
+    read: fn(&Scrape<'_>, &mut Samples),
+}
+
+/// What samples are read from.
+struct Scrape<'a> {
+    snapshot: &'a Snapshot,
+    api: &'a Shared,
+}
+
+/// Samples of one metric: label values, in the order of its label names, and the number.
+#[derive(Default)]
+struct Samples(Vec<(Vec<String>, f64)>);
+
+impl Samples {
+    fn add(&mut self, labels: &[&str], value: f64) {
+        self.0.push((labels.iter().map(|&label| label.to_owned()).collect(), value));
+    }
+
+    /// Counts above 2⁵³ lose their last digits: the text format is read as 64-bit floating point everywhere.
+    fn count(&mut self, labels: &[&str], value: u64) {
+        self.add(labels, value as f64);
+    }
+}
+
+/// All metrics in the text format.
+pub(crate) fn text(api: &Shared) -> prometheus::Result<String> {
+    let snapshot = api.source.snapshot();
+    let scrape = Scrape { snapshot: &snapshot, api };
+    let families: Vec<MetricFamily> = METRICS.iter().filter_map(|metric| family(metric, &scrape)).collect();
+    TextEncoder::new().encode_to_string(&families)
+}
+
+/// The family of one metric; none when it has no samples, because an empty one cannot be written.
+fn family(metric: &Metric, scrape: &Scrape<'_>) -> Option<MetricFamily> {
+    let mut samples = Samples::default();
+    (metric.read)(scrape, &mut samples);
+    let samples: Vec<Sample> = samples
+        .0
+        .into_iter()
+        .filter(|(_, value)| value.is_finite())
+        .map(|(labels, value)| sample(metric, labels, value))
+        .collect();
+    if samples.is_empty() {
+        return None;
+    }
+    let mut family = MetricFamily::default();
+    family.set_name(metric.name.to_owned());
+    family.set_help(metric.help.to_owned());
+    family.set_field_type(match metric.kind {
+        MetricKind::Counter => MetricType::COUNTER,
+        MetricKind::Gauge => MetricType::GAUGE,
+    });
+    family.set_metric(samples);
+    Some(family)
+}
+
+fn sample(metric: &Metric, labels: Vec<String>, value: f64) -> Sample {
+    let pairs = metric.labels.iter().zip(labels).map(|(name, value)| {
+        let mut pair = LabelPair::default();
+        pair.set_name((*name).to_owned());
+        pair.set_value(value);
+        pair
+    });
+    let mut sample = Sample::from_label(pairs.collect());
+    match metric.kind {
+        MetricKind::Counter => {
+            let mut counter = Counter::default();
+            counter.set_value(value);
+            sample.set_counter(counter);
+        }
+        MetricKind::Gauge => {
+            let mut gauge = Gauge::default();
+            gauge.set_value(value);
+            sample.set_gauge(gauge);
+        }
+    }
+    sample
+}
+
+/// The reference page of all metrics, in Markdown.
+pub fn metrics_reference() -> String {
+    let mut page = String::from(
+        "# Metrics\n\nServed at `/metrics` and `/api/v1/metrics` in the text format of Prometheus. Bytes are IP\n\
+         bytes (from the IP header to the end of the datagram) unless the meaning says wire bytes, which add link\n\
+         headers, VLAN tags and padding. A metric without samples is left out. Addresses are a label of\n\
+         `hivewall_top_talker_*` only, which never has more than ten.\n\n\
+         | Metric | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n",
+    );
+    for metric in METRICS {
+        let labels: Vec<String> = metric.labels.iter().map(|label| format!("`{label}`")).collect();
+        let (name, kind, unit) = (metric.name, metric.kind.name(), metric.unit);
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "| `{name}` | {kind} | {unit} | {} | {} |", labels.join(", "), metric.help);
+    }
+    page
+}

@@ -1,0 +1,230 @@
+//! Query strings. Deliberately not here: the meaning of a filter, which is `view`'s, fields and spelling included.
+//!
+//! Invariants: what is not understood is refused, never ignored, because a typo that is ignored answers another
+//! question than the one that was asked; and the OpenAPI parameters are made from the same lists as the reading is.
+
+use axum::extract::{FromRequestParts, Query as QueryString};
+use axum::http::StatusCode;
+use axum::http::request::Parts;
+use hivewall_view::filter::{FilterError, FilterFault, ValueKind, keys};
+use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX};
+use hivewall_view::{Filter, Query, Sort};
+use utoipa::IntoParams;
+use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
+use utoipa::openapi::schema::{Array, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
+use utoipa::openapi::{RefOr, Required, Schema};
+
+use crate::error::Refusal;
+use crate::state::Shared;
+
+/// In front of a field's name it asks for what does not match.
+const NOT: &str = "not-";
+/// The parameters that shape a page; the others say which flows.
+const PAGE: [&str; 3] = ["sort", "limit", "offset"];
+
+/// The parameters of a request, in order, names and values decoded.
+pub(crate) struct Pairs(Vec<(String, String)>);
+
+impl<S: Send + Sync> FromRequestParts<S> for Pairs {
+    type Rejection = Refusal;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Refusal> {
+        let read = QueryString::<Vec<(String, String)>>::from_request_parts(parts, state).await;
+        read.map(|QueryString(pairs)| Self(pairs)).map_err(|rejection| {
+            let hint = "write it as `?name=value&name=value` with other characters percent-encoded";
+            Refusal::new(StatusCode::BAD_REQUEST, "bad_query", rejection.body_text(), hint)
+        })
+    }
+}
+
+impl Pairs {
+    /// For a path that takes no parameters.
+    pub(crate) fn expect_none(&self) -> Result<(), Refusal> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((name, _)) => {
+                Err(bad("unknown_parameter", format!("there is no parameter `{name}` here"), "this path takes none"))
+            }
+        }
+    }
+
+    /// Which flows, in which order, how many.
+    pub(crate) fn query(&self, shared: &Shared) -> Result<Query, Refusal> {
+        let sort = match self.once("sort")? {
+            None => Sort::default(),
+            Some(text) => sort(text)?,
+        };
+        let limit = match self.once("limit")? {
+            None => LIMIT_DEFAULT,
+            Some(text) => number("limit", text, 1, LIMIT_MAX)?,
+        };
+        let offset = match self.once("offset")? {
+            None => 0,
+            Some(text) => number("offset", text, 0, usize::MAX)?,
+        };
+        Ok(Query { filter: self.terms(shared, &PAGE)?, sort, limit, offset })
+    }
+
+    /// Which flows, and nothing else.
+    pub(crate) fn filter(&self, shared: &Shared) -> Result<Filter, Refusal> {
+        self.terms(shared, &[])
+    }
+
+    /// The filter that `filter` and the fields make together; names in `others` are someone else's.
+    fn terms(&self, shared: &Shared, others: &[&str]) -> Result<Filter, Refusal> {
+        let now = shared.source.now();
+        let mut filter = match self.once("filter")? {
+            None => Filter::default(),
+            Some(text) => {
+                let snapshot = shared.source.snapshot();
+                let interfaces: Vec<&str> = snapshot.capture.interfaces.iter().map(String::as_str).collect();
+                Filter::parse_knowing(text, now, &interfaces).map_err(|error| bad_filter("filter", text, &error))?
+            }
+        };
+        for (name, value) in &self.0 {
+            if name == "filter" || others.contains(&name.as_str()) {
+                continue;
+            }
+            let (negated, key) = name.strip_prefix(NOT).map_or((false, name.as_str()), |key| (true, key));
+            filter.push(negated, key, value, now).map_err(|error| match error.fault {
+                FilterFault::UnknownKey { suggestion, .. } => unknown(name, suggestion, others),
+                _ => bad_filter(name, value, &error),
+            })?;
+        }
+        Ok(filter)
+    }
+
+    fn once(&self, name: &str) -> Result<Option<&str>, Refusal> {
+        let mut values = self.0.iter().filter(|(key, _)| key == name).map(|(_, value)| value.as_str());
+        let first = values.next();
+        match values.next() {
+            None => Ok(first),
+            Some(_) => Err(bad(
+                "repeated_parameter",
+                format!("`{name}` is there more than once"),
+                "keep the one that is meant",
+            )),
+        }
+    }
+}
+
+fn bad(error: &str, detail: String, hint: impl Into<String>) -> Refusal {
+    Refusal::new(StatusCode::BAD_REQUEST, error, detail, hint)
+}
+
+fn unknown(name: &str, suggestion: Option<&str>, others: &[&str]) -> Refusal {
+    let fields: Vec<&str> = keys().map(|key| key.name).collect();
+    let not = if name.starts_with(NOT) { NOT } else { "" };
+    let hint = match suggestion {
+        Some(meant) => format!("did you mean `{not}{meant}`?"),
+        None => format!(
+            "there are: filter{}{}, {}; and each of the latter with `{NOT}` in front",
+            if others.is_empty() { "" } else { ", " },
+            others.join(", "),
+            fields.join(", ")
+        ),
+    };
+    bad("unknown_parameter", format!("there is no parameter `{name}` here"), hint)
+}
+
+fn bad_filter(name: &str, text: &str, error: &FilterError) -> Refusal {
+    let before = text.get(..error.at).unwrap_or(text).chars().count();
+    let detail = format!("`{name}` is not understood at character {}", before + 1);
+    bad("bad_filter", detail, error.to_string()).at(error.at)
+}
+
+fn sort(text: &str) -> Result<Sort, Refusal> {
+    let found = Sort::ALL.iter().find(|(_, name)| *name == text);
+    found.map(|(sort, _)| *sort).ok_or_else(|| {
+        let names: Vec<&str> = Sort::ALL.iter().map(|(_, name)| *name).collect();
+        bad("bad_parameter", format!("`{text}` is no order"), format!("`sort` is one of {}", names.join(", ")))
+    })
+}
+
+fn number(name: &str, text: &str, least: usize, most: usize) -> Result<usize, Refusal> {
+    let found = text.parse::<usize>().ok().filter(|number| (least..=most).contains(number));
+    found.ok_or_else(|| {
+        let detail = format!("`{name}` cannot be `{text}`");
+        let hint = match most {
+            usize::MAX => format!("`{name}` is a whole number from {least}"),
+            _ => format!("`{name}` is a whole number from {least} to {most}"),
+        };
+        bad("bad_parameter", detail, hint)
+    })
+}
+
+/// The parameters that say which flows: `filter` and one for each field.
+pub(crate) struct FilterParams;
+
+/// [`FilterParams`], and order and page.
+pub(crate) struct FlowParams;
+
+impl IntoParams for FilterParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text =
+            parameter("filter", string(), "Which flows, in the filter language, on one line.", "proto:tcp port:443");
+        let fields = keys().flat_map(|key| {
+            let repeated = if key.kind == ValueKind::Text { "all" } else { "any" };
+            let plain = format!("{} Repeated: {repeated} of them; different fields: all of them.", key.doc);
+            // The catalogue's examples are terms of the text form: `port:443`, `bytes>1M`.
+            let example = key.example.trim_start_matches(key.name).trim_start_matches(':');
+            let negated = format!("Leaves out what `{}` would ask for.", key.name);
+            [
+                parameter(key.name, list(), &plain, example),
+                parameter(&format!("{NOT}{}", key.name), list(), &negated, example),
+            ]
+        });
+        std::iter::once(text).chain(fields).collect()
+    }
+}
+
+impl IntoParams for FlowParams {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let names: Vec<&str> = Sort::ALL.iter().map(|(_, name)| *name).collect();
+        let sort = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build();
+        let mut all = FilterParams::into_params(place);
+        all.push(parameter("sort", sort.into(), "Order, largest or latest first; bytes when absent.", "rate"));
+        all.push(parameter(
+            "limit",
+            integer(1, Some(LIMIT_MAX)),
+            &format!("Most rows of the page; {LIMIT_DEFAULT} when absent."),
+            "20",
+        ));
+        all.push(parameter(
+            "offset",
+            integer(0, None),
+            "Rows to leave out first: `next_offset` of the page before.",
+            "0",
+        ));
+        all
+    }
+}
+
+fn parameter(name: &str, schema: Schema, description: &str, example: &str) -> Parameter {
+    ParameterBuilder::new()
+        .name(name)
+        .parameter_in(ParameterIn::Query)
+        .required(Required::False)
+        .description(Some(description))
+        .schema(Some(RefOr::T(schema)))
+        .example(Some(serde_json::Value::from(example)))
+        .build()
+}
+
+fn string() -> Schema {
+    Object::with_type(Type::String).into()
+}
+
+fn list() -> Schema {
+    Array::new(RefOr::T(string())).into()
+}
+
+fn integer(least: usize, most: Option<usize>) -> Schema {
+    ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .format(Some(SchemaFormat::KnownFormat(KnownFormat::Int64)))
+        .minimum(Some(least as f64))
+        .maximum(most.map(|most| most as f64))
+        .build()
+        .into()
+}

@@ -1,0 +1,242 @@
+//! The OpenAPI document held against the server: every path, status and parameter it names is answered as it says,
+//! every answer fits its schema with nothing beside it, and the server has no path that it does not name.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use hivewall_api::{LIVE_MAX, openapi_json, paths};
+use jsonschema::Validator;
+use serde_json::{Value, json};
+use support::{Answer, Server, data};
+
+/// The document, with every object closed: a key that a schema does not name is a fault of the document.
+fn document() -> Value {
+    let mut document: Value = serde_json::from_str(&openapi_json()).unwrap();
+    for schema in document["components"]["schemas"].as_object_mut().unwrap().values_mut() {
+        if schema.get("properties").is_some() {
+            schema["additionalProperties"] = json!(false);
+        }
+    }
+    document
+}
+
+fn validator(document: &Value, schema: &Value) -> Validator {
+    let mut root = schema.clone();
+    root["components"] = document["components"].clone();
+    jsonschema::draft202012::new(&root).unwrap()
+}
+
+fn hold(document: &Value, schema: &Value, instance: &Value, what: &str) {
+    let faults: Vec<String> = validator(document, schema)
+        .iter_errors(instance)
+        .map(|fault| format!("{}: {fault}", fault.instance_path()))
+        .collect();
+    assert!(faults.is_empty(), "{what}: {faults:#?}");
+}
+
+fn component(name: &str) -> Value {
+    json!({ "$ref": format!("#/components/schemas/{name}") })
+}
+
+/// Path, operation.
+fn operations(document: &Value) -> Vec<(String, Value)> {
+    let mut found = Vec::new();
+    for (path, item) in document["paths"].as_object().unwrap() {
+        let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
+        assert_eq!(methods, ["get"], "{path}");
+        found.push((path.clone(), item["get"].clone()));
+    }
+    found
+}
+
+#[test]
+fn the_document_names_every_path_of_the_server_and_no_other() {
+    let documented: BTreeSet<String> = operations(&document()).into_iter().map(|(path, _)| path).collect();
+    let served: BTreeSet<String> = paths().into_iter().map(str::to_owned).collect();
+    assert_eq!(documented, served);
+}
+
+#[test]
+fn every_operation_says_what_it_does_in_one_line_and_has_an_id_of_its_own() {
+    let mut seen = BTreeSet::new();
+    for (path, operation) in operations(&document()) {
+        let summary = operation["summary"].as_str().unwrap();
+        assert!(summary.len() > 10 && summary.ends_with('.') && !summary.contains('\n'), "{path}: {summary}");
+        assert!(seen.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            assert!(!response["description"].as_str().unwrap().is_empty(), "{path} {status}");
+            assert!(response["content"].as_object().is_some_and(|content| content.len() == 1), "{path} {status}");
+        }
+    }
+}
+
+/// Makes the server answer `path` with `status`; a documented answer that nothing here can bring about fails the test.
+fn provoke(path: &str, status: &str) -> Answer {
+    let server = Server::start();
+    match (path, status) {
+        (_, "200") => server.get(path),
+        (_, "400") => server.get(&format!("{path}?nonsense=1")),
+        ("/api/v1/flows", "503") => {
+            server.fake.gone.store(true, Ordering::SeqCst);
+            server.get(path)
+        }
+        ("/api/v1/health", "503") => {
+            *server.fake.now.lock().unwrap() = data::NOW + Duration::from_hours(1);
+            server.get(path)
+        }
+        ("/api/v1/flows/live", "503") => {
+            let _subscribers: Vec<_> = (0..LIVE_MAX).map(|_| server.follow("")).collect();
+            server.get(path)
+        }
+        _ => panic!("nothing makes {path} answer {status}: say here what does"),
+    }
+}
+
+#[test]
+fn every_documented_answer_comes_as_documented() {
+    let document = document();
+    let mut keys = BTreeSet::new();
+    for (path, operation) in operations(&document) {
+        for (status, response) in operation["responses"].as_object().unwrap() {
+            let (media_type, content) = response["content"].as_object().unwrap().iter().next().unwrap();
+            // This one does not end by itself: it has a test of its own.
+            if media_type == "text/event-stream" {
+                continue;
+            }
+            let what = format!("{path} {status}");
+            let answer = provoke(&path, status);
+            assert_eq!(answer.status.to_string(), *status, "{what}: {}", answer.body);
+            assert_eq!(answer.media_type(), media_type, "{what}");
+            let instance = match media_type.as_str() {
+                "application/json" => answer.json(),
+                _ => Value::from(answer.body),
+            };
+            hold(&document, &content["schema"], &instance, &what);
+            collect_keys(&instance, &mut keys);
+        }
+    }
+    every_documented_key_was_seen(&document, keys);
+}
+
+/// Otherwise part of a schema would pass untested.
+fn every_documented_key_was_seen(document: &Value, mut seen: BTreeSet<String>) {
+    // In an event only, and only in the error of a filter: their own tests hold them.
+    seen.extend(["missed", "position"].map(str::to_owned));
+    // Only where the health is not good, and the source not the best.
+    seen.extend(["subject", "fallback_reason"].map(str::to_owned));
+    for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
+        for key in schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
+            assert!(seen.contains(key), "{name}.{key} is documented, and in no answer of this test");
+        }
+    }
+}
+
+fn collect_keys(value: &Value, keys: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) => map.iter().for_each(|(key, value)| {
+            keys.insert(key.clone());
+            collect_keys(value, keys);
+        }),
+        Value::Array(items) => items.iter().for_each(|item| collect_keys(item, keys)),
+        _ => {}
+    }
+}
+
+#[test]
+fn answers_of_a_degraded_agent_and_of_a_bad_filter_fit_their_schemas() {
+    let document = document();
+    let server = Server::start();
+    server.get("/api/v1/health");
+    server.fake.change(|snapshot| {
+        snapshot.capture.fallback_reason = Some("the kernel has no BTF".to_owned());
+        snapshot.losses.get_mut("ring_full").unwrap().count += 1;
+    });
+    let health = server.get("/api/v1/health").json();
+    assert_eq!(health["reasons"][1]["subject"], "ring_full");
+    hold(&document, &component("Health"), &health, "degraded");
+    let snapshot = server.get("/api/v1/snapshot").json();
+    assert!(snapshot["capture"]["fallback_reason"].is_string());
+    hold(&document, &component("Snapshot"), &snapshot, "with a reason");
+    let problem = server.get("/api/v1/flows?filter=nonsense:1").json();
+    assert!(problem["position"].is_u64(), "{problem}");
+    hold(&document, &component("Problem"), &problem, "bad filter");
+    let unknown = server.get("/nowhere").json();
+    hold(&document, &component("Problem"), &unknown, "unknown path");
+}
+
+#[test]
+fn live_events_fit_their_schemas() {
+    let document = document();
+    let server = Server::start();
+    let mut events = server.follow("");
+    assert!(events.head.to_ascii_lowercase().contains("content-type: text/event-stream"));
+    let flows = data::flows();
+    let mut lagged = false;
+    while !lagged {
+        server.fake.close(flows.iter().cycle().take(400).cloned());
+        let mut accounted = 0;
+        while accounted < 400 {
+            let event = events.next().unwrap();
+            let data = event.json();
+            match event.name.as_str() {
+                "flow" => {
+                    hold(&document, &component("FlowRow"), &data, "flow");
+                    accounted += 1;
+                }
+                "lagged" => {
+                    hold(&document, &component("Lagged"), &data, "lagged");
+                    accounted += data["missed"].as_u64().unwrap();
+                    lagged = true;
+                }
+                other => panic!("{other}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn every_documented_parameter_is_understood_with_its_example() {
+    let document = document();
+    let server = Server::start();
+    for (path, operation) in operations(&document) {
+        for parameter in operation["parameters"].as_array().into_iter().flatten() {
+            let name = parameter["name"].as_str().unwrap();
+            let what = format!("{path}?{name}");
+            assert_eq!(
+                (parameter["in"].as_str(), parameter["required"].as_bool()),
+                (Some("query"), Some(false)),
+                "{what}"
+            );
+            assert!(parameter["description"].as_str().unwrap().ends_with('.'), "{what}");
+            let example = encode(parameter["example"].as_str().unwrap());
+            let answer = if path.ends_with("/live") {
+                server.follow(&format!("?{name}={example}")).head
+            } else {
+                let answer = server.get(&format!("{path}?{name}={example}"));
+                format!("HTTP/1.1 {} {}", answer.status, answer.body)
+            };
+            assert!(answer.starts_with("HTTP/1.1 200"), "{what}={example}: {answer}");
+        }
+    }
+}
+
+/// Percent-encodes everything but letters and digits.
+fn encode(text: &str) -> String {
+    text.bytes()
+        .map(|byte| if byte.is_ascii_alphanumeric() { char::from(byte).to_string() } else { format!("%{byte:02X}") })
+        .collect()
+}
+
+#[test]
+fn head_is_answered_as_get_is_without_the_body() {
+    let server = Server::start();
+    for path in paths() {
+        let head = server.raw(&format!("HEAD {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
+        assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
+        assert!(head.ends_with("\r\n\r\n"), "{path}: {head}");
+    }
+}

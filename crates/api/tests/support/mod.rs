@@ -1,0 +1,256 @@
+//! A real server on a loopback socket over a fake engine, and the clients that the tests use. Deliberately not here:
+//! any expectation. Invariant: nothing waits for a time to pass; whoever waits, waits for bytes.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "shared by test binaries that each use a part"
+)]
+
+pub mod data;
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hivewall_api::{BoxFuture, Source, SourceGone};
+use hivewall_model::Timestamp;
+use hivewall_view::{FlowPage, FlowRow, Query, Snapshot, Sort};
+use serde_json::Value;
+use tokio::sync::{broadcast, oneshot};
+
+/// An engine of fixed data that tests can change.
+pub struct Fake {
+    pub snapshot: Mutex<Arc<Snapshot>>,
+    pub now: Mutex<Timestamp>,
+    pub gone: AtomicBool,
+    flows: Vec<FlowRow>,
+    closed: broadcast::Sender<Arc<FlowRow>>,
+}
+
+impl Default for Fake {
+    fn default() -> Self {
+        Self {
+            snapshot: Mutex::new(Arc::new(data::snapshot())),
+            now: Mutex::new(data::NOW),
+            gone: AtomicBool::new(false),
+            flows: data::flows(),
+            closed: broadcast::channel(4).0,
+        }
+    }
+}
+
+impl Fake {
+    pub fn change(&self, change: impl FnOnce(&mut Snapshot)) {
+        change(Arc::make_mut(&mut self.snapshot.lock().unwrap()));
+    }
+
+    /// Closes each flow in one go: more than four at once overtake every subscriber.
+    pub fn close(&self, flows: impl IntoIterator<Item = FlowRow>) {
+        for flow in flows {
+            self.closed.send(Arc::new(flow)).unwrap();
+        }
+    }
+}
+
+impl Source for Fake {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.lock().unwrap())
+    }
+
+    fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, SourceGone>> {
+        let answer = if self.gone.load(Ordering::SeqCst) { Err(SourceGone) } else { Ok(page(&self.flows, &query)) };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
+        self.closed.subscribe()
+    }
+
+    fn now(&self) -> Timestamp {
+        *self.now.lock().unwrap()
+    }
+}
+
+fn page(flows: &[FlowRow], query: &Query) -> FlowPage {
+    let mut rows: Vec<FlowRow> = flows.iter().filter(|row| query.filter.matches_row(row)).cloned().collect();
+    rows.sort_by_key(|row| {
+        std::cmp::Reverse(match query.sort {
+            Sort::Packets => row.packets,
+            Sort::Rate => row.bits_per_second as u64,
+            _ => row.bytes,
+        })
+    });
+    let matched = rows.len();
+    let rows: Vec<FlowRow> = rows.into_iter().skip(query.offset).take(query.limit).collect();
+    let next = query.offset + rows.len();
+    FlowPage {
+        time: hivewall_view::time::rfc3339(data::NOW),
+        matched: matched as u64,
+        searched: flows.len() as u64,
+        flows: rows,
+        next_offset: (next < matched).then_some(next as u64),
+        reaches_back_to: Some(hivewall_view::time::rfc3339(Timestamp::from_secs(1_699_999_000))),
+    }
+}
+
+/// A server, stopped when dropped.
+pub struct Server {
+    pub address: SocketAddr,
+    pub fake: Arc<Fake>,
+    stop: Option<oneshot::Sender<()>>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Server {
+    pub fn start() -> Self {
+        let fake = Arc::new(Fake::default());
+        let source: Arc<dyn Source> = Arc::clone(&fake) as _;
+        let (stop, stopped) = oneshot::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async move {
+                let listener = hivewall_api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
+                tell.send(listener.local_addr().unwrap()).unwrap();
+                let stopped = async move { drop(stopped.await) };
+                hivewall_api::serve(listener, source, stopped).await.unwrap();
+            });
+        });
+        Self { address: told.recv().unwrap(), fake, stop: Some(stop), thread: Some(thread) }
+    }
+
+    /// Tells it to stop; returns when it has.
+    pub fn stop(&mut self) {
+        drop(self.stop.take());
+        if let Some(thread) = self.thread.take() {
+            thread.join().unwrap();
+        }
+    }
+
+    pub fn get(&self, path_and_query: &str) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let response = agent.get(format!("http://{}{path_and_query}", self.address)).call().unwrap();
+        Answer::read(response)
+    }
+
+    /// Sends these very bytes on a connection of its own and reads until the server closes.
+    pub fn raw(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        stream.write_all(request.as_bytes()).unwrap();
+        let mut text = String::new();
+        stream.read_to_string(&mut text).unwrap();
+        text
+    }
+
+    pub fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.address).unwrap();
+        // A test that would hang fails instead; no test needs this long.
+        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
+        stream
+    }
+
+    /// Follows flows live; returns once the server has said that it listens.
+    pub fn follow(&self, query: &str) -> Events {
+        let mut stream = self.connect();
+        write!(stream, "GET /api/v1/flows/live{query} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        let mut events = Events { lines: BufReader::new(stream), head: String::new() };
+        while !events.head.ends_with("\r\n\r\n") {
+            assert!(events.lines.read_line(&mut events.head).unwrap() > 0, "{}", events.head);
+        }
+        if events.head.starts_with("HTTP/1.1 200") {
+            let greeting = events.next().unwrap();
+            assert_eq!(greeting.name, "", "{greeting:?}");
+        }
+        events
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        drop(self.stop.take());
+    }
+}
+
+pub struct Answer {
+    pub status: u16,
+    pub headers: Vec<(String, String)>,
+    pub body: String,
+}
+
+impl Answer {
+    fn read(mut response: ureq::http::Response<ureq::Body>) -> Self {
+        let headers = response.headers().iter();
+        let headers = headers.map(|(name, value)| (name.to_string(), value.to_str().unwrap().to_owned())).collect();
+        Self { status: response.status().as_u16(), headers, body: response.body_mut().read_to_string().unwrap() }
+    }
+
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.iter().find(|(key, _)| key == name).map_or("", |(_, value)| value)
+    }
+
+    pub fn media_type(&self) -> &str {
+        self.header("content-type").split(';').next().unwrap_or_default()
+    }
+
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.body))
+    }
+
+    /// The word for programs in an error.
+    pub fn error(&self) -> String {
+        self.json()["error"].as_str().unwrap().to_owned()
+    }
+}
+
+/// A stream of server-sent events.
+pub struct Events {
+    lines: BufReader<TcpStream>,
+    pub head: String,
+}
+
+#[derive(Debug, Default)]
+pub struct SentEvent {
+    pub name: String,
+    pub id: String,
+    pub data: String,
+}
+
+impl SentEvent {
+    pub fn json(&self) -> Value {
+        serde_json::from_str(&self.data).unwrap()
+    }
+}
+
+impl Iterator for Events {
+    type Item = SentEvent;
+
+    /// The next event, or `None` at the end of the stream. Chunk sizes stand on lines of their own and are no fields.
+    fn next(&mut self) -> Option<SentEvent> {
+        let mut event = SentEvent::default();
+        let mut begun = false;
+        loop {
+            let mut line = String::new();
+            if self.lines.read_line(&mut line).ok()? == 0 {
+                return None;
+            }
+            let line = line.trim_end();
+            if let Some(name) = line.strip_prefix("event: ") {
+                name.clone_into(&mut event.name);
+            } else if let Some(id) = line.strip_prefix("id: ") {
+                id.clone_into(&mut event.id);
+            } else if let Some(data) = line.strip_prefix("data: ") {
+                data.clone_into(&mut event.data);
+            } else if line.is_empty() && begun {
+                return Some(event);
+            } else if !line.starts_with("retry: ") && !line.starts_with(':') {
+                continue;
+            }
+            begun = true;
+        }
+    }
+}

@@ -1,0 +1,139 @@
+//! Values in the form that the rest of the agent works with: durations, bytes, yes or no.
+//!
+//! No defaults and no ranges: those are in `settings.rs`. Invariant: a special 0 or empty text is an `Option` here.
+
+use std::path::Path;
+use std::time::Duration;
+
+use crate::{Capture, Flows, Log, Pattern};
+
+/// Bytes in what the configuration calls a megabyte.
+const MEGABYTE: u64 = 1_000_000;
+
+impl Capture {
+    /// Whether an interface is to be captured; `loopback` tells whether it is the loopback.
+    ///
+    /// An exclusion wins over everything. The loopback has to be asked for, by [`Capture::loopback`] or by its full
+    /// name; any other interface has to match when there is anything to match.
+    pub fn selects(&self, name: &str, loopback: bool) -> bool {
+        let fits = |pattern: &Pattern| pattern.matches(name);
+        if self.interfaces.iter().any(|pattern| pattern.excludes() && fits(pattern)) {
+            return false;
+        }
+        let mut included = self.interfaces.iter().filter(|pattern| !pattern.excludes()).peekable();
+        if loopback {
+            return self.loopback || included.any(|pattern| pattern.is_literal() && fits(pattern));
+        }
+        included.peek().is_none() || included.any(fits)
+    }
+
+    /// Lines of the flow cache for each CPU; `None` when the host is to decide.
+    pub fn flow_cache_lines(&self) -> Option<u32> {
+        Some(self.flow_cache_lines).filter(|lines| *lines != 0)
+    }
+
+    /// Time between two sweeps.
+    pub fn sweep_interval(&self) -> Duration {
+        Duration::from_millis(u64::from(self.sweep_interval_ms))
+    }
+}
+
+impl Flows {
+    /// Silence that ends a flow of UDP or of any protocol without a timeout of its own.
+    pub fn idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.idle_timeout_s)
+    }
+
+    /// Silence that ends a TCP flow.
+    pub fn tcp_idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.tcp_idle_timeout_s)
+    }
+
+    /// Silence that ends an ICMP or ICMPv6 flow.
+    pub fn icmp_idle_timeout(&self) -> Duration {
+        Duration::from_secs(self.icmp_idle_timeout_s)
+    }
+
+    /// Age at which a flow is reported and begun anew.
+    pub fn active_timeout(&self) -> Duration {
+        Duration::from_secs(self.active_timeout_s)
+    }
+
+    /// How long a finished TCP flow waits for late packets.
+    pub fn closed_linger(&self) -> Duration {
+        Duration::from_secs(self.closed_linger_s)
+    }
+}
+
+impl Log {
+    /// The file; `None` for standard output.
+    pub fn file(&self) -> Option<&Path> {
+        Some(Path::new(&self.file)).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Bytes at which the file is put aside; `None` when size does not matter.
+    pub fn rotate_size_bytes(&self) -> Option<u64> {
+        Some(self.rotate_size_mb * MEGABYTE).filter(|bytes| *bytes != 0)
+    }
+
+    /// Age at which the file is put aside; `None` when age does not matter.
+    pub fn rotate_interval(&self) -> Option<Duration> {
+        Some(Duration::from_secs(self.rotate_interval_s)).filter(|interval| !interval.is_zero())
+    }
+
+    /// Time between two statistics events; `None` when there are none.
+    pub fn stats_interval(&self) -> Option<Duration> {
+        self.stats.then(|| Duration::from_secs(self.stats_interval_s))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn capture(patterns: &[&str], loopback: bool) -> Capture {
+        let interfaces = patterns.iter().map(|text| text.parse().unwrap()).collect();
+        Capture { interfaces, loopback, ..Capture::default() }
+    }
+
+    #[test]
+    fn without_patterns_all_but_the_loopback_is_captured() {
+        let capture = capture(&[], false);
+        assert!(capture.selects("eth0", false) && capture.selects("docker0", false));
+        assert!(!capture.selects("lo", true));
+    }
+
+    #[test]
+    fn exclusions_alone_leave_the_rest() {
+        let capture = capture(&["!docker*"], false);
+        assert!(capture.selects("eth0", false));
+        assert!(!capture.selects("docker0", false) && !capture.selects("lo", true));
+    }
+
+    #[test]
+    fn an_exclusion_wins_over_an_inclusion_in_any_order() {
+        for patterns in [["!eth9", "eth*"], ["eth*", "!eth9"]] {
+            let capture = capture(&patterns, false);
+            assert!(capture.selects("eth0", false));
+            assert!(!capture.selects("eth9", false) && !capture.selects("wg0", false));
+        }
+    }
+
+    #[test]
+    fn the_loopback_is_captured_on_request_alone() {
+        assert!(!capture(&["*"], false).selects("lo", true));
+        assert!(capture(&["lo"], false).selects("lo", true));
+        assert!(!capture(&["lo"], false).selects("eth0", false));
+        assert!(capture(&["eth0"], true).selects("lo", true));
+        assert!(!capture(&["!lo"], true).selects("lo", true));
+    }
+
+    #[test]
+    fn a_zero_or_empty_text_with_a_meaning_is_none() {
+        let log = Log::default();
+        assert_eq!((log.file(), log.rotate_interval()), (None, None));
+        assert_eq!(log.rotate_size_bytes(), Some(100_000_000));
+        assert_eq!(Capture::default().flow_cache_lines(), None);
+        assert_eq!(Log { stats: false, ..log }.stats_interval(), None);
+    }
+}

@@ -1,0 +1,174 @@
+//! The settings: the one place where a setting is added, changed or taken out.
+//!
+//! The macro turns each entry into a field of [`Config`] with its default and a row of [`SECTIONS`]; the doc comment
+//! is what help, sample file and reference page say. What the values mean for the agent is decided where they are
+//! used. Invariant: every field has a row, every row a field, and the default and the example are within the range.
+
+use std::net::{Ipv4Addr, SocketAddr};
+
+use ipnet::IpNet;
+
+use crate::{Backend, Kind, LogFormat, LogLevel, Pattern, Section, Setting};
+
+const HOUR_S: u64 = 3_600;
+const DAY_S: u64 = 24 * HOUR_S;
+
+macro_rules! settings {
+    ($(
+        $(#[doc = $section_doc:literal])+
+        $section:ident: $Section:ident {
+            $(
+                $(#[doc = $doc:literal])+
+                $name:ident: $type:ty = $default:expr, $kind:expr, flag $flag:literal, example $example:literal;
+            )+
+        }
+    )+) => {
+        $(
+            $(#[doc = $section_doc])+
+            #[derive(Clone, Debug, PartialEq, Eq)]
+            pub struct $Section {
+                $($(#[doc = $doc])+ pub $name: $type,)+
+            }
+
+            impl Default for $Section {
+                fn default() -> Self {
+                    Self { $($name: $default,)+ }
+                }
+            }
+        )+
+
+        /// The whole configuration. Its `Default` is the documented one.
+        #[derive(Clone, Debug, PartialEq, Eq, Default)]
+        pub struct Config {
+            $($(#[doc = $section_doc])+ pub $section: $Section,)+
+        }
+
+        /// Every setting, by section, in the order of the documentation.
+        pub static SECTIONS: &[Section] = &[$(
+            Section {
+                name: stringify!($section),
+                doc: concat!($($section_doc),+).trim_ascii(),
+                settings: &[$(
+                    Setting {
+                        key: concat!(stringify!($section), ".", stringify!($name)),
+                        section: stringify!($section),
+                        name: stringify!($name),
+                        doc: concat!($($doc),+).trim_ascii(),
+                        kind: $kind,
+                        flag: $flag,
+                        example: $example,
+                        read: |config| crate::value::Value::to_toml(&config.$section.$name),
+                        write: |config, input, kind, fill| {
+                            crate::value::fill(&mut config.$section.$name, input, kind, fill)
+                        },
+                    },
+                )+],
+            },
+        )+];
+    };
+}
+
+/// `min` to `max` of `unit`.
+const fn number(min: u64, max: u64, unit: &'static str) -> Kind {
+    Kind::Number { min, max, zero: None, unit }
+}
+
+/// The same, or 0 with a meaning of its own.
+const fn number_or_zero(zero: &'static str, min: u64, max: u64, unit: &'static str) -> Kind {
+    Kind::Number { min, max, zero: Some(zero), unit }
+}
+
+settings! {
+    /// What is captured, and with how much memory.
+    capture: Capture {
+        /// Interfaces to capture on, by name or pattern; `!x` excludes. When nothing is included by name or pattern,
+        /// all interfaces are, the loopback aside. Interfaces that appear later are picked up when they match.
+        interfaces: Vec<Pattern> = Vec::new(), Kind::Patterns, flag "interface",
+            example r#"["eth*", "wg0", "!eth9"]"#;
+        /// Whether the loopback is captured too. Naming it in full in `interfaces` does the same; a pattern with
+        /// `*` or `?` does not.
+        loopback: bool = false, Kind::Boolean, flag "loopback", example "true";
+        /// How packets are seen.
+        backend: Backend = Backend::Auto, Kind::Choice(Backend::CHOICES), flag "backend", example r#""af-packet""#;
+        /// Lines of the flow cache in the kernel, for each CPU; a line is 64 bytes and holds one direction of a flow.
+        /// Rounded up to a power of two. A cache too small stays exact and costs more CPU time.
+        flow_cache_lines: u32 = 0, number_or_zero("automatic", 64, 1 << 22, "lines"), flag "flow-cache-lines",
+            example "16384";
+        /// Slots of the ring between kernel and agent, for each CPU; a slot is 72 bytes. Rounded up to a power of two.
+        /// What does not fit is lost and counted as such.
+        ring_slots: u32 = 65_536, number(64, 1 << 22, "slots"), flag "ring-slots", example "131072";
+        /// Time between two readings of the flow cache: how old what is shown can be.
+        sweep_interval_ms: u32 = 1_000, number(100, 10_000, "milliseconds"), flag "sweep-interval-ms", example "500";
+    }
+
+    /// How flows are kept, and when they end.
+    flows: Flows {
+        /// Running flows held at most. Beyond it the flow that has been quiet longest is ended to make room.
+        max: usize = 1_000_000, number(1, 100_000_000, "flows"), flag "flows-max", example "250000";
+        /// Silence after which a flow has ended, for UDP and every protocol without a timeout of its own.
+        idle_timeout_s: u64 = 60, number(1, DAY_S, "seconds"), flag "idle-timeout-s", example "30";
+        /// Silence after which a TCP flow has ended that was neither closed nor reset.
+        tcp_idle_timeout_s: u64 = 300, number(1, DAY_S, "seconds"), flag "tcp-idle-timeout-s", example "3600";
+        /// Silence after which an ICMP or ICMPv6 flow has ended.
+        icmp_idle_timeout_s: u64 = 15, number(1, DAY_S, "seconds"), flag "icmp-idle-timeout-s", example "5";
+        /// Age at which a flow is ended and begun anew, so that a long one shows up in the log while it runs.
+        active_timeout_s: u64 = 1_800, number(1, 7 * DAY_S, "seconds"), flag "active-timeout-s", example "300";
+        /// How long a TCP flow that was closed or reset waits for late packets before it is reported.
+        closed_linger_s: u64 = 2, number(0, 60, "seconds"), flag "closed-linger-s", example "5";
+        /// Ended flows kept for queries; the oldest goes first.
+        closed_keep: usize = 10_000, number(0, 10_000_000, "flows"), flag "closed-keep", example "100000";
+    }
+
+    /// What is counted by address and by subnet.
+    traffic: Traffic {
+        /// Addresses counted one by one. Beyond it the heaviest keep a counter of their own and the rest is summed.
+        addresses_max: usize = 65_536, number(1, 1 << 24, "addresses"), flag "addresses-max", example "10000";
+        /// Subnets that are counted as a whole. Addresses in several of them count in each.
+        subnets: Vec<IpNet> = Vec::new(), Kind::Networks, flag "subnet", example r#"["10.0.0.0/8", "2001:db8::/32"]"#;
+    }
+
+    /// The log of events: flows that ended, and statistics.
+    log: Log {
+        /// Form of the log.
+        format: LogFormat = LogFormat::Console, Kind::Choice(LogFormat::CHOICES), flag "log-format",
+            example r#""jsonl""#;
+        /// File that the log is written to.
+        file: String = String::new(), Kind::Path { empty: "standard output" }, flag "log-file",
+            example r#""/var/log/hivewall/eve.json""#;
+        /// Events that wait for a slow disk or reader. Beyond it events are left out of the log and counted; capture
+        /// never waits.
+        buffer_size: usize = 8_192, number(16, 1 << 24, "events"), flag "log-buffer-size", example "65536";
+        /// Size at which the file is put aside and a new one begun. Standard output is never put aside.
+        rotate_size_mb: u64 = 100, number_or_zero("off", 1, 1 << 20, "megabytes"), flag "log-rotate-size-mb",
+            example "1000";
+        /// Age at which the file is put aside and a new one begun.
+        rotate_interval_s: u64 = 0, number_or_zero("off", 1, 366 * DAY_S, "seconds"), flag "log-rotate-interval-s",
+            example "86400";
+        /// Files put aside that are kept; the oldest is removed first.
+        rotate_keep: u32 = 7, number(1, 10_000, "files"), flag "log-rotate-keep", example "30";
+        /// Whether flows are logged when they end.
+        flows: bool = true, Kind::Boolean, flag "log-flows", example "false";
+        /// Whether statistics are logged.
+        stats: bool = true, Kind::Boolean, flag "log-stats", example "false";
+        /// Time between two statistics events.
+        stats_interval_s: u64 = 10, number(1, DAY_S, "seconds"), flag "log-stats-interval-s", example "60";
+    }
+
+    /// The HTTP API, which `top`, `flows` and `snapshot` ask.
+    api: Api {
+        /// Address and port it listens on; port 0 takes any that is free. Only loopback addresses are possible.
+        listen: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7733), Kind::Listen,
+            flag "api-listen", example r#""[::1]:7733""#;
+        /// Whether the agent answers at all. Without it the event log is the only way to see what it sees.
+        enabled: bool = true, Kind::Boolean, flag "api-enabled", example "false";
+    }
+
+    /// The agent itself.
+    agent: Agent {
+        /// Name under which this host appears.
+        name: String = String::new(), Kind::HostName { empty: "the host name" }, flag "name", example r#""web-1""#;
+        /// How much the agent says about itself on standard error. The event log is not affected.
+        log_level: LogLevel = LogLevel::Info, Kind::Choice(LogLevel::CHOICES), flag "log-level",
+            example r#""debug""#;
+    }
+}

@@ -1,0 +1,109 @@
+//! What a log carries. How it looks in a file is the business of `eve`, `console` and `encode`.
+//!
+//! Invariant: an event owns all it needs, so that the log's thread asks nobody.
+
+use std::collections::BTreeMap;
+
+use hivewall_view::{FlowCounts, FlowRow, Loss, ProtocolTraffic, Snapshot, TrafficCell};
+
+/// One line of the log. More kinds (dns, http, tls, alert) come with what produces them.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A flow that ended.
+    Flow(Box<FlowRow>),
+    /// The agent's counters, every so often.
+    Stats(Box<StatsEvent>),
+}
+
+impl Event {
+    /// The `event_type` of EVE.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Flow(_) => "flow",
+            Self::Stats(_) => "stats",
+        }
+    }
+}
+
+/// The agent's counters at one moment, all since its start.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StatsEvent {
+    /// When, RFC 3339, UTC.
+    pub time: String,
+    /// Seconds since the agent started.
+    pub uptime_seconds: f64,
+    /// Where packets come from, as in the snapshot.
+    pub source: String,
+    /// Interfaces watched.
+    pub interfaces: Vec<String>,
+    /// Flow records handed over by the datapath.
+    pub records: u64,
+    /// Frames read, in flows and not, once for each interface that saw them.
+    pub packets: u64,
+    /// Link-layer bytes of those frames.
+    pub wire_bytes: u64,
+    /// Frames that break a standard.
+    pub invalid: u64,
+    /// Packets of each protocol, once for each interface that saw them.
+    pub packets_by_protocol: BTreeMap<String, u64>,
+    /// Protocol → traffic of the host, each packet once.
+    pub protocols: BTreeMap<String, ProtocolTraffic>,
+    /// Reason → frames that are in no flow.
+    pub not_in_flows: BTreeMap<String, u64>,
+    /// How many flows there are and were.
+    pub flows: FlowCounts,
+    /// What was not seen or not kept, by reason.
+    pub losses: BTreeMap<String, Loss>,
+    /// Bytes of memory the agent holds resident.
+    pub agent_memory_bytes: u64,
+    /// CPU seconds the agent has used.
+    pub agent_cpu_seconds: f64,
+}
+
+/// Reasons in `not_in_flows` whose packets were counted into flows as well: adding them would count those twice.
+const ALSO_IN_FLOWS: [&str; 2] = ["gso_segments", "inner_unread"];
+
+impl StatsEvent {
+    /// The counters of a snapshot.
+    pub fn new(snapshot: &Snapshot) -> Self {
+        let mut stats = Self {
+            time: snapshot.time.clone(),
+            uptime_seconds: snapshot.host.uptime_seconds,
+            source: snapshot.capture.source.clone(),
+            interfaces: snapshot.capture.interfaces.clone(),
+            records: snapshot.capture.records,
+            invalid: snapshot.suspicious_traffic.invalid_packets,
+            protocols: snapshot.protocols.clone(),
+            flows: snapshot.flow_counts.clone(),
+            losses: snapshot.losses.clone(),
+            agent_memory_bytes: snapshot.host.agent_memory_bytes,
+            agent_cpu_seconds: snapshot.host.agent_cpu_seconds,
+            ..Self::default()
+        };
+        for traffic in snapshot.network_traffic.values() {
+            for (protocol, cell) in &traffic.protocols {
+                *stats.packets_by_protocol.entry(protocol.clone()).or_default() += packets(cell);
+                stats.packets += packets(cell);
+                stats.wire_bytes += cell.in_wire_bytes + cell.out_wire_bytes;
+            }
+            for (reason, cell) in &traffic.not_in_flows {
+                *stats.not_in_flows.entry(reason.clone()).or_default() += packets(cell);
+                if !ALSO_IN_FLOWS.contains(&reason.as_str()) {
+                    stats.packets += packets(cell);
+                    stats.wire_bytes += cell.in_wire_bytes + cell.out_wire_bytes;
+                }
+            }
+        }
+        stats
+    }
+
+    /// Packets known to be lost, over all reasons.
+    pub fn lost_packets(&self) -> u64 {
+        self.losses.values().map(|loss| loss.packets).sum()
+    }
+}
+
+fn packets(cell: &TrafficCell) -> u64 {
+    cell.in_packets + cell.out_packets
+}

@@ -1,0 +1,103 @@
+//! `hivewall run`: the agent on this host.
+
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::ArgMatches;
+use hivewall_config::{Backend, Config};
+use hivewall_export::LogWriter;
+use hivewall_host::link::InterfaceFilter;
+use hivewall_host::signal::Signals;
+use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
+
+use crate::exit::{Exit, ending};
+use crate::pipeline::Pipeline;
+use crate::serve::Server;
+use crate::settings;
+
+/// Longest a poll waits, and so the longest a question does.
+const POLL: Duration = Duration::from_millis(50);
+
+pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let (config, _) = settings::load(args)?;
+    settings::start_messages(config.agent.log_level.name());
+    let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
+    let log = LogWriter::start(&settings::log_options(&config))?;
+    let source = open(&config)?;
+    let about = source.about();
+    if let Some(why) = &about.fallback_reason {
+        tracing::warn!(source = about.name, why, "capturing by a lesser way");
+    }
+    let mut pipeline = Pipeline::new(source, &config, Some(log), false);
+    let server = match config.api.enabled {
+        true => Some(Server::start(config.api.listen, pipeline.handle())?),
+        false => None,
+    };
+    if let Some(server) = &server {
+        tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
+    }
+    let outcome = watch(&mut pipeline, &signals);
+    pipeline.finish()?;
+    drop(server);
+    if let Some(totals) = pipeline.close_log()
+        && totals.dropped_total() > 0
+    {
+        tracing::warn!(events = totals.dropped_total(), "events are missing from the log; see `losses` for why");
+    }
+    outcome?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn watch(pipeline: &mut Pipeline<Box<dyn Source>>, signals: &Signals) -> Result<(), SourceError> {
+    loop {
+        if signals.stop() {
+            tracing::info!("stopping: handing over what the kernel still holds");
+            return Ok(());
+        }
+        if signals.take_reopen() {
+            pipeline.reopen_log();
+        }
+        pipeline.step(POLL)?;
+    }
+}
+
+/// The best source there is, or the one that was asked for.
+fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
+    let patterns = config.capture.interfaces.iter().map(ToString::to_string);
+    let filter = InterfaceFilter::new(patterns, config.capture.loopback)
+        .map_err(|error| ending(Exit::Usage, error))?;
+    let hook = match config.capture.backend {
+        Backend::Auto => Hook::Auto,
+        Backend::Ebpf | Backend::EbpfTcx => Hook::Tcx,
+        Backend::EbpfClsact => Hook::Clsact,
+        Backend::AfPacket => {
+            return Ok(Box::new(PacketSource::open(filter, config.capture.sweep_interval(), None)?));
+        }
+    };
+    let options = EbpfOptions {
+        filter: filter.clone(),
+        lines: config.capture.flow_cache_lines(),
+        slots: Some(config.capture.ring_slots),
+        sweep: config.capture.sweep_interval(),
+        hook: if config.capture.backend == Backend::Ebpf { Hook::Auto } else { hook },
+    };
+    match EbpfSource::open(options) {
+        Ok(source) => Ok(Box::new(source)),
+        Err(error @ SourceError::NoInterface { .. }) => Err(error.into()),
+        Err(error) if config.capture.backend == Backend::Auto => {
+            let why = format!("eBPF is not to be had: {}", first_line(&error.to_string()));
+            match PacketSource::open(filter, config.capture.sweep_interval(), Some(why)) {
+                Ok(source) => Ok(Box::new(source)),
+                // Both ways fail for want of privilege: say so once, by the better way's name.
+                Err(_) => Err(error.into()),
+            }
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// A verifier's log can be long; its place is `--log-level debug`.
+fn first_line(text: &str) -> &str {
+    tracing::debug!(text);
+    text.lines().next().unwrap_or(text)
+}

@@ -1,0 +1,62 @@
+//! `hivewall check` and `hivewall uninstall`: what is configured, what this kernel offers, and how to leave no trace.
+
+use std::process::ExitCode;
+
+use clap::ArgMatches;
+use hivewall_host::probe::probe_kernel;
+use hivewall_host::source::uninstall as remove_all;
+
+use crate::exit::Exit;
+use crate::flows::Format;
+use crate::settings;
+
+pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let (config, origins) = settings::load(args)?;
+    let explained = config.explain(&origins);
+    let probes = probe_kernel();
+    if args.get_one::<Format>("output") == Some(&Format::Json) {
+        let probes: Vec<_> = probes
+            .iter()
+            .map(|p| {
+                serde_json::json!({
+                    "name": p.name, "ok": p.ok, "detail": p.detail, "needed_for": p.needed_for, "since": p.since,
+                })
+            })
+            .collect();
+        let settings: Vec<_> = explained
+            .iter()
+            .map(|e| serde_json::json!({"key": e.key, "value": e.value, "origin": e.origin.to_string(), "doc": e.doc}))
+            .collect();
+        println!("{}", serde_json::to_string_pretty(&serde_json::json!({"settings": settings, "kernel": probes}))?);
+        return Ok(code(probes.iter().all(|probe| probe["ok"] == true)));
+    }
+    let file = origins.file_name();
+    println!("Configuration{}", if file.is_empty() { String::new() } else { format!(" ({file})") });
+    for row in &explained {
+        println!("  {:<28} {:<24} {}", row.key, row.value, row.origin);
+    }
+    println!("\nKernel");
+    for probe in &probes {
+        println!("  {} {:<24} {}", if probe.ok { "yes" } else { "NO " }, probe.name, probe.detail);
+        if !probe.ok {
+            println!("      {:<24} needed for {} (since {})", "", probe.needed_for, probe.since);
+        }
+    }
+    Ok(code(probes.iter().all(|probe| probe.ok)))
+}
+
+/// A missing feature is a finding, not a failure: the agent degrades by name. Still, a script can tell.
+fn code(all: bool) -> ExitCode {
+    if all { ExitCode::SUCCESS } else { ExitCode::from(Exit::Unsupported as u8) }
+}
+
+pub(crate) fn uninstall() -> anyhow::Result<ExitCode> {
+    let done = remove_all()?;
+    for line in &done {
+        println!("{line}");
+    }
+    if done.is_empty() {
+        println!("nothing of hivewall is in this kernel");
+    }
+    Ok(ExitCode::SUCCESS)
+}

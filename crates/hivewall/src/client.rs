@@ -1,0 +1,130 @@
+//! A small HTTP client for an agent's API, on this host or through a tunnel.
+
+use std::io::{BufReader, Read};
+use std::time::Duration;
+
+use clap::ArgMatches;
+use hivewall_tui::{Agent, FlowQuestion};
+use hivewall_view::{FlowPage, Snapshot, Sort};
+
+use crate::exit::{Exit, ending};
+
+const ADDRESS: &str = "127.0.0.1:7733";
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Where an agent answers.
+pub(crate) struct Client {
+    base: String,
+    agent: ureq::Agent,
+}
+
+impl From<&ArgMatches> for Client {
+    fn from(args: &ArgMatches) -> Self {
+        Self::new(args.get_one::<String>("host").map_or(ADDRESS, String::as_str))
+    }
+}
+
+impl Client {
+    /// An agent by `host`, `host:port` or URL.
+    pub(crate) fn new(host: &str) -> Self {
+        let host = host.trim_end_matches('/');
+        let base = if host.starts_with("http://") || host.starts_with("https://") {
+            host.to_owned()
+        } else if host.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+            format!("http://{host}")
+        } else {
+            format!("http://{host}:7733")
+        };
+        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        Self { base, agent }
+    }
+
+    fn request(
+        &self,
+        path: &str,
+        parameters: &[(String, String)],
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<ureq::Body> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let request = self.agent.get(&url).query_pairs(pairs).config().timeout_global(timeout).build();
+        let response = request.call().map_err(|error| {
+            ending(
+                Exit::Unreachable,
+                format!("no agent answers at {} ({error}); start one with `hivewall run`, or name another with --host", self.base),
+            )
+        })?;
+        let status = response.status();
+        let mut body = response.into_body();
+        if status.is_success() {
+            return Ok(body);
+        }
+        let text = body.read_to_string().unwrap_or_default();
+        let told: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+        let part = |name: &str| told.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        let exit = if status.as_u16() == 400 { Exit::Usage } else { Exit::Failed };
+        match part("detail").as_str() {
+            "" => Err(ending(exit, format!("{url} answers {status}: {text}"))),
+            detail => Err(ending(exit, format!("{detail}; {}", part("hint")))),
+        }
+    }
+
+    /// One answer.
+    pub(crate) fn get<T: serde_json_de::Answer>(&self, path: &str, parameters: &[(String, String)]) -> anyhow::Result<T> {
+        let mut body = self.request(path, parameters, Some(TIMEOUT))?;
+        let text = body.with_config().limit(1 << 30).read_to_string()?;
+        T::read(&text)
+    }
+
+    /// An answer that goes on.
+    pub(crate) fn stream(
+        &self,
+        path: &str,
+        parameters: &[(String, String)],
+    ) -> anyhow::Result<BufReader<impl Read + use<>>> {
+        Ok(BufReader::new(self.request(path, parameters, None)?.into_reader()))
+    }
+}
+
+/// What the API answers with.
+pub(crate) mod serde_json_de {
+    use anyhow::Context as _;
+    use hivewall_view::{FlowPage, Snapshot};
+
+    /// A document of the API.
+    pub(crate) trait Answer: Sized {
+        /// From its JSON.
+        fn read(text: &str) -> anyhow::Result<Self>;
+    }
+
+    impl Answer for Snapshot {
+        fn read(text: &str) -> anyhow::Result<Self> {
+            serde_json::from_str(text).context("the agent's snapshot cannot be read; is it another version?")
+        }
+    }
+
+    impl Answer for FlowPage {
+        fn read(text: &str) -> anyhow::Result<Self> {
+            serde_json::from_str(text).context("the agent's flows cannot be read; is it another version?")
+        }
+    }
+}
+
+impl Agent for Client {
+    fn name(&self) -> String {
+        self.base.trim_start_matches("http://").to_owned()
+    }
+
+    fn snapshot(&mut self) -> Result<Snapshot, String> {
+        self.get("snapshot", &[]).map_err(|error| format!("{error:#}"))
+    }
+
+    fn flows(&mut self, question: &FlowQuestion) -> Result<FlowPage, String> {
+        let sort = Sort::ALL.iter().find(|(sort, _)| *sort == question.sort).map_or("bytes", |(_, name)| name);
+        let mut parameters = vec![("sort".to_owned(), sort.to_owned()), ("limit".to_owned(), question.limit.to_string())];
+        if !question.filter.is_empty() {
+            parameters.push(("filter".to_owned(), question.filter.clone()));
+        }
+        self.get("flows", &parameters).map_err(|error| format!("{error:#}"))
+    }
+}

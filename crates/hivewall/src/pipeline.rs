@@ -1,0 +1,285 @@
+//! One thread that owns everything that changes: it polls the source, feeds the engine, writes the log and answers
+//! questions. Others hold a pointer to the latest snapshot and a channel for questions; nobody shares the state.
+
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use hivewall_config::Config;
+use hivewall_engine::{Effects, Engine, Event};
+use hivewall_export::{LogWriter, StatsEvent};
+use hivewall_host::source::{Batch, Progress, Source, SourceError};
+use hivewall_model::Timestamp;
+use hivewall_view::{CaptureInfo, FlowPage, FlowRow, Loss, Query, Snapshot};
+use tokio::sync::{broadcast, oneshot};
+
+use crate::system;
+
+/// Closed flows a live listener may fall behind before it misses some, and is told so.
+const LIVE_BACKLOG: usize = 4096;
+/// Above this many flows a snapshot is published every [`SNAPSHOT_SLOW`] instead of every second.
+const FLOWS_MANY: usize = 200_000;
+const SNAPSHOT_SLOW: Duration = Duration::from_secs(5);
+
+/// A question to the thread.
+pub(crate) struct Question {
+    query: Query,
+    answer: oneshot::Sender<FlowPage>,
+}
+
+/// What other threads hold.
+#[derive(Clone)]
+pub(crate) struct Handle {
+    snapshot: Arc<Mutex<Arc<Snapshot>>>,
+    now: Arc<AtomicI64>,
+    questions: Sender<Question>,
+    live: broadcast::Sender<Arc<FlowRow>>,
+}
+
+impl hivewall_api::Source for Handle {
+    fn snapshot(&self) -> Arc<Snapshot> {
+        Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn flows(&self, query: Query) -> hivewall_api::BoxFuture<'static, Result<FlowPage, hivewall_api::SourceGone>> {
+        let (answer, page) = oneshot::channel();
+        let asked = self.questions.send(Question { query, answer });
+        Box::pin(async move {
+            asked.map_err(|_| hivewall_api::SourceGone)?;
+            page.await.map_err(|_| hivewall_api::SourceGone)
+        })
+    }
+
+    fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
+        self.live.subscribe()
+    }
+
+    fn now(&self) -> Timestamp {
+        Timestamp(self.now.load(Ordering::Relaxed))
+    }
+}
+
+/// The thread's state.
+pub(crate) struct Pipeline<S> {
+    pub(crate) source: S,
+    pub(crate) engine: Engine,
+    batch: Batch,
+    effects: Effects,
+    log: Option<LogWriter>,
+    log_flows: bool,
+    stats_interval: Option<Duration>,
+    /// A file can wait for the log; the network cannot.
+    patient: bool,
+    log_capacity: u64,
+    agent_name: String,
+    handle: Handle,
+    questions: Receiver<Question>,
+    next_second: Timestamp,
+    next_stats: Timestamp,
+    published: Instant,
+}
+
+impl<S: Source> Pipeline<S> {
+    /// Puts the parts together; nothing happens before [`Pipeline::step`].
+    pub(crate) fn new(source: S, config: &Config, log: Option<LogWriter>, patient: bool) -> Self {
+        let (questions, inbox) = channel();
+        let (live, _) = broadcast::channel(LIVE_BACKLOG);
+        Self {
+            source,
+            engine: Engine::new(crate::settings::limits(config)),
+            batch: Batch::default(),
+            effects: Effects::default(),
+            log_flows: config.log.flows,
+            stats_interval: config.log.stats_interval().filter(|_| config.log.stats),
+            log,
+            patient,
+            log_capacity: config.log.buffer_size as u64,
+            agent_name: config.agent.name.clone(),
+            handle: Handle {
+                snapshot: Arc::new(Mutex::new(Arc::new(Snapshot::default()))),
+                now: Arc::new(AtomicI64::new(0)),
+                questions,
+                live,
+            },
+            questions: inbox,
+            next_second: Timestamp(i64::MIN),
+            next_stats: Timestamp(i64::MIN),
+            published: Instant::now(),
+        }
+    }
+
+    /// What the API and others hold.
+    pub(crate) fn handle(&self) -> Handle {
+        self.handle.clone()
+    }
+
+    /// Polls once and does what is due.
+    pub(crate) fn step(&mut self, timeout: Duration) -> Result<Progress, SourceError> {
+        self.batch.records.clear();
+        let progress = self.source.poll(timeout, &mut self.batch)?;
+        self.take_batch();
+        if self.batch.now >= self.next_second {
+            self.second()?;
+        }
+        self.answer();
+        Ok(progress)
+    }
+
+    /// Stops the source, closes every flow, and writes what is left.
+    pub(crate) fn finish(&mut self) -> Result<(), SourceError> {
+        self.batch.records.clear();
+        self.source.finish(&mut self.batch)?;
+        self.take_batch();
+        self.tell()?;
+        self.engine.step(self.batch.now, Event::Shutdown, &mut self.effects);
+        self.deliver();
+        self.publish();
+        if self.stats_interval.is_some() {
+            self.log_stats();
+        }
+        Ok(())
+    }
+
+    /// Closes the log; what it lost by then is in the result.
+    pub(crate) fn close_log(&mut self) -> Option<hivewall_export::LogTotals> {
+        self.log.take().map(LogWriter::close)
+    }
+
+    /// Asks the log to open its file again.
+    pub(crate) fn reopen_log(&self) {
+        if let Some(log) = &self.log {
+            log.reopen();
+        }
+    }
+
+    fn take_batch(&mut self) {
+        let Batch { records, clock, now } = &self.batch;
+        if !records.is_empty() {
+            self.engine.step(*now, Event::Records { records, clock }, &mut self.effects);
+        }
+        self.handle.now.store(self.engine.now().0.max(now.0), Ordering::Relaxed);
+        self.deliver();
+    }
+
+    /// Once a second of the source's time.
+    fn second(&mut self) -> Result<(), SourceError> {
+        self.next_second = self.batch.now + Duration::from_secs(1);
+        self.tell()?;
+        self.engine.step(self.batch.now, Event::Tick, &mut self.effects);
+        self.deliver();
+        if self.engine.active_flows() < FLOWS_MANY || self.published.elapsed() >= SNAPSHOT_SLOW {
+            self.publish();
+        }
+        if let Some(interval) = self.stats_interval
+            && self.batch.now >= self.next_stats
+        {
+            let first = self.next_stats.0 == i64::MIN;
+            self.next_stats = self.batch.now + interval;
+            if !first {
+                self.log_stats();
+            }
+        }
+        Ok(())
+    }
+
+    /// Tells the engine what the edges know.
+    fn tell(&mut self) -> Result<(), SourceError> {
+        let now = self.batch.now;
+        let (all, captured) = self.source.refresh()?;
+        let about = self.source.about();
+        let capture = CaptureInfo {
+            source: about.name.to_owned(),
+            fallback_reason: about.fallback_reason,
+            clock_resolution_ms: about.tick_ns as f64 / 1e6,
+            ..CaptureInfo::default()
+        };
+        self.engine.step(now, Event::Interfaces { all, captured }, &mut self.effects);
+        self.engine.step(now, Event::Tallies(self.source.tallies()?), &mut self.effects);
+        self.engine.step(now, Event::Losses(self.losses()), &mut self.effects);
+        let host = system::host_info(&self.agent_name);
+        self.engine.step(now, Event::About { host, capture }, &mut self.effects);
+        Ok(())
+    }
+
+    fn losses(&self) -> Vec<(String, Loss)> {
+        let told = self.source.losses().into_iter().map(|loss| {
+            let view = Loss {
+                count: loss.count,
+                packets: loss.packets,
+                bytes: loss.bytes,
+                meaning: loss.meaning.to_owned(),
+            };
+            (loss.name.to_owned(), view)
+        });
+        let log = self.log.iter().flat_map(|log| log.counters().totals().losses());
+        told.chain(log).collect()
+    }
+
+    /// Hands closed flows to the log and to whoever listens.
+    fn deliver(&mut self) {
+        let logged = self.log.as_ref().filter(|_| self.log_flows);
+        let listened = self.handle.live.receiver_count() > 0;
+        if logged.is_none() && !listened {
+            self.effects.closed.clear();
+            return;
+        }
+        for flow in self.effects.closed.drain(..) {
+            let row = self.engine.row(&flow);
+            if listened {
+                // Fails only when the last listener has just left.
+                let _ = self.handle.live.send(Arc::new(row.clone()));
+            }
+            if let Some(log) = logged {
+                if self.patient {
+                    wait_for_room(log, self.log_capacity);
+                }
+                log.send(hivewall_export::Event::Flow(Box::new(row)));
+            }
+        }
+    }
+
+    fn log_stats(&self) {
+        if let Some(log) = &self.log {
+            let snapshot = Arc::clone(&self.handle.snapshot.lock().unwrap_or_else(PoisonError::into_inner));
+            log.send(hivewall_export::Event::Stats(Box::new(StatsEvent::new(&snapshot))));
+        }
+    }
+
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        let snapshot = Arc::new(self.engine.snapshot());
+        *self.handle.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
+    }
+
+    /// Answers what was asked since the latest step.
+    pub(crate) fn answer(&mut self) {
+        while let Ok(Question { query, answer }) = self.questions.try_recv() {
+            // Whoever asked may have gone.
+            let _ = answer.send(self.engine.flows(&query));
+        }
+    }
+
+    /// Waits for one question and answers it (a replay that is over, but still looked at).
+    pub(crate) fn answer_within(&mut self, timeout: Duration) {
+        if let Ok(Question { query, answer }) = self.questions.recv_timeout(timeout) {
+            let _ = answer.send(self.engine.flows(&query));
+        }
+    }
+}
+
+/// Waits while the log's queue is nearly full, as long as it moves.
+fn wait_for_room(log: &LogWriter, capacity: u64) {
+    const PAUSE: Duration = Duration::from_millis(1);
+    const PATIENCE: Duration = Duration::from_secs(2);
+    let mut since = Instant::now();
+    let mut pending = log.counters().totals().pending();
+    while pending + 1 >= capacity && since.elapsed() < PATIENCE {
+        std::thread::sleep(PAUSE);
+        let now = log.counters().totals().pending();
+        if now < pending {
+            since = Instant::now();
+        }
+        pending = now;
+    }
+}

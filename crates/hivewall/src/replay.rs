@@ -1,0 +1,115 @@
+//! `hivewall replay FILE`: the same pipeline over a capture, in virtual time and without privileges.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use clap::ArgMatches;
+use hivewall_export::LogWriter;
+use hivewall_host::signal::Signals;
+use hivewall_host::source::{FileSource, Progress, random_seed};
+use hivewall_model::Timestamp;
+use hivewall_view::query::LIMIT_MAX;
+use hivewall_view::{Query, Sort};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use crate::exit::{Exit, ending};
+use crate::flows::{Format, print_flows, print_snapshot};
+use crate::pipeline::Pipeline;
+use crate::serve::Server;
+use crate::settings;
+
+/// Lines of the flow cache in user space: 1 MiB, which stays in the processor's own cache.
+const LINES: u32 = 1 << 14;
+
+pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let (config, _) = settings::load(args)?;
+    settings::start_messages(config.agent.log_level.name());
+    let Some(path) = args.get_one::<PathBuf>("file") else {
+        return Err(ending(Exit::Usage, "no capture file named"));
+    };
+    let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
+    let lines = config.capture.flow_cache_lines().unwrap_or(LINES);
+    let source = FileSource::open(path, lines, random_seed().map_err(hivewall_host::source::SourceError::from)?)?;
+    // The log takes standard output only when it was asked for; else the answer is the overview at the end.
+    let wants_log = args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine)
+        || config.log.file().is_some();
+    let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
+    let mut pipeline = Pipeline::new(source, &config, log, true);
+    let serve = args.get_flag("serve");
+    let server = if serve { Some(Server::start(config.api.listen, pipeline.handle())?) } else { None };
+    if let Some(server) = &server {
+        tracing::info!("the API is at http://{}/", server.address);
+    }
+    play(&mut pipeline, args.get_one::<String>("speed").is_some_and(|speed| speed == "real"), &signals)?;
+    let failure = pipeline.source.failure();
+    pipeline.finish()?;
+    let format = args.get_one::<Format>("output").copied();
+    if !wants_log || format.is_some() {
+        show(&pipeline, format.unwrap_or(Format::Table))?;
+    }
+    if serve {
+        tracing::info!("the capture is over; the API stays until Ctrl-C");
+        while !signals.stop() {
+            pipeline.answer_within(Duration::from_millis(200));
+        }
+    }
+    drop(server);
+    if let Some(totals) = pipeline.close_log()
+        && totals.dropped_total() > 0
+    {
+        return Err(ending(
+            Exit::Unwritable,
+            format!("{} of {} events could not be written to the log", totals.dropped_total(), totals.accepted),
+        ));
+    }
+    match failure {
+        None => Ok(ExitCode::SUCCESS),
+        Some(error) => Err(anyhow::Error::new(hivewall_host::source::SourceError::File(error))
+            .context("the capture could not be read to its end; everything before was used")),
+    }
+}
+
+fn play(pipeline: &mut Pipeline<FileSource>, real_time: bool, signals: &Signals) -> anyhow::Result<()> {
+    let bar = progress(pipeline.source.position().1);
+    let began = Instant::now();
+    let mut first: Option<Timestamp> = None;
+    loop {
+        let progress = pipeline.step(Duration::ZERO)?;
+        bar.set_position(pipeline.source.position().0);
+        bar.set_message(format!("{} packets", pipeline.source.packets()));
+        if progress == Progress::End || signals.stop() {
+            break;
+        }
+        if real_time {
+            let now = pipeline.engine.now();
+            let due = now.since(*first.get_or_insert(now));
+            while began.elapsed() < due && !signals.stop() {
+                pipeline.answer_within((due - began.elapsed().min(due)).min(Duration::from_millis(50)));
+            }
+        }
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+fn progress(size: Option<u64>) -> ProgressBar {
+    let Some(size) = size.filter(|_| std::io::stderr().is_terminal()) else { return ProgressBar::hidden() };
+    let style = ProgressStyle::with_template("{bar:30} {percent}% {binary_bytes_per_sec} {eta} left  {msg}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(5)).with_style(style)
+}
+
+fn show(pipeline: &Pipeline<FileSource>, format: Format) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match format {
+        Format::Table | Format::Json => print_snapshot(&mut out, &pipeline.engine.snapshot(), format)?,
+        Format::Jsonl | Format::Csv => {
+            let query = Query { sort: Sort::Start, limit: LIMIT_MAX, ..Query::default() };
+            print_flows(&mut out, &pipeline.engine.flows(&query).flows, format, true)?;
+        }
+    }
+    out.flush()?;
+    Ok(())
+}

@@ -1,0 +1,436 @@
+//! The kernel's datapath as a source: programs on every wanted interface, rings read by time, shards swept on their
+//! own CPUs. No wake-ups from the kernel: an event a packet would cost more than the packet.
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError};
+use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use hivewall_datapath::{IFINDEX_MAX, SweepControl, Tally, TallyKey};
+use hivewall_model::{Interface, LinkLayer, TickClock, Timestamp};
+use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
+use nix::time::{ClockId, clock_gettime};
+use nix::unistd::Pid;
+
+use super::qdisc::remove_empty_clsact;
+use super::{About, Batch, Progress, Source, SourceError, SourceLoss, random_seed, wall_clock};
+use crate::ebpf::{EbpfError, Geometry, Loaded, Object, Rings, SharedArray, TestRun};
+use crate::link::{InterfaceFilter, Links};
+
+/// Longest sleep between two looks at the rings. With 64 Ki slots a ring then holds 3 million records a second.
+const NAP: Duration = Duration::from_millis(20);
+/// Records taken from one ring before the others have their turn.
+const TAKE: usize = 16_384;
+/// Lines idle for longer are freed. 16 bits of ticks tell 65 s apart at 1000 Hz.
+const IDLE: Duration = Duration::from_secs(10);
+/// The kernel's name for the programs' first letters, by which leftovers are known.
+const PROGRAM_PREFIX: &str = "hivewall_";
+
+/// How programs are hung onto an interface.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Hook {
+    /// tcx where the kernel has it (6.6), else clsact.
+    #[default]
+    Auto,
+    /// tcx or nothing.
+    Tcx,
+    /// A filter on the clsact qdisc.
+    Clsact,
+}
+
+/// What the source is to do.
+#[derive(Clone, Debug, Default)]
+pub struct EbpfOptions {
+    /// Which interfaces.
+    pub filter: InterfaceFilter,
+    /// Flow cache lines a CPU; `None` chooses by the number of CPUs.
+    pub lines: Option<u32>,
+    /// Ring slots a CPU; `None` is the default.
+    pub slots: Option<u32>,
+    /// Time between sweeps.
+    pub sweep: Duration,
+    /// How to attach.
+    pub hook: Hook,
+}
+
+/// The two programs on one interface.
+struct Attached {
+    name: String,
+    links: Vec<(&'static str, SchedClassifierLinkId)>,
+    /// A clsact qdisc that was not there before.
+    made_qdisc: bool,
+}
+
+/// The running datapath.
+pub struct EbpfSource {
+    loaded: Loaded,
+    rings: Rings,
+    control: SharedArray<SweepControl>,
+    sweep: TestRun,
+    options: EbpfOptions,
+    links: Links,
+    attached: BTreeMap<u32, Attached>,
+    /// Interfaces that are wanted but cannot be had, and why; told once each.
+    refused: BTreeMap<u32, String>,
+    tcx: bool,
+    fallback_reason: Option<String>,
+    clock: Clock,
+    next_sweep: Instant,
+    cpus: Vec<usize>,
+}
+
+/// The pair of jiffies and monotonic time at a tick's edge; jiffies are counted from monotonic time, so it holds for
+/// good (kernel/time/tick-sched.c: `tick_do_update_jiffies64`).
+#[derive(Clone, Copy, Debug)]
+struct Clock {
+    ticks: u64,
+    monotonic_ns: u64,
+    tick_ns: u64,
+}
+
+/// Nanoseconds of a tick for the rates Linux can be built with.
+const TICKS_NS: [u64; 4] = [1_000_000, 3_333_333, 4_000_000, 10_000_000];
+
+impl Clock {
+    /// Waits for two edges some ticks apart.
+    fn calibrate(run: &TestRun, control: &SharedArray<SweepControl>, cpu: usize) -> Result<Self, EbpfError> {
+        let look = || -> Result<(u64, u64), EbpfError> {
+            run.run(&[0; 64], None, 1)?;
+            let now = control.read(cpu).ok_or(EbpfError::Missing("a sweep word for this CPU"))?;
+            Ok((now.ticks, now.monotonic_ns))
+        };
+        let edge = |from: u64| -> Result<(u64, u64), EbpfError> {
+            let deadline = Instant::now() + Duration::from_millis(200);
+            loop {
+                let (ticks, ns) = look()?;
+                if ticks > from {
+                    return Ok((ticks, ns));
+                }
+                if Instant::now() > deadline {
+                    return Err(EbpfError::Missing("running clock (jiffies stand still)"));
+                }
+            }
+        };
+        let (first_ticks, first_ns) = edge(look()?.0)?;
+        let (ticks, monotonic_ns) = edge(first_ticks + 4)?;
+        let measured = (monotonic_ns - first_ns) / (ticks - first_ticks);
+        let tick_ns = TICKS_NS.into_iter().min_by_key(|known| known.abs_diff(measured)).unwrap_or(measured);
+        Ok(Self { ticks, monotonic_ns, tick_ns })
+    }
+
+    /// As wall-clock time, by the offset between the clocks as it is now.
+    fn to_wall(self) -> TickClock {
+        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map_or(0, |t| t.tv_sec() as i64 * 1_000_000_000 + t.tv_nsec() as i64);
+        let offset = wall_clock().0 - monotonic;
+        TickClock { ticks: self.ticks, time: Timestamp(self.monotonic_ns as i64 + offset), tick_ns: self.tick_ns }.rebased()
+    }
+}
+
+/// Extension of [`TickClock`] for a source that runs for months.
+trait Rebased {
+    fn rebased(self) -> Self;
+}
+
+impl Rebased for TickClock {
+    /// The same clock with its known pair near now, since 32 bits of ticks reach only 2³¹ to either side.
+    fn rebased(self) -> Self {
+        let ahead = wall_clock().0.saturating_sub(self.time.0).max(0) as u64 / self.tick_ns.max(1);
+        TickClock {
+            ticks: self.ticks + ahead,
+            time: Timestamp(self.time.0 + (ahead * self.tick_ns) as i64),
+            tick_ns: self.tick_ns,
+        }
+    }
+}
+
+/// Runs `work` on one CPU after the other; CPUs that are offline or forbidden are left out.
+fn on_each_cpu(
+    cpus: &[usize],
+    mut work: impl FnMut(usize) -> Result<(), SourceError>,
+) -> Result<(), SourceError> {
+    let before = sched_getaffinity(Pid::from_raw(0)).ok();
+    let mut outcome = Ok(());
+    for cpu in cpus {
+        let mut only = CpuSet::new();
+        if only.set(*cpu).is_err() || sched_setaffinity(Pid::from_raw(0), &only).is_err() {
+            continue;
+        }
+        outcome = work(*cpu);
+        if outcome.is_err() {
+            break;
+        }
+    }
+    if let Some(before) = before {
+        // The set was this thread's own a moment ago.
+        let _ = sched_setaffinity(Pid::from_raw(0), &before);
+    }
+    outcome
+}
+
+impl EbpfSource {
+    /// Loads the datapath and attaches to every wanted interface there is.
+    pub fn open(options: EbpfOptions) -> Result<Self, SourceError> {
+        remove_leftovers();
+        let default = Geometry::host_default()?;
+        let lines = options.lines.unwrap_or(default.sets * hivewall_datapath::WAYS as u32);
+        let geometry = Geometry::new(lines, options.slots.unwrap_or(default.slots))?;
+        let mut loaded = Loaded::load(Object::Agent, geometry, random_seed()?)?;
+        let sweep = loaded.test_run("hivewall_sweep")?;
+        let (rings, control) = (loaded.rings()?, loaded.sweep_control()?);
+        let cpus: Vec<usize> = (0..geometry.cpus as usize).collect();
+        let mut clock = None;
+        on_each_cpu(&cpus, |cpu| {
+            if clock.is_none() {
+                clock = Some(Clock::calibrate(&sweep, &control, cpu)?);
+            }
+            Ok(())
+        })?;
+        let clock = clock.ok_or(EbpfError::Missing("CPU this process may run on"))?;
+        let tcx = options.hook != Hook::Clsact;
+        let next_sweep = Instant::now() + options.sweep;
+        let links = Links::open()?;
+        let (attached, refused) = (BTreeMap::new(), BTreeMap::new());
+        let fallback_reason = (!tcx).then(|| "clsact was asked for".to_owned());
+        let mut source = Self {
+            loaded, rings, control, sweep, options, links, attached, refused, tcx, fallback_reason, clock, next_sweep, cpus,
+        };
+        let (all, captured) = source.refresh()?;
+        if captured.is_empty() {
+            let why = source.refused.values().next().cloned();
+            return Err(SourceError::no_interface(&source.options.filter, &all, why));
+        }
+        Ok(source)
+    }
+
+    fn attach(&mut self, interface: &Interface) -> Result<Attached, SourceError> {
+        let [ingress, egress] = match interface.link {
+            LinkLayer::Ip => ["hivewall_in_ip", "hivewall_out_ip"],
+            _ => ["hivewall_in_eth", "hivewall_out_eth"],
+        };
+        let mut attached = Attached { name: interface.name.clone(), links: Vec::new(), made_qdisc: false };
+        for (program, side) in [(ingress, TcAttachType::Ingress), (egress, TcAttachType::Egress)] {
+            let link = self.hang(program, side, &interface.name, &mut attached)?;
+            attached.links.push((program, link));
+        }
+        Ok(attached)
+    }
+
+    fn hang(
+        &mut self,
+        program: &'static str,
+        side: TcAttachType,
+        interface: &str,
+        attached: &mut Attached,
+    ) -> Result<SchedClassifierLinkId, SourceError> {
+        let refuse = |source| SourceError::Attach { interface: interface.to_owned(), source: Box::new(source) };
+        let classifier = self.loaded.classifier(program)?;
+        if self.tcx {
+            // First on the hook: what a later program drops has been seen all the same.
+            match classifier.attach_with_options(interface, side, TcAttachOptions::TcxOrder(LinkOrder::first())) {
+                Ok(link) => return Ok(link),
+                Err(error) if self.options.hook == Hook::Auto && self.attached.is_empty() && is_unsupported(&error) => {
+                    self.tcx = false;
+                    self.fallback_reason = Some(format!("this kernel has no tcx (it came with 6.6): {error}"));
+                }
+                Err(error) => return Err(refuse(error)),
+            }
+        }
+        match tc::qdisc_add_clsact(interface) {
+            Ok(()) => attached.made_qdisc = true,
+            Err(TcError::AlreadyAttached) => {}
+            Err(error) => return Err(refuse(ProgramError::TcError(error))),
+        }
+        let classifier: &mut SchedClassifier = self.loaded.classifier(program)?;
+        let options = NlOptions { priority: 1, ..NlOptions::default() };
+        classifier.attach_with_options(interface, side, TcAttachOptions::Netlink(options)).map_err(refuse)
+    }
+
+    fn let_go(&mut self, index: u32) {
+        let Some(attached) = self.attached.remove(&index) else { return };
+        for (program, link) in attached.links {
+            if let Ok(classifier) = self.loaded.classifier(program) {
+                // Fails only when the interface took its hooks with it.
+                let _ = classifier.detach(link);
+            }
+        }
+        if attached.made_qdisc {
+            // Gone with the interface, or in use by others meanwhile.
+            let _ = remove_empty_clsact(index);
+        }
+    }
+
+    /// Hands over every counter that moved; `drain` also empties the cache.
+    fn sweep(&mut self, drain: bool, batch: &mut Batch) -> Result<(), SourceError> {
+        let runs = self.loaded.geometry.sets.div_ceil(64) + 1;
+        let idle_ticks = (IDLE.as_nanos() as u64 / self.clock.tick_ns) as u32;
+        let (cpus, control, sweep, rings) = (&self.cpus, &mut self.control, &self.sweep, &mut self.rings);
+        on_each_cpu(cpus, |cpu| {
+            control.write(cpu, SweepControl::begin(idle_ticks, drain));
+            loop {
+                let ran = sweep.run(&[0; 64], None, runs)?;
+                while rings.read(cpu as u32, TAKE, &mut batch.records) == TAKE {}
+                if ran.value == 1 {
+                    return Ok(());
+                }
+            }
+        })
+    }
+
+    fn take(&mut self, batch: &mut Batch) -> bool {
+        let mut took = 0;
+        for cpu in &self.cpus {
+            took += self.rings.read(*cpu as u32, TAKE, &mut batch.records);
+        }
+        took > 0
+    }
+}
+
+fn is_unsupported(error: &ProgramError) -> bool {
+    let code = match error {
+        ProgramError::SyscallError(call) => call.io_error.raw_os_error(),
+        _ => None,
+    };
+    matches!(code, Some(libc::EINVAL | libc::EOPNOTSUPP | libc::ENOSYS))
+}
+
+impl Source for EbpfSource {
+    fn poll(&mut self, timeout: Duration, batch: &mut Batch) -> Result<Progress, SourceError> {
+        let deadline = Instant::now() + timeout;
+        let progress = loop {
+            if Instant::now() >= self.next_sweep {
+                self.next_sweep = Instant::now() + self.options.sweep;
+                self.sweep(false, batch)?;
+            }
+            if self.take(batch) || !batch.records.is_empty() {
+                break Progress::More;
+            }
+            let left = deadline.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break Progress::Idle;
+            }
+            std::thread::sleep(left.min(NAP).min(self.next_sweep.saturating_duration_since(Instant::now())));
+        };
+        batch.clock = self.clock.to_wall();
+        batch.now = wall_clock();
+        Ok(progress)
+    }
+
+    fn refresh(&mut self) -> Result<(Vec<Interface>, Vec<u32>), SourceError> {
+        let all = self.links.dump()?;
+        let gone: Vec<u32> =
+            self.attached.keys().copied().filter(|index| !all.iter().any(|i| i.index == *index)).collect();
+        for index in gone {
+            self.let_go(index);
+        }
+        self.refused.retain(|index, _| all.iter().any(|interface| interface.index == *index));
+        for interface in &all {
+            if self.attached.contains_key(&interface.index)
+                || self.refused.contains_key(&interface.index)
+                || !self.options.filter.wants(interface)
+            {
+                continue;
+            }
+            let outcome = match interface.link {
+                LinkLayer::Other(kind) => Err(format!("its link layer (ARPHRD {kind}) is not one that can be read")),
+                _ if interface.index > IFINDEX_MAX => Err("its index is beyond 24 bits".to_owned()),
+                _ => self.attach(interface).map_err(|error| error.to_string()),
+            };
+            match outcome {
+                Ok(attached) => {
+                    tracing::info!(interface = interface.name, "watching");
+                    self.attached.insert(interface.index, attached);
+                }
+                Err(why) => {
+                    tracing::warn!(interface = interface.name, why, "not watching");
+                    self.refused.insert(interface.index, why);
+                }
+            }
+        }
+        // An interface that went away may come back under the same name while a later one has its old index.
+        for interface in &all {
+            if let Some(attached) = self.attached.get_mut(&interface.index) {
+                attached.name.clone_from(&interface.name);
+            }
+        }
+        Ok((all, self.attached.keys().copied().collect()))
+    }
+
+    fn tallies(&mut self) -> Result<Vec<(TallyKey, Tally)>, SourceError> {
+        Ok(self.loaded.tallies()?)
+    }
+
+    fn losses(&self) -> Vec<SourceLoss> {
+        let lost = self.rings.losses();
+        vec![SourceLoss {
+            name: "ring_full",
+            meaning: "Flow records the kernel could not hand over because the agent did not read in time; their \
+                      packets are in no flow (raise capture.ring_slots).",
+            count: lost.records,
+            packets: lost.packets,
+            bytes: lost.ip_bytes + lost.link_bytes,
+        }]
+    }
+
+    fn about(&self) -> About {
+        About {
+            name: if self.tcx { "ebpf-tcx" } else { "ebpf-clsact" },
+            fallback_reason: self.fallback_reason.clone(),
+            tick_ns: self.clock.tick_ns,
+        }
+    }
+
+    fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError> {
+        let attached: Vec<u32> = self.attached.keys().copied().collect();
+        for index in attached {
+            self.let_go(index);
+        }
+        self.sweep(true, batch)?;
+        while self.take(batch) {}
+        batch.clock = self.clock.to_wall();
+        batch.now = wall_clock();
+        Ok(())
+    }
+}
+
+/// Removes filters that an agent killed before it could, on kernels without tcx; tcx links die with their owner.
+fn remove_leftovers() {
+    let Ok(all) = Links::open().and_then(|mut links| links.dump()) else { return };
+    for interface in &all {
+        remove_filters(interface);
+    }
+}
+
+const PROGRAMS: [(&str, TcAttachType); 4] = [
+    ("hivewall_in_eth", TcAttachType::Ingress),
+    ("hivewall_out_eth", TcAttachType::Egress),
+    ("hivewall_in_ip", TcAttachType::Ingress),
+    ("hivewall_out_ip", TcAttachType::Egress),
+];
+
+/// Removes our filters from an interface's clsact qdisc; returns how many there were.
+fn remove_filters(interface: &Interface) -> usize {
+    let removed = PROGRAMS
+        .into_iter()
+        .filter(|(program, side)| tc::qdisc_detach_program(&interface.name, *side, program).is_ok())
+        .count();
+    if removed > 0 {
+        let _ = remove_empty_clsact(interface.index);
+    }
+    removed
+}
+
+/// Takes everything of hivewall out of the kernel, whoever put it there: filters, and the links of a running agent.
+/// Returns a line for each thing removed.
+pub fn uninstall() -> Result<Vec<String>, SourceError> {
+    let mut done = Vec::new();
+    for interface in Links::open()?.dump()? {
+        let removed = remove_filters(&interface);
+        if removed > 0 {
+            done.push(format!("removed {removed} filters from {}", interface.name));
+        }
+    }
+    done.extend(crate::ebpf::detach_links(PROGRAM_PREFIX)?);
+    Ok(done)
+}
+

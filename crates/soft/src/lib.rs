@@ -1,0 +1,176 @@
+//! The datapath in user space: the kernel's code over memory of this process. Capture files and AF_PACKET feed it, and
+//! tests hold the kernel's programs against it.
+//!
+//! Time comes from the caller, in ticks. Nothing is lost here: the ring is a vector that the caller empties.
+#![forbid(unsafe_code)]
+
+use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
+
+use hivewall_datapath::{
+    Bytes, Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, HashSeed, Reason, Record, Ring, Sets, Shard,
+    Tallies, Tally, TallyKey, WAYS, cache, flow_hash,
+    parse::LEN_MAX,
+};
+
+/// Fragmented datagrams remembered at once, as in the kernel's table.
+pub const FRAGMENTS_MAX: usize = 8192;
+
+/// Bit of [`TallyKey::reason`] that says egress.
+pub const EGRESS: u32 = 1 << 31;
+
+struct Memory {
+    sets: Vec<FlowSet>,
+    shift: u32,
+    seed: HashSeed,
+}
+
+impl Sets for Memory {
+    #[inline]
+    fn set(&mut self, key: &FlowKey) -> Option<&mut FlowSet> {
+        self.sets.get_mut((flow_hash(key, &self.seed) >> self.shift) as usize)
+    }
+}
+
+struct Out(Vec<Record>);
+
+impl Ring for Out {
+    #[inline]
+    fn push(&mut self, record: &Record) {
+        self.0.push(*record);
+    }
+
+    #[inline]
+    fn has_room(&mut self) -> bool {
+        true
+    }
+}
+
+#[derive(Default)]
+struct FragmentTable {
+    ports: HashMap<FragmentId, u32>,
+    order: VecDeque<FragmentId>,
+}
+
+impl Fragments for FragmentTable {
+    fn remember(&mut self, id: &FragmentId, ports: u32) {
+        if self.ports.insert(*id, ports).is_some() {
+            return;
+        }
+        self.order.push_back(*id);
+        if self.order.len() > FRAGMENTS_MAX
+            && let Some(oldest) = self.order.pop_front()
+        {
+            self.ports.remove(&oldest);
+        }
+    }
+
+    fn recall(&mut self, id: &FragmentId) -> Option<u32> {
+        self.ports.get(id).copied()
+    }
+}
+
+#[derive(Default)]
+struct TallyTable(HashMap<TallyKey, Tally>);
+
+impl Tallies for TallyTable {
+    fn tally(&mut self, ifindex: u32, direction: Direction, reason: Reason, packets: u32, bytes: u32) {
+        let egress = if direction == Direction::Egress { EGRESS } else { 0 };
+        let tally = match self.0.entry(TallyKey { ifindex, reason: reason as u32 | egress }) {
+            Entry::Occupied(entry) => entry.into_mut(),
+            Entry::Vacant(entry) => entry.insert(Tally::default()),
+        };
+        tally.packets += u64::from(packets);
+        tally.bytes += u64::from(bytes);
+    }
+}
+
+/// One shard of the datapath.
+pub struct SoftDatapath {
+    memory: Memory,
+    out: Out,
+    fragments: FragmentTable,
+    tallies: TallyTable,
+}
+
+impl SoftDatapath {
+    /// A shard of at least `lines` cache lines (rounded up to a power of two of whole sets).
+    pub fn new(lines: u32, seed: HashSeed) -> Self {
+        let sets = lines.max(2 * WAYS as u32).div_ceil(WAYS as u32).next_power_of_two();
+        Self {
+            memory: Memory { sets: vec![FlowSet::default(); sets as usize], shift: 32 - sets.trailing_zeros(), seed },
+            out: Out(Vec::new()),
+            fragments: FragmentTable::default(),
+            tallies: TallyTable::default(),
+        }
+    }
+
+    /// Reads and counts one frame at a time given in ticks; what is inside of a tunnel is counted too.
+    #[inline]
+    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame, now: u32) -> Result<(), Reason> {
+        if frame.len > LEN_MAX {
+            self.refuse(frame.ifindex, frame.direction, Reason::ImpossibleLength, frame.len);
+            return Err(Reason::ImpossibleLength);
+        }
+        let mut shard = Shard {
+            sets: &mut self.memory,
+            ring: &mut self.out,
+            fragments: &mut self.fragments,
+            tallies: &mut self.tallies,
+            now,
+        };
+        match shard.observe(bytes, frame) {
+            Ok(parsed) => {
+                if let Some(tunnel) = parsed.tunnel() {
+                    let (at, end) = (parsed.payload_at, parsed.end);
+                    if parsed.packet.packets > 1 {
+                        let headers = shard.inner_headers(bytes, frame, tunnel, at, end);
+                        shard.repeat_inner_headers(&parsed.packet, frame, headers);
+                    }
+                    // What else is wrong inside has been tallied, and the packet that carries it is in its flow.
+                    if let Err(Reason::Snapped) = shard.observe_inner(bytes, frame, tunnel, at, end) {
+                        shard.tally_inner(frame, at, end);
+                    }
+                }
+                Ok(())
+            }
+            Err(Reason::Snapped) => {
+                shard.tally_snapped(frame);
+                Err(Reason::Snapped)
+            }
+            Err(reason) => Err(reason),
+        }
+    }
+
+    /// Counts a frame that no parser is for (a link layer that cannot be read).
+    pub fn refuse(&mut self, ifindex: u32, direction: Direction, reason: Reason, bytes: u32) {
+        self.tallies.tally(ifindex, direction, reason, 1, bytes);
+    }
+
+    /// Hands over every line's counters and frees lines idle for more than `idle_ticks`, or all of them to `drain`.
+    /// Returns how many lines stay occupied.
+    pub fn sweep(&mut self, now: u32, idle_ticks: u32, drain: bool) -> u32 {
+        let mut resident = 0;
+        for set in &mut self.memory.sets {
+            if let cache::Swept::Done(lines) = cache::sweep(set, now, idle_ticks, drain, &mut self.out) {
+                resident += lines;
+            }
+        }
+        resident
+    }
+
+    /// Records handed over since they were last cleared.
+    pub fn records(&mut self) -> &mut Vec<Record> {
+        &mut self.out.0
+    }
+
+    /// What was counted apart from flows since the start.
+    pub fn tallies(&self) -> Vec<(TallyKey, Tally)> {
+        self.tallies.0.iter().map(|(key, tally)| (*key, *tally)).collect()
+    }
+
+    /// The flow sets as they are (tests).
+    pub fn sets(&self) -> &[FlowSet] {
+        &self.memory.sets
+    }
+}

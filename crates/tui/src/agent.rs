@@ -1,0 +1,46 @@
+//! The seam to a running agent: what `top` asks and where the answers come from. The binary implements [`Agent`] over
+//! HTTP, for this host or another; tests implement it in memory. Not here: any I/O, and when to ask ([`crate::app`]).
+//!
+//! Invariant: the agent is only ever called from the worker thread ([`crate::worker`]), so a call may block.
+
+use hivewall_view::{FlowPage, Snapshot, Sort};
+
+/// A running agent that can be asked. Every method may block until its own time-out; errors are one line for the
+/// operator that says what failed and, where possible, what to do next.
+pub trait Agent {
+    /// Name of the agent as the title line shows it: host name or URL.
+    fn name(&self) -> String;
+    /// Everything the agent knows now.
+    fn snapshot(&mut self) -> Result<Snapshot, String>;
+    /// One page of flows.
+    fn flows(&mut self, question: &FlowQuestion) -> Result<FlowPage, String>;
+}
+
+/// Which flows, in which order, how many. The filter travels as text because that is what the API takes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FlowQuestion {
+    /// Filter in the language of `hivewall_view::Filter`; empty matches all. Checked before it is asked.
+    pub filter: String,
+    /// Order of the rows.
+    pub sort: Sort,
+    /// At most so many rows.
+    pub limit: usize,
+}
+
+/// What the worker is to ask in one go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Request {
+    /// Whether to fetch the snapshot.
+    pub(crate) snapshot: bool,
+    /// Flows to fetch, if any.
+    pub(crate) flows: Option<FlowQuestion>,
+}
+
+/// What came back for one [`Request`].
+#[derive(Debug)]
+pub(crate) struct Answer {
+    /// The snapshot, where it was asked for.
+    pub(crate) snapshot: Option<Result<Snapshot, String>>,
+    /// The flows with the question they answer; absent too when the snapshot failed already.
+    pub(crate) flows: Option<(FlowQuestion, Result<FlowPage, String>)>,
+}

@@ -1,0 +1,233 @@
+//! Keys, answers and time against the state.
+
+use crossterm::event::KeyCode;
+use crossterm::event::KeyModifiers;
+
+use super::*;
+use crate::samples::{Load, app, flow, letter, page, press, reply, snapshot};
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(100 + seconds)
+}
+
+/// A view of the flows of a busy agent with nothing asked.
+fn flows() -> App {
+    let mut app = app(Load::Thousands, Tab::Flows, true);
+    app.due = at(1_000_000);
+    app
+}
+
+fn asked(effect: Effect) -> Request {
+    match effect {
+        Effect::Ask(request) => request,
+        other => panic!("no request but {other:?}"),
+    }
+}
+
+#[test]
+fn q_and_control_c_leave_wherever_the_cursor_is() {
+    let control_c = || Event::Key(KeyEvent::new(KeyCode::Char('c'), KeyModifiers::CONTROL));
+    let mut app = flows();
+    assert_eq!(app.update(letter('q'), at(0)), Effect::Quit);
+    assert_eq!(app.update(control_c(), at(0)), Effect::Quit);
+    app.update(letter('/'), at(0));
+    assert_eq!(app.update(letter('q'), at(0)), Effect::None);
+    assert_eq!(app.editing.as_ref().unwrap().text(), "q");
+    assert_eq!(app.update(control_c(), at(0)), Effect::Quit);
+}
+
+#[test]
+fn digits_tab_and_back_tab_change_the_screen() {
+    let mut app = app(Load::One, Tab::Overview, true);
+    for (event, tab) in [
+        (letter('3'), Tab::Talkers),
+        (press(KeyCode::Tab), Tab::Protocols),
+        (press(KeyCode::BackTab), Tab::Talkers),
+        (letter('1'), Tab::Overview),
+        (press(KeyCode::BackTab), Tab::Losses),
+        (press(KeyCode::Tab), Tab::Overview),
+        (letter('9'), Tab::Overview),
+        (letter('0'), Tab::Overview),
+    ] {
+        app.update(event, at(0));
+        assert_eq!(app.tab, tab);
+    }
+}
+
+#[test]
+fn sort_keys_ask_again_in_that_order_and_only_when_it_changes() {
+    let mut app = flows();
+    for (key, sort) in [
+        ('p', Sort::Packets),
+        ('r', Sort::Rate),
+        ('s', Sort::Start),
+        ('l', Sort::Last),
+        ('d', Sort::Duration),
+        ('b', Sort::Bytes),
+    ] {
+        let request = asked(app.update(letter(key), at(0)));
+        assert!(!request.snapshot);
+        assert_eq!(request.flows.clone().unwrap().sort, sort);
+        app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::One), page(Load::One)))), at(0));
+        assert_eq!(app.update(letter(key), at(0)), Effect::None);
+    }
+}
+
+#[test]
+fn a_filter_is_asked_on_enter_and_cleared_by_escape() {
+    let mut app = flows();
+    app.update(letter('/'), at(0));
+    for key in "port:443".chars() {
+        assert_eq!(app.update(letter(key), at(0)), Effect::None);
+    }
+    let request = asked(app.update(press(KeyCode::Enter), at(0)));
+    assert_eq!(request.flows.clone().unwrap().filter, "port:443");
+    app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::One), page(Load::One)))), at(0));
+    let request = asked(app.update(press(KeyCode::Esc), at(0)));
+    assert_eq!(request.flows.unwrap().filter, "");
+}
+
+#[test]
+fn a_wrong_filter_is_not_applied() {
+    let mut app = flows();
+    app.update(letter('/'), at(0));
+    for key in "port:x".chars() {
+        app.update(letter(key), at(0));
+    }
+    assert_eq!(app.update(press(KeyCode::Enter), at(0)), Effect::None);
+    assert!(app.editing.as_ref().unwrap().problem().is_some());
+    app.update(press(KeyCode::Esc), at(0));
+    assert_eq!((app.editing.clone(), app.filter.as_str()), (None, ""));
+}
+
+#[test]
+fn an_answer_to_an_older_question_is_not_shown() {
+    let mut app = flows();
+    let old = asked(app.update(letter('p'), at(0)));
+    assert_eq!(app.update(letter('r'), at(0)), Effect::None, "one request at a time");
+    let again = app.update(Event::Answered(Box::new(reply(&old, snapshot(Load::One), page(Load::Empty)))), at(1));
+    assert_eq!(asked(again).flows.unwrap().sort, Sort::Rate);
+    assert_eq!(app.page.as_ref().unwrap().matched, 4321);
+}
+
+#[test]
+fn a_paused_view_asks_nothing_until_it_goes_on() {
+    let mut app = app(Load::One, Tab::Overview, true);
+    app.update(letter(' '), at(0));
+    app.link.asked = None;
+    assert_eq!(app.update(Event::Tick, at(50)), Effect::None);
+    assert!(asked(app.update(letter(' '), at(51))).snapshot);
+}
+
+#[test]
+fn the_interval_steps_up_and_down_and_stops_at_its_ends() {
+    let mut app = flows();
+    app.update(letter('+'), at(0));
+    assert_eq!(app.interval, Duration::from_secs(2));
+    for _ in 0..20 {
+        app.update(letter('-'), at(0));
+    }
+    assert_eq!(app.interval, Duration::from_millis(250));
+    for _ in 0..20 {
+        app.update(letter('+'), at(0));
+    }
+    assert_eq!(app.interval, Duration::from_mins(1));
+}
+
+#[test]
+fn a_shorter_interval_counts_from_now() {
+    let mut app = flows();
+    app.interval = Duration::from_mins(1);
+    app.due = at(60);
+    app.update(letter('-'), at(0));
+    assert!(asked(app.update(Event::Tick, at(30))).snapshot);
+}
+
+#[test]
+fn the_cursor_stays_on_its_flow_when_the_order_changes() {
+    let mut app = flows();
+    for _ in 0..3 {
+        app.update(press(KeyCode::Down), at(0));
+    }
+    let id = app.selected_flow().unwrap().flow_id;
+    let request = asked(app.update(letter('p'), at(0)));
+    let mut turned = page(Load::Thousands);
+    turned.flows.reverse();
+    app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::One), turned))), at(0));
+    assert_eq!(app.selected_flow().unwrap().flow_id, id);
+    assert!(app.cursor().selected > 900);
+}
+
+#[test]
+fn movement_keys_reach_every_row() {
+    let mut app = flows();
+    let rows = [
+        (press(KeyCode::Char('j')), 1),
+        (press(KeyCode::PageDown), 26),
+        (press(KeyCode::Char('k')), 25),
+        (press(KeyCode::PageUp), 0),
+        (press(KeyCode::End), 999),
+        (press(KeyCode::Down), 999),
+        (press(KeyCode::Home), 0),
+        (press(KeyCode::Up), 0),
+    ];
+    for (event, row) in rows {
+        app.update(event, at(0));
+        assert_eq!(app.cursor().selected, row);
+    }
+}
+
+#[test]
+fn details_follow_their_flow_and_say_when_it_is_gone() {
+    let mut app = flows();
+    app.update(press(KeyCode::Enter), at(0));
+    let request = asked(app.update(letter('p'), at(0)));
+    let mut changed = page(Load::One);
+    changed.flows[0].bytes = 7;
+    app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::One), changed))), at(0));
+    assert!(matches!(&app.overlay, Overlay::Details { row, listed: true, .. } if row.bytes == 7));
+    let request = asked(app.update(letter('r'), at(0)));
+    app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::One), page(Load::Empty)))), at(0));
+    assert!(matches!(&app.overlay, Overlay::Details { row, listed: false, .. } if row.flow_id == flow(0).flow_id));
+    app.update(press(KeyCode::Esc), at(0));
+    assert_eq!(app.overlay, Overlay::None);
+}
+
+#[test]
+fn moving_in_the_help_scrolls_it_and_not_the_table_below() {
+    let mut app = flows();
+    app.update(letter('?'), at(0));
+    app.update(press(KeyCode::Down), at(0));
+    assert_eq!((app.overlay.clone(), app.cursor().selected), (Overlay::Help { scroll: 1 }, 0));
+    app.update(letter('h'), at(0));
+    assert_eq!(app.overlay, Overlay::None);
+}
+
+#[test]
+fn a_dead_agent_keeps_the_data_tells_its_age_and_is_asked_again() {
+    let mut app = app(Load::One, Tab::Overview, true);
+    let request = asked(app.update(Event::Tick, at(0)));
+    assert!(request.snapshot);
+    let dead = || Event::Answered(Box::new(Answer { snapshot: Some(Err("refused".to_owned())), flows: None }));
+    let retry = app.update(dead(), at(5));
+    assert!(asked(retry).snapshot, "the next question was due already");
+    assert!(app.snapshot.is_some());
+    assert_eq!(app.link.error.as_deref(), Some("refused"));
+    assert_eq!(app.age(), Some(Duration::from_secs(46)));
+}
+
+#[test]
+fn an_agent_that_lets_us_wait_is_called_slow_after_three_seconds() {
+    let mut app = app(Load::One, Tab::Overview, true);
+    asked(app.update(Event::Tick, at(0)));
+    app.update(Event::Tick, at(2));
+    assert_eq!(app.waiting(), None);
+    app.update(Event::Tick, at(4));
+    assert_eq!(app.waiting(), Some(Duration::from_secs(4)));
+}
+
+#[test]
+fn the_agents_own_cost_is_measured_between_two_snapshots() {
+    let cost = app(Load::One, Tab::Overview, true).agent_cpu.unwrap();
+    assert!((cost - 0.004).abs() < 1e-9, "{cost}");
+}

@@ -1,0 +1,47 @@
+//! The few ways to write a number that only a terminal needs. Not here: units, which are the same on every surface
+//! ([`hivewall_view::units`]).
+
+use std::time::Duration;
+
+use hivewall_view::units;
+
+/// `1,234,567`.
+pub(crate) fn grouped(value: u64) -> String {
+    let digits = value.to_string();
+    let mut text = String::with_capacity(digits.len() + digits.len() / 3);
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `5s` and not `5.0s`, for times that are counted in whole seconds; the rest as everywhere.
+pub(crate) fn whole_seconds(time: Duration) -> String {
+    let seconds = time.as_secs();
+    if seconds < 60 && time.subsec_nanos() == 0 { format!("{seconds}s") } else { units::duration(time) }
+}
+
+/// A dot for zero, so that a column of zeros is quiet.
+pub(crate) fn or_dot(value: u64, text: String) -> String {
+    if value == 0 { "·".to_owned() } else { text }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn digits_stand_in_threes() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+        assert_eq!(or_dot(0, "x".to_owned()), "·");
+    }
+
+    #[test]
+    fn whole_seconds_have_no_tenths() {
+        let shown = [0, 250, 5000, 90_000].map(|millis| whole_seconds(Duration::from_millis(millis)));
+        assert_eq!(shown, ["0s", "250ms", "5s", "1m30s"]);
+    }
+}

@@ -1,0 +1,161 @@
+//! The table of flows. Not here: the details of one ([`super::detail`]).
+
+use std::time::Duration;
+
+use hivewall_view::fields::endpoint;
+use hivewall_view::time::parse_rfc3339;
+use hivewall_view::{FlowPage, FlowRow, Sort, units};
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Layout, Rect};
+use ratatui::style::Style;
+use ratatui::text::{Line, Span};
+
+use super::parts;
+use crate::app::{App, FLOWS_MAX};
+use crate::format::{grouped, or_dot, whole_seconds};
+use crate::table::{Column, Table};
+use crate::theme::Theme;
+
+/// A flow and the whole seconds since its latest packet and since its first, at the time of the answer.
+struct Row<'a> {
+    flow: &'a FlowRow,
+    idle: Duration,
+    age: Duration,
+}
+
+/// Draws caption and table.
+pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+    let Some(page) = &app.page else {
+        return parts::hint(app, "waiting for the flows …", frame, area);
+    };
+    let [caption_area, table_area] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    frame.render_widget(caption(app, page), caption_area);
+    if page.flows.is_empty() {
+        let text = if app.filter.is_empty() { "no flows yet" } else { "no flow matches; Esc clears the filter" };
+        return parts::hint(app, text, frame, table_area);
+    }
+    table(app, page, frame, table_area);
+}
+
+fn caption(app: &App, page: &FlowPage) -> Line<'static> {
+    let order = Sort::ALL.iter().find(|(sort, _)| *sort == app.sort).map_or("", |(_, name)| *name);
+    let mut spans = vec![Span::styled(grouped(page.matched), app.theme.strong())];
+    if page.matched != page.searched {
+        spans.push(Span::styled(format!(" of {}", grouped(page.searched)), app.theme.dim()));
+    }
+    spans.push(Span::styled(format!(" flows by {order}"), app.theme.dim()));
+    if page.matched > page.flows.len() as u64 {
+        spans.push(Span::styled(format!(", first {}", grouped(FLOWS_MAX as u64)), app.theme.dim()));
+    }
+    if !app.filter.is_empty() {
+        spans.push(Span::styled("   filter ", app.theme.dim()));
+        spans.push(Span::styled(app.filter.clone(), app.theme.warn()));
+    }
+    Line::from(spans)
+}
+
+fn table(app: &App, page: &FlowPage, frame: &mut Frame<'_>, area: Rect) {
+    let shown = usize::from(area.height.saturating_sub(1));
+    let cursor = app.cursor().fit(page.flows.len(), shown);
+    // Only what is on the screen is prepared: a page may hold a thousand flows.
+    let rows: Vec<Row<'_>> =
+        page.flows.iter().skip(cursor.offset).take(shown).map(|flow| row(flow, &page.time)).collect();
+    let theme = app.theme;
+    Table {
+        columns: &columns(),
+        rows: &rows,
+        offset: 0,
+        selected: Some(cursor.selected - cursor.offset),
+        sorted: Some(sorted_head(app.sort)),
+        row_style: &|row| {
+            if row.flow.state == "closed" { theme.freshness(Duration::MAX) } else { theme.freshness(row.idle) }
+        },
+    }
+    .draw(theme, frame, area);
+}
+
+fn row<'a>(flow: &'a FlowRow, now: &str) -> Row<'a> {
+    let since = |time: &str| match (parse_rfc3339(now), parse_rfc3339(time)) {
+        (Some(now), Some(then)) => Duration::from_secs(now.0.saturating_sub(then.0).max(0) as u64 / 1_000_000_000),
+        _ => Duration::ZERO,
+    };
+    Row { flow, idle: since(&flow.end), age: since(&flow.start) }
+}
+
+fn sorted_head(sort: Sort) -> &'static str {
+    match sort {
+        Sort::Bytes => "bytes",
+        Sort::Packets => "packets",
+        Sort::Rate => "rate",
+        Sort::Start => "age",
+        Sort::Last => "idle",
+        Sort::Duration => "lasted",
+    }
+}
+
+/// State of a flow: that of TCP, the type and code of ICMP, else why it ended or that it lives.
+fn state(flow: &FlowRow) -> String {
+    if let (Some(kind), Some(code)) = (flow.icmp_type, flow.icmp_code) {
+        return format!("type {kind}/{code}");
+    }
+    match (&flow.tcp_state, &flow.end_reason) {
+        (Some(tcp), _) => tcp.to_lowercase().replace('_', "-"),
+        (None, Some(reason)) => reason.replace('_', " "),
+        (None, None) => flow.state.clone(),
+    }
+}
+
+fn state_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
+    let style = row.flow.tcp_state.as_deref().and_then(|state| theme.state(state)).unwrap_or_default();
+    (state(row.flow), style)
+}
+
+fn rate_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
+    let rate = row.flow.bits_per_second;
+    if rate < 1.0 { ("·".to_owned(), theme.plain()) } else { (units::rate(rate), theme.strong()) }
+}
+
+fn interfaces(flow: &FlowRow) -> String {
+    let mut names: Vec<&str> = flow.interfaces.iter().map(|point| point.interface.as_str()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names.join(",")
+}
+
+fn tags(flow: &FlowRow) -> String {
+    let vlans = flow.vlan.iter().map(|id| format!("vlan {id}"));
+    vlans.chain(flow.tunnel.clone()).collect::<Vec<_>>().join(" ")
+}
+
+fn arrow(row: &Row<'_>, theme: Theme) -> (String, Style) {
+    if row.flow.roles_known { ("→".to_owned(), theme.dim()) } else { ("~".to_owned(), theme.inferred()) }
+}
+
+fn columns<'a>() -> [Column<Row<'a>>; 16] {
+    [
+        Column::text("proto", 90, 5, 9, |row, theme, _| (row.flow.protocol.clone(), theme.plain())),
+        Column::address("client", 99, 15, 47, |row, theme, _| {
+            (endpoint(&row.flow.source_ip, row.flow.src_port), theme.plain())
+        }),
+        Column::text("", 97, 1, 1, |row, theme, _| arrow(row, theme)),
+        Column::address("server", 98, 15, 47, |row, theme, _| {
+            (endpoint(&row.flow.dest_ip, row.flow.dest_port), theme.plain())
+        }),
+        Column::text("state", 60, 11, 12, state_cell),
+        Column::number("rate", 95, 11, rate_cell),
+        Column::number("bytes", 94, 8, |row, theme, _| (units::bytes(row.flow.bytes), theme.plain())),
+        Column::number("packets", 70, 7, |row, theme, _| (units::count(row.flow.packets), theme.plain())),
+        Column::number("sent", 45, 8, |row, theme, _| {
+            (or_dot(row.flow.bytes_to_server, units::bytes(row.flow.bytes_to_server)), theme.plain())
+        }),
+        Column::number("replied", 44, 8, |row, theme, _| {
+            (or_dot(row.flow.bytes_to_client, units::bytes(row.flow.bytes_to_client)), theme.plain())
+        }),
+        Column::number("idle", 65, 6, |row, theme, _| (whole_seconds(row.idle), theme.plain())),
+        Column::number("age", 55, 6, |row, theme, _| (whole_seconds(row.age), theme.plain())),
+        Column::number("lasted", 30, 6, |row, theme, _| (units::seconds(row.flow.duration_seconds), theme.plain())),
+        Column::text("way", 40, 8, 8, |row, theme, _| (row.flow.direction.clone(), theme.plain())),
+        Column::text("on", 50, 6, 20, |row, theme, _| (interfaces(row.flow), theme.plain())),
+        Column::text("tags", 20, 8, 20, |row, theme, _| (tags(row.flow), theme.plain())),
+    ]
+}

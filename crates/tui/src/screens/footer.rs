@@ -1,0 +1,106 @@
+//! The last lines: which keys help here, or the filter being typed with what is wrong in it.
+
+use ratatui::Frame;
+use ratatui::layout::{Position, Rect};
+use ratatui::text::{Line, Span};
+
+use super::parts;
+use crate::app::{App, Overlay};
+use crate::filter_line::FilterLine;
+use crate::tab::Tab;
+use crate::width::{cut, width, wrap};
+
+/// What stands before the text of a filter.
+const PROMPT: &str = "/";
+/// Lines that a message about a filter may take below its caret.
+const MESSAGE_LINES_MAX: usize = 4;
+/// Shown while the filter is right.
+const TYPING: &str = "Enter applies · Esc clears · e.g. port:443 ip:10.0.0.0/8 !proto:udp";
+
+/// Lines the footer takes on a terminal that is `columns` wide.
+pub(super) fn lines(app: &App, columns: u16) -> u16 {
+    app.editing.as_ref().map_or(1, |line| 1 + verdict(app, line, usize::from(columns)).len() as u16)
+}
+
+/// Draws the footer.
+pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+    match &app.editing {
+        Some(line) => filter(app, line, frame, area),
+        None => keys(app, frame, area),
+    }
+}
+
+fn keys(app: &App, frame: &mut Frame<'_>, area: Rect) {
+    let here: &[(&str, &str)] = match (&app.overlay, app.tab) {
+        (Overlay::Help { .. } | Overlay::Details { .. }, _) => &[("Esc", "close"), ("↑↓", "scroll")],
+        (Overlay::None, Tab::Flows) => {
+            &[("/", "filter"), ("b p r s l d", "order"), ("↑↓", "select"), ("Enter", "details")]
+        }
+        (Overlay::None, Tab::Talkers | Tab::Protocols) => &[("b p r", "order"), ("↑↓", "select")],
+        (Overlay::None, Tab::Interfaces | Tab::Losses) => &[("↑↓", "select")],
+        (Overlay::None, Tab::Overview) => &[("1-6 Tab", "screens"), ("/", "filter flows")],
+    };
+    let pause = if app.paused { "go on" } else { "pause" };
+    let always = [("space", pause), ("+-", "interval"), ("?", "help"), ("q", "quit")];
+    let mut spans = Vec::new();
+    let mut room = usize::from(area.width);
+    for (key, what) in here.iter().chain(&always) {
+        let Some(rest) = room.checked_sub(width(key) + width(what) + 1) else { break };
+        room = rest.saturating_sub(2);
+        spans.push(Span::styled((*key).to_owned(), app.theme.strong()));
+        spans.push(Span::styled(format!(" {what}  "), app.theme.dim()));
+    }
+    frame.render_widget(Line::from(spans), area);
+}
+
+fn filter(app: &App, line: &FilterLine, frame: &mut Frame<'_>, area: Rect) {
+    let room = usize::from(area.width);
+    let hidden = hidden(line, room);
+    let text = skip_columns(&line.text(), hidden);
+    let prompt =
+        Line::from(vec![Span::styled(PROMPT, app.theme.title()), Span::raw(cut(&text, room.saturating_sub(1)))]);
+    parts::lines(std::iter::once(prompt).chain(verdict(app, line, room)), frame, area);
+    if area.width > 0 && area.height > 0 {
+        let column = column_of(&line.before_cursor(), hidden, room);
+        frame.set_cursor_position(Position::new(area.x + column as u16, area.y));
+    }
+}
+
+/// Columns of the text that are scrolled out at the left, so that the cursor is seen.
+fn hidden(line: &FilterLine, room: usize) -> usize {
+    (width(PROMPT) + width(&line.before_cursor()) + 1).saturating_sub(room)
+}
+
+/// Where on the screen what stands behind `before` is.
+fn column_of(before: &str, hidden: usize, room: usize) -> usize {
+    (width(PROMPT) + width(before)).saturating_sub(hidden).min(room.saturating_sub(1))
+}
+
+/// A caret under what is wrong with the message behind it, or below it where it is too long; a hint while all is well.
+fn verdict(app: &App, line: &FilterLine, room: usize) -> Vec<Line<'static>> {
+    let Some(problem) = line.problem() else {
+        return vec![Line::styled(cut(TYPING, room), app.theme.dim())];
+    };
+    let before: String = line.text().chars().take(problem.at).collect();
+    let caret = " ".repeat(column_of(&before, hidden(line, room), room)) + "^";
+    let beside = format!("{caret} {}", problem.message);
+    let texts = if width(&beside) <= room {
+        vec![beside]
+    } else {
+        let mut texts = wrap(&problem.message, room, MESSAGE_LINES_MAX);
+        texts.insert(0, caret);
+        texts
+    };
+    texts.into_iter().map(|text| Line::styled(text, app.theme.bad())).collect()
+}
+
+fn skip_columns(text: &str, columns: usize) -> String {
+    let mut left = columns;
+    text.chars()
+        .skip_while(|letter| {
+            let skip = left > 0;
+            left = left.saturating_sub(width(letter.encode_utf8(&mut [0; 4])));
+            skip
+        })
+        .collect()
+}

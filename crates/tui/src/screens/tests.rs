@@ -1,0 +1,178 @@
+//! Pictures of every screen at three sizes over three loads, and that no size makes drawing panic.
+
+use std::time::Duration;
+
+use crossterm::event::KeyCode;
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+use ratatui::buffer::Buffer;
+use ratatui::style::{Color, Modifier};
+
+use super::draw;
+use crate::agent::Answer;
+use crate::app::{App, Event};
+use crate::samples::{Load, app, letter, press};
+use crate::tab::Tab;
+
+const SIZES: [(u16, u16); 3] = [(60, 20), (100, 30), (160, 50)];
+
+fn picture(app: &App, (columns, lines): (u16, u16)) -> Terminal<TestBackend> {
+    let mut terminal = Terminal::new(TestBackend::new(columns, lines)).unwrap();
+    terminal.draw(|frame| draw(app, frame)).unwrap();
+    terminal
+}
+
+fn check(name: &str, app: &App) {
+    for (columns, lines) in SIZES {
+        let terminal = picture(app, (columns, lines));
+        insta::assert_snapshot!(format!("{name}_{columns}x{lines}"), terminal.backend());
+    }
+}
+
+fn check_loads(tab: Tab) {
+    for load in Load::ALL {
+        let name = format!("{}_{load:?}", tab.title()).to_lowercase();
+        check(&name, &app(load, tab, true));
+    }
+}
+
+fn at(seconds: u64) -> Duration {
+    Duration::from_secs(60 + seconds)
+}
+
+fn type_text(app: &mut App, text: &str) {
+    for character in text.chars() {
+        app.update(letter(character), at(0));
+    }
+}
+
+#[test]
+fn overview_at_every_size_and_load() {
+    check_loads(Tab::Overview);
+}
+
+#[test]
+fn flows_at_every_size_and_load() {
+    check_loads(Tab::Flows);
+}
+
+#[test]
+fn talkers_at_every_size_and_load() {
+    check_loads(Tab::Talkers);
+}
+
+#[test]
+fn protocols_at_every_size_and_load() {
+    check_loads(Tab::Protocols);
+}
+
+#[test]
+fn interfaces_at_every_size_and_load() {
+    check_loads(Tab::Interfaces);
+}
+
+#[test]
+fn losses_at_every_size_and_load() {
+    check_loads(Tab::Losses);
+}
+
+#[test]
+fn details_show_every_field() {
+    let mut app = app(Load::Thousands, Tab::Flows, true);
+    app.update(press(KeyCode::PageDown), at(0));
+    app.update(press(KeyCode::Enter), at(0));
+    check("details", &app);
+}
+
+#[test]
+fn help_lists_the_keys() {
+    let mut app = app(Load::One, Tab::Overview, true);
+    app.update(letter('?'), at(0));
+    check("help", &app);
+}
+
+#[test]
+fn a_wrong_filter_has_a_caret_and_a_message() {
+    let mut app = app(Load::Thousands, Tab::Flows, true);
+    type_text(&mut app, "/proto:tcp port:https5");
+    check("filter_wrong", &app);
+}
+
+#[test]
+fn a_dead_agent_has_a_banner_with_the_age_of_the_data() {
+    let mut app = app(Load::Thousands, Tab::Overview, true);
+    app.update(Event::Tick, at(0));
+    let dead = Answer { snapshot: Some(Err("connection refused; is `hivewall run` running?".to_owned())), flows: None };
+    app.update(Event::Answered(Box::new(dead)), at(12));
+    check("dead", &app);
+}
+
+#[test]
+fn before_the_first_answer_it_says_that_it_waits() {
+    let app = crate::options::Options::default().app("db-2".to_owned(), true).unwrap();
+    check("first", &app);
+}
+
+#[test]
+fn no_size_makes_drawing_panic() {
+    let mut long = app(Load::Thousands, Tab::Flows, true);
+    type_text(&mut long, "/");
+    type_text(&mut long, &"port:x ".repeat(40));
+    let mut open = app(Load::Thousands, Tab::Flows, true);
+    open.update(press(KeyCode::Enter), at(0));
+    let mut help = app(Load::Empty, Tab::Flows, true);
+    help.update(letter('h'), at(0));
+    let mut apps: Vec<App> = Tab::ALL.into_iter().map(|tab| app(Load::Thousands, tab, true)).collect();
+    apps.extend([long, open, help, app(Load::Empty, Tab::Overview, false)]);
+    for app in &apps {
+        for size in 1..=200 {
+            picture(app, (size, 1 + size * 7 % 40));
+            picture(app, (1 + size * 13 % 50, size));
+        }
+        for lines in 1..=9 {
+            for columns in 1..=9 {
+                picture(app, (columns, lines));
+            }
+        }
+    }
+}
+
+fn line_with<'a>(buffer: &'a Buffer, text: &str) -> impl Iterator<Item = &'a ratatui::buffer::Cell> {
+    let rows = buffer.content.chunks(usize::from(buffer.area.width));
+    let holds = |row: &&[ratatui::buffer::Cell]| {
+        row.iter().map(ratatui::buffer::Cell::symbol).collect::<String>().contains(text)
+    };
+    rows.into_iter().find(holds).unwrap_or_else(|| panic!("no line with {text}")).iter()
+}
+
+#[test]
+fn quiet_flows_are_dim_and_busy_ones_are_not() {
+    let app = app(Load::Thousands, Tab::Flows, true);
+    let terminal = picture(&app, (160, 50));
+    let buffer = terminal.backend().buffer();
+    let colour_of = |text: &str| line_with(buffer, text).next().unwrap().fg;
+    assert_eq!(colour_of("10.1.0.2:"), Color::Reset);
+    assert_eq!(colour_of("10.1.0.9:"), Color::Indexed(244));
+}
+
+#[test]
+fn losses_are_green_without_and_red_with_any() {
+    for (load, reason, colour) in
+        [(Load::One, "✓ ring_full", Color::Green), (Load::Thousands, "! ring_full", Color::Red)]
+    {
+        let mut app = app(load, Tab::Losses, true);
+        app.update(press(KeyCode::End), at(0));
+        let terminal = picture(&app, (100, 30));
+        assert_eq!(line_with(terminal.backend().buffer(), reason).next().unwrap().fg, colour);
+    }
+}
+
+#[test]
+fn without_colour_no_cell_has_one() {
+    for tab in Tab::ALL {
+        let terminal = picture(&app(Load::Thousands, tab, false), (100, 30));
+        let cells = &terminal.backend().buffer().content;
+        assert!(cells.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
+        assert!(cells.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)), "the open tab is marked");
+    }
+}

@@ -1,0 +1,141 @@
+//! Every colour and what it means, with and without colour. Not here: anything drawn.
+//!
+//! Invariant: no meaning is carried by colour alone; without colour bold, dim and reversed stand in, and the words or
+//! marks beside them say the same.
+
+use std::time::Duration;
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// A flow that was silent for longer is quiet.
+const QUIET: Duration = Duration::from_secs(5);
+/// A flow that was silent for longer is stale.
+const STALE: Duration = Duration::from_secs(30);
+
+/// A mid-grey that can be read on dark and on light backgrounds; "bright black" cannot on some palettes.
+const GREY: Color = Color::Indexed(244);
+/// Background of the selected row.
+const SELECTED: Color = Color::Indexed(24);
+
+/// Styles by meaning.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Theme {
+    colour: bool,
+}
+
+#[expect(clippy::unused_self, reason = "who draws does not know which styles depend on colour")]
+impl Theme {
+    /// A theme with or without colour.
+    pub(crate) fn new(colour: bool) -> Self {
+        Self { colour }
+    }
+
+    fn pick(self, colour: Color, otherwise: Modifier) -> Style {
+        if self.colour { Style::new().fg(colour) } else { Style::new().add_modifier(otherwise) }
+    }
+
+    /// Name of the program, titles of parts.
+    pub(crate) fn title(self) -> Style {
+        self.pick(Color::Cyan, Modifier::BOLD).add_modifier(Modifier::BOLD)
+    }
+
+    /// Heads of columns.
+    pub(crate) fn head(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    /// The column that the rows are ordered by.
+    pub(crate) fn sorted(self) -> Style {
+        self.title().add_modifier(Modifier::UNDERLINED)
+    }
+
+    /// Rules and borders.
+    pub(crate) fn rule(self) -> Style {
+        self.dim()
+    }
+
+    /// What matters less.
+    pub(crate) fn dim(self) -> Style {
+        self.pick(GREY, Modifier::DIM)
+    }
+
+    /// Plain text.
+    pub(crate) fn plain(self) -> Style {
+        Style::new()
+    }
+
+    /// What matters most in a row.
+    pub(crate) fn strong(self) -> Style {
+        Style::new().add_modifier(Modifier::BOLD)
+    }
+
+    /// As it should be.
+    pub(crate) fn good(self) -> Style {
+        self.pick(Color::Green, Modifier::empty())
+    }
+
+    /// Worth a look.
+    pub(crate) fn warn(self) -> Style {
+        self.pick(Color::Yellow, Modifier::BOLD)
+    }
+
+    /// Wrong.
+    pub(crate) fn bad(self) -> Style {
+        self.pick(Color::Red, Modifier::BOLD).add_modifier(Modifier::BOLD)
+    }
+
+    /// Traffic: graphs and bars.
+    pub(crate) fn traffic(self) -> Style {
+        self.pick(Color::Cyan, Modifier::empty())
+    }
+
+    /// Something guessed.
+    pub(crate) fn inferred(self) -> Style {
+        self.pick(Color::Magenta, Modifier::empty())
+    }
+
+    /// The selected row or tab.
+    pub(crate) fn selected(self) -> Style {
+        if self.colour {
+            Style::new().fg(Color::White).bg(SELECTED).add_modifier(Modifier::BOLD)
+        } else {
+            Style::new().add_modifier(Modifier::REVERSED)
+        }
+    }
+
+    /// A line that must not be missed.
+    pub(crate) fn banner(self) -> Style {
+        if self.colour {
+            Style::new().fg(Color::White).bg(Color::Red).add_modifier(Modifier::BOLD)
+        } else {
+            Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
+        }
+    }
+
+    /// A flow by the time since its latest packet.
+    pub(crate) fn freshness(self, idle: Duration) -> Style {
+        match idle {
+            idle if idle > STALE => self.dim().add_modifier(Modifier::DIM),
+            idle if idle > QUIET => self.dim(),
+            _ => self.plain(),
+        }
+    }
+
+    /// A load between 0 and 1.
+    pub(crate) fn load(self, share: f64) -> Style {
+        match share {
+            s if s >= 0.9 => self.bad(),
+            s if s >= 0.7 => self.warn(),
+            _ => self.good(),
+        }
+    }
+
+    /// A TCP state, or `active` and `closed`.
+    pub(crate) fn state(self, state: &str) -> Option<Style> {
+        match state {
+            "RESET" => Some(self.bad()),
+            "SYN_SENT" | "SYN_RECV" => Some(self.warn()),
+            _ => None,
+        }
+    }
+}

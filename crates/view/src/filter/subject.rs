@@ -1,0 +1,305 @@
+//! What a test asks a flow, answered by living flows and by rows alike, so that both front ends of the filter run the
+//! same tests. Answers of living flows allocate nothing but names of interfaces.
+//!
+//! Invariant: a flow and its row give the same answers. Times are therefore cut to the microseconds that rows carry,
+//! and rates to whole bits.
+
+use std::cell::RefCell;
+use std::fmt::{self, Write as _};
+use std::net::IpAddr;
+
+use hivewall_model::{EndReason, Flow, Perspective, TcpState, Timestamp, Tunnel, community_id, protocol_name};
+
+use super::term::{TUNNELS, by_name};
+use crate::FlowRow;
+use crate::time::{parse_rfc3339, to_micros};
+
+/// One flow, to whoever asks about its fields.
+pub(super) trait Subject {
+    fn id(&self) -> u64;
+    /// Source and destination; `None` for what is no address.
+    fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>);
+    /// Source and destination; `None` where the protocol has no ports.
+    fn ports(&self) -> Option<(u16, u16)>;
+    fn protocol(&self) -> u8;
+    fn direction(&self) -> Option<Perspective>;
+    /// Zeros stand for none.
+    fn vlans(&self) -> [u16; 2];
+    fn tunnel(&self) -> Option<Tunnel>;
+    fn is_closed(&self) -> bool;
+    fn tcp_state(&self) -> Option<TcpState>;
+    /// TCP flags of each direction, 0 for what is not TCP.
+    fn flags(&self) -> [u8; 2];
+    fn end_reason(&self) -> Option<EndReason>;
+    fn bytes(&self) -> u64;
+    fn packets(&self) -> u64;
+    fn duration_micros(&self) -> u64;
+    fn bits_per_second(&self) -> u64;
+    fn start(&self) -> Option<Timestamp>;
+    fn last(&self) -> Option<Timestamp>;
+    fn community_id_is(&self, id: &str) -> bool;
+    fn community_id_begins(&self, text: &str) -> bool;
+    fn any_interface(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool;
+    /// Whether the text of an address or of the protocol passes.
+    fn any_text(&self, holds: &dyn Fn(&str) -> bool) -> bool;
+}
+
+/// Whether `text` stands in what is shown of the flow: addresses, protocol, interface names anywhere; the Community ID
+/// from its beginning only, or every third letter would be found in some.
+pub(super) fn shown_text_contains(flow: &impl Subject, text: &str) -> bool {
+    flow.any_text(&|shown| contains(shown, text))
+        || flow.any_interface(&mut |name| contains(name, text))
+        || (text.starts_with("1:") && flow.community_id_begins(text))
+}
+
+/// Whether `part` stands in `whole`, ASCII letters in either case.
+fn contains(whole: &str, part: &str) -> bool {
+    whole.as_bytes().windows(part.len().max(1)).any(|window| window.eq_ignore_ascii_case(part.as_bytes()))
+}
+
+fn begins(whole: &str, part: &str) -> bool {
+    whole.get(..part.len()).is_some_and(|start| start.eq_ignore_ascii_case(part))
+}
+
+fn micros(seconds: f64) -> u64 {
+    (seconds * 1e6).round() as u64
+}
+
+/// A flow of this agent.
+pub(super) struct LiveFlow<'a> {
+    pub(super) flow: &'a Flow,
+    pub(super) name: &'a dyn Fn(u32) -> String,
+    /// Names asked for so far.
+    pub(super) names: &'a RefCell<Vec<(u32, Box<str>)>>,
+}
+
+impl Subject for LiveFlow<'_> {
+    fn id(&self) -> u64 {
+        self.flow.id.0
+    }
+
+    fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (Some(self.flow.tuple.client), Some(self.flow.tuple.server))
+    }
+
+    fn ports(&self) -> Option<(u16, u16)> {
+        let tuple = &self.flow.tuple;
+        tuple.has_ports().then_some((tuple.client_port, tuple.server_port))
+    }
+
+    fn protocol(&self) -> u8 {
+        self.flow.tuple.protocol
+    }
+
+    fn direction(&self) -> Option<Perspective> {
+        Some(self.flow.perspective)
+    }
+
+    fn vlans(&self) -> [u16; 2] {
+        self.flow.tuple.vlans
+    }
+
+    fn tunnel(&self) -> Option<Tunnel> {
+        self.flow.tunnel()
+    }
+
+    fn is_closed(&self) -> bool {
+        self.flow.ended.is_some()
+    }
+
+    fn tcp_state(&self) -> Option<TcpState> {
+        self.flow.tcp_state
+    }
+
+    fn flags(&self) -> [u8; 2] {
+        match self.flow.tcp_state {
+            Some(_) => [self.flow.to_server.flags.0, self.flow.to_client.flags.0],
+            None => [0; 2],
+        }
+    }
+
+    fn end_reason(&self) -> Option<EndReason> {
+        self.flow.ended
+    }
+
+    fn bytes(&self) -> u64 {
+        self.flow.ip_bytes()
+    }
+
+    fn packets(&self) -> u64 {
+        self.flow.packets()
+    }
+
+    fn duration_micros(&self) -> u64 {
+        micros(self.flow.duration().as_secs_f64())
+    }
+
+    fn bits_per_second(&self) -> u64 {
+        (self.flow.rate * 8.0).round() as u64
+    }
+
+    fn start(&self) -> Option<Timestamp> {
+        Some(to_micros(self.flow.start))
+    }
+
+    fn last(&self) -> Option<Timestamp> {
+        Some(to_micros(self.flow.last))
+    }
+
+    fn community_id_is(&self, id: &str) -> bool {
+        community_id(&self.flow.tuple) == id
+    }
+
+    fn community_id_begins(&self, text: &str) -> bool {
+        begins(&community_id(&self.flow.tuple), text)
+    }
+
+    fn any_interface(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool {
+        let mut previous = None;
+        self.flow.points.iter().any(|point| {
+            // Both directions of one interface stand side by side.
+            if previous.replace(point.ifindex) == Some(point.ifindex) {
+                return false;
+            }
+            let mut names = self.names.borrow_mut();
+            let known = names.iter().find(|(index, _)| *index == point.ifindex).map(|(_, name)| holds(name));
+            known.unwrap_or_else(|| {
+                let name = (self.name)(point.ifindex).into_boxed_str();
+                let held = holds(&name);
+                names.push((point.ifindex, name));
+                held
+            })
+        })
+    }
+
+    fn any_text(&self, holds: &dyn Fn(&str) -> bool) -> bool {
+        let tuple = &self.flow.tuple;
+        let protocol = match protocol_name(tuple.protocol) {
+            Some(name) => holds(name),
+            None => holds(ShortText::of(&tuple.protocol).as_str()),
+        };
+        protocol || [tuple.client, tuple.server].iter().any(|ip| holds(ShortText::of(ip).as_str()))
+    }
+}
+
+impl Subject for FlowRow {
+    fn id(&self) -> u64 {
+        self.flow_id
+    }
+
+    fn addresses(&self) -> (Option<IpAddr>, Option<IpAddr>) {
+        (self.source_ip.parse().ok(), self.dest_ip.parse().ok())
+    }
+
+    fn ports(&self) -> Option<(u16, u16)> {
+        self.src_port.zip(self.dest_port)
+    }
+
+    fn protocol(&self) -> u8 {
+        self.protocol_number
+    }
+
+    fn direction(&self) -> Option<Perspective> {
+        let all = [Perspective::Inbound, Perspective::Outbound, Perspective::Local, Perspective::Transit];
+        by_name(all, Perspective::name, &self.direction)
+    }
+
+    fn vlans(&self) -> [u16; 2] {
+        let id = |at| self.vlan.get(at).copied().unwrap_or(0);
+        [id(0), id(1)]
+    }
+
+    fn tunnel(&self) -> Option<Tunnel> {
+        let shown = self.tunnel.as_deref()?;
+        TUNNELS.iter().find(|(_, name)| *name == shown).map(|(tunnel, _)| *tunnel)
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state == "closed"
+    }
+
+    fn tcp_state(&self) -> Option<TcpState> {
+        by_name(TcpState::ALL, TcpState::name, self.tcp_state.as_deref()?)
+    }
+
+    fn flags(&self) -> [u8; 2] {
+        // Eight places, bit 7 first; a dot is a flag that was not seen.
+        let bits = |text: &Option<String>| {
+            let text = text.as_deref().unwrap_or_default();
+            text.bytes().fold(0_u8, |bits, letter| bits << 1 | u8::from(letter != b'.'))
+        };
+        [bits(&self.tcp_flags_to_server), bits(&self.tcp_flags_to_client)]
+    }
+
+    fn end_reason(&self) -> Option<EndReason> {
+        by_name(EndReason::ALL, EndReason::name, self.end_reason.as_deref()?)
+    }
+
+    fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    fn packets(&self) -> u64 {
+        self.packets
+    }
+
+    fn duration_micros(&self) -> u64 {
+        micros(self.duration_seconds)
+    }
+
+    fn bits_per_second(&self) -> u64 {
+        self.bits_per_second as u64
+    }
+
+    fn start(&self) -> Option<Timestamp> {
+        parse_rfc3339(&self.start)
+    }
+
+    fn last(&self) -> Option<Timestamp> {
+        parse_rfc3339(&self.end)
+    }
+
+    fn community_id_is(&self, id: &str) -> bool {
+        self.community_id == id
+    }
+
+    fn community_id_begins(&self, text: &str) -> bool {
+        begins(&self.community_id, text)
+    }
+
+    fn any_interface(&self, holds: &mut dyn FnMut(&str) -> bool) -> bool {
+        self.interfaces.iter().any(|point| holds(&point.interface))
+    }
+
+    fn any_text(&self, holds: &dyn Fn(&str) -> bool) -> bool {
+        [&self.protocol, &self.source_ip, &self.dest_ip].into_iter().any(|text| holds(text))
+    }
+}
+
+/// The text of an address or a number, without an allocation: 45 characters are the longest address.
+struct ShortText {
+    bytes: [u8; 48],
+    len: usize,
+}
+
+impl ShortText {
+    fn of(value: &dyn fmt::Display) -> Self {
+        let mut text = Self { bytes: [0; 48], len: 0 };
+        // It fails only on what is too long, which then is cut.
+        let _ = write!(text, "{value}");
+        text
+    }
+
+    fn as_str(&self) -> &str {
+        self.bytes.get(..self.len).and_then(|bytes| std::str::from_utf8(bytes).ok()).unwrap_or_default()
+    }
+}
+
+impl fmt::Write for ShortText {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let end = self.len + text.len();
+        self.bytes.get_mut(self.len..end).ok_or(fmt::Error)?.copy_from_slice(text.as_bytes());
+        self.len = end;
+        Ok(())
+    }
+}

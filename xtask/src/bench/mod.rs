@@ -1,0 +1,35 @@
+//! `cargo xtask bench`: what the performance claims of docs/performance.md are measured with.
+//!
+//! Each benchmark runs its peers beside the product, interleaved in one run, and reports ratios: a shared machine's
+//! absolute figures change from hour to hour. Nothing here judges; the claims and their limits stand in the document.
+
+mod agent;
+mod datapath;
+mod overhead;
+mod replay;
+mod report;
+mod sample;
+mod scratch;
+
+use anyhow::Result;
+use clap::Subcommand;
+
+/// A benchmark, and its options.
+#[derive(Subcommand)]
+pub(crate) enum Bench {
+    /// Nanoseconds per packet in the kernel's datapath, beside kernel maps (as root).
+    Datapath(datapath::Args),
+    /// Packets per second of `hivewall replay`, beside nfpcapd.
+    Replay(replay::Args),
+    /// What the agent costs: iperf3 with it on and off, memory, processor time (as root).
+    Overhead(overhead::Args),
+}
+
+/// Runs a benchmark.
+pub(crate) fn run(bench: &Bench) -> Result<()> {
+    match bench {
+        Bench::Datapath(args) => datapath::run(args),
+        Bench::Replay(args) => replay::run(args),
+        Bench::Overhead(args) => overhead::run(args),
+    }
+}

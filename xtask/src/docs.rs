@@ -1,0 +1,93 @@
+//! `cargo xtask docs`: the pages of docs/reference, each written by the crate that owns what the page lists.
+//!
+//! Nothing is described here but the order of the pages. Invariant: a page in the repository is what its function gives
+//! now; a plain test compares them.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use anyhow::{Context as _, Result};
+use hivewall_datapath::Reason;
+use hivewall_view::fields::{FIELDS, FieldKind};
+
+use crate::repo;
+
+/// Where the pages lie.
+const FOLDER: &str = "docs/reference";
+
+/// File names and what is in them.
+fn pages() -> Vec<(&'static str, String)> {
+    vec![
+        ("settings.md", hivewall_config::reference_markdown()),
+        ("metrics.md", hivewall_api::metrics_reference()),
+        ("flow-fields.md", flow_fields()),
+        ("reasons.md", reasons()),
+    ]
+}
+
+/// Writes all pages.
+pub(crate) fn run() -> Result<()> {
+    let root = repo::root()?;
+    std::fs::create_dir_all(root.join(FOLDER))?;
+    for (name, text) in pages() {
+        std::fs::write(root.join(FOLDER).join(name), text).with_context(|| format!("cannot write {FOLDER}/{name}"))?;
+    }
+    Ok(())
+}
+
+/// Names of the pages in the repository that are not what they should be.
+#[cfg_attr(not(test), expect(dead_code, reason = "the test below is its only user"))]
+fn stale(root: &Path) -> Vec<&'static str> {
+    let differs = |name: &str, text: &str| repo::text(root, &format!("{FOLDER}/{name}")).ok().as_deref() != Some(text);
+    pages().into_iter().filter(|(name, text)| differs(name, text)).map(|(name, _)| name).collect()
+}
+
+fn flow_fields() -> String {
+    let mut page = "# Fields of a flow\n\nThe keys of a flow in JSON (`-o json`, `-o jsonl`, the API) and the columns of CSV, in this order. A field that\n\
+         does not apply is left out of the JSON and empty in CSV.\n\n| Field | Holds | Unit | CSV | Meaning |\n|---|---|---|---|---|\n"
+        .to_owned();
+    for field in FIELDS {
+        let kind = match field.kind {
+            FieldKind::Text => "text",
+            FieldKind::Number => "number",
+            FieldKind::Time => "time, RFC 3339",
+            FieldKind::Bytes => "number of bytes",
+            FieldKind::Flag => "true or false",
+            FieldKind::List => "list",
+        };
+        let csv = if field.csv { "yes" } else { "no" };
+        // Writing to a string cannot fail.
+        let _ = writeln!(page, "| `{}` | {kind} | {} | {csv} | {} |", field.name, field.unit, field.doc);
+    }
+    page
+}
+
+fn reasons() -> String {
+    let mut page = "# Reasons\n\nEvery frame, or part of one, that is in no flow is counted under one of these, for each interface and direction: in\n\
+         the metric `hivewall_frames_not_in_flows_total`, the snapshot and the terminal view. *Invalid* ones break a standard\n\
+         and are also counted as invalid packets.\n\n| Reason | Number | Invalid | Meaning |\n|---|---|---|---|\n"
+        .to_owned();
+    for reason in Reason::ALL {
+        let invalid = if reason.is_invalid() { "yes" } else { "no" };
+        let _ = writeln!(page, "| `{}` | {} | {invalid} | {} |", reason.label(), *reason as u32, reason.doc());
+    }
+    page
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_reference_pages_are_what_the_code_says() {
+        let stale = stale(&repo::root().unwrap());
+        assert!(stale.is_empty(), "run `cargo xtask docs` and commit {FOLDER}: {stale:?} differ");
+    }
+
+    #[test]
+    fn every_reason_has_a_sentence_of_its_own() {
+        for reason in Reason::ALL {
+            assert!(reason.doc().ends_with('.'), "{}", reason.label());
+        }
+    }
+}
