@@ -21,8 +21,10 @@ fn same(line: &FlowLine, packet: &Packet) -> bool {
     // Compared with OR rather than `==`, which would become a call of memcmp in the kernel.
     (a.place ^ b.place) | (a.tags ^ b.tags) | u32::from(a.sport ^ b.sport) | u32::from(a.dport ^ b.dport) == 0
         && (a.src[3] ^ b.src[3]) | (a.dst[3] ^ b.dst[3]) == 0
-        && (a.src[0] ^ b.src[0]) | (a.src[1] ^ b.src[1]) | (a.src[2] ^ b.src[2]) == 0
-        && (a.dst[0] ^ b.dst[0]) | (a.dst[1] ^ b.dst[1]) | (a.dst[2] ^ b.dst[2]) == 0
+        // The tags are equal here, and with them the family: mapped IPv4 addresses differ in their last word alone.
+        && (!b.is_v6()
+            || (a.src[0] ^ b.src[0]) | (a.src[1] ^ b.src[1]) | (a.src[2] ^ b.src[2]) == 0
+                && (a.dst[0] ^ b.dst[0]) | (a.dst[1] ^ b.dst[1]) | (a.dst[2] ^ b.dst[2]) == 0)
 }
 
 #[inline(always)]

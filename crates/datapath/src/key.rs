@@ -104,9 +104,7 @@ pub(crate) fn words(v6: [u8; 16]) -> [u32; 4] {
 
 fn octets(w: [u32; 4]) -> [u8; 16] {
     let [a, b, c, d] = w.map(u32::to_ne_bytes);
-    [
-        a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3],
-    ]
+    [a[0], a[1], a[2], a[3], b[0], b[1], b[2], b[3], c[0], c[1], c[2], c[3], d[0], d[1], d[2], d[3]]
 }
 
 impl FlowKey {

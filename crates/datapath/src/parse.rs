@@ -108,7 +108,12 @@ const ETHERTYPE_MIN: u16 = 0x0600;
 
 /// Reads `N` bytes, telling a header that is not there from one the capture cut off.
 #[inline(always)]
-pub(crate) fn take<const N: usize, B: Bytes>(bytes: &B, at: usize, end: usize, broken: Reason) -> Result<[u8; N], Reason> {
+pub(crate) fn take<const N: usize, B: Bytes>(
+    bytes: &B,
+    at: usize,
+    end: usize,
+    broken: Reason,
+) -> Result<[u8; N], Reason> {
     if at + N > end {
         return Err(broken);
     }
@@ -350,10 +355,8 @@ fn extension<B: Bytes>(bytes: &B, at: usize, end: usize, this: u8, word: &mut u6
 /// Whether [`transport`] finds ports (or type and code) behind this number, or cannot tell since options stand before.
 #[inline(always)]
 fn may_have_ports(next: u8) -> bool {
-    matches!(
-        next,
-        proto::TCP | proto::UDP | proto::ICMP | proto::ICMPV6 | proto::SCTP | proto::DCCP | proto::UDPLITE
-    ) || is_extension(next)
+    matches!(next, proto::TCP | proto::UDP | proto::ICMP | proto::ICMPV6 | proto::SCTP | proto::DCCP | proto::UDPLITE)
+        || is_extension(next)
 }
 
 /// Transport header length, once ports and flags are in the packet.

@@ -79,7 +79,13 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
     pub fn count(&mut self, packet: &Packet, frame: &Frame) {
         match self.sets.set(&packet.key) {
             Some(set) => cache::account(set, packet, self.now, self.ring),
-            None => self.tallies.tally(frame.ifindex, frame.direction, Reason::NoCache, packet.packets, packet.ip_bytes + packet.link_bytes),
+            None => self.tallies.tally(
+                frame.ifindex,
+                frame.direction,
+                Reason::NoCache,
+                packet.packets,
+                packet.ip_bytes + packet.link_bytes,
+            ),
         }
     }
 

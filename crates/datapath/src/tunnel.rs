@@ -1,7 +1,7 @@
 //! The packet inside a tunnel: IPIP, 6in4, GRE, VXLAN, Geneve. One level deep; the outer packet is counted either way.
 
 use crate::parse::{self, Parsed, take};
-use crate::{Bytes, Frame, Fragments, Link, Reason, Tunnel, proto};
+use crate::{Bytes, Fragments, Frame, Link, Reason, Tunnel, proto};
 
 const ETHERTYPE_IPV4: u16 = 0x0800;
 const ETHERTYPE_IPV6: u16 = 0x86dd;

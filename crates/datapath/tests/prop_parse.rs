@@ -162,7 +162,10 @@ fn an_independent_parser_reads_the_same_of_sound_frames() {
             compared += 1;
         } else if let Err(reason) = read(&frame) {
             // Sound frames may be no IP, or hold arbitrary bytes under the number of a protocol with a header.
-            assert!(!matches!(reason.label(), "bad_ipv4_header" | "bad_ipv4_length" | "bad_ipv6_header" | "bad_ipv6_length"));
+            assert!(!matches!(
+                reason.label(),
+                "bad_ipv4_header" | "bad_ipv4_length" | "bad_ipv6_header" | "bad_ipv6_length"
+            ));
             refused += 1;
         }
     }

@@ -151,9 +151,19 @@ fn transport_cases() -> Vec<Case> {
             read: v6().protocol(58).payload_len(4).build(),
             elsewhere: (v6().protocol(59).payload_len(3).build(), None),
         },
-        Case { reason: BadTransportHeader, refused: bytes(132, 7), read: bytes(132, 8), elsewhere: (bytes(50, 7), None) },
+        Case {
+            reason: BadTransportHeader,
+            refused: bytes(132, 7),
+            read: bytes(132, 8),
+            elsewhere: (bytes(50, 7), None),
+        },
         Case { reason: BadTransportHeader, refused: bytes(33, 7), read: bytes(33, 8), elsewhere: (bytes(34, 7), None) },
-        Case { reason: BadTransportHeader, refused: bytes(136, 7), read: bytes(136, 8), elsewhere: (bytes(137, 7), None) },
+        Case {
+            reason: BadTransportHeader,
+            refused: bytes(136, 7),
+            read: bytes(136, 8),
+            elsewhere: (bytes(137, 7), None),
+        },
     ]
 }
 

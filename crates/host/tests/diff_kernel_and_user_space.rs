@@ -8,9 +8,10 @@ mod diff_twins;
 
 use std::collections::HashSet;
 
-use diff_twins::{FRAME_MAX, FRAME_MIN, Meta, Twins, runnable};
+use diff_twins::{FRAME_MAX, FRAME_MIN, Meta, Twins, hash_seed, runnable};
 use hivewall_datapath::Reason::{ImpossibleLength, NoCache, Snapped, UnknownLink};
 use hivewall_datapath::{Cause, Reason};
+use hivewall_host::ebpf::{Geometry, Loaded, Object};
 use hivewall_testkit::generate::{Generator, Rng};
 use hivewall_testkit::packet::{Packet, bare, frame};
 use hivewall_testkit::require_root;
@@ -133,6 +134,15 @@ fn headers_up_to_the_edge_of_what_is_looked_through_are_read_alike() {
     twins.compare_all();
     let refused: HashSet<u32> = twins.soft.tallies().iter().map(|(key, _)| key.reason).collect();
     assert!(refused.contains(&(Reason::TooManyExtensions as u32)) && refused.contains(&(Reason::InnerUnread as u32)));
+}
+
+#[test]
+fn every_program_of_the_agent_passes_the_verifier() {
+    require_root!();
+    let mut loaded = Loaded::load(Object::Agent, Geometry::new(64, 64).unwrap(), hash_seed(1)).unwrap();
+    for name in ["ingress_ethernet", "egress_ethernet", "ingress_ip", "egress_ip", "sweep"] {
+        loaded.classifier(name).unwrap_or_else(|error| panic!("{error}"));
+    }
 }
 
 #[test]

@@ -9,8 +9,7 @@ use std::collections::{HashMap, VecDeque};
 
 use hivewall_datapath::{
     Bytes, Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, HashSeed, Reason, Record, Ring, Sets, Shard,
-    Tallies, Tally, TallyKey, WAYS, cache, flow_hash,
-    parse::LEN_MAX,
+    Tallies, Tally, TallyKey, WAYS, cache, flow_hash, parse::LEN_MAX,
 };
 
 /// Fragmented datagrams remembered at once, as in the kernel's table.

@@ -85,10 +85,7 @@ fn headers_that_were_not_captured_are_counted_and_so_is_the_inside_of_a_tunnel()
     assert_eq!(soft.observe(&FrameBytes(&bytes[..30]), &facts(bytes.len()), 1), Err(Reason::Snapped));
     assert_eq!(soft.observe(&FrameBytes(&bytes[..60]), &facts(bytes.len()), 1), Ok(()));
     let inside = bytes.len() as u64 - 42;
-    let expected = [
-        (3, Reason::Snapped as u32, 1, bytes.len() as u64),
-        (3, Reason::InnerUnread as u32, 1, inside),
-    ];
+    let expected = [(3, Reason::Snapped as u32, 1, bytes.len() as u64), (3, Reason::InnerUnread as u32, 1, inside)];
     assert_eq!((tallies(&soft), packets(&soft)), (expected.to_vec(), 1));
 }
 

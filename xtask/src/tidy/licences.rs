@@ -1,29 +1,42 @@
 //! Licences of everything that is built in, against the list in deny.toml. `cargo deny` checks more; this needs nothing
 //! installed.
 
+use std::collections::BTreeSet;
+use std::path::Path;
+use std::process::Command;
+
 use anyhow::{Context as _, Result};
 use cargo_metadata::Metadata;
 
 use super::Breach;
+use crate::repo;
 
-/// Dependencies whose licence is none of those that `deny` (the text of deny.toml) allows.
-pub(super) fn check(metadata: &Metadata, deny: &str) -> Result<Vec<Breach>> {
+/// Dependencies whose licence is none of those that `deny` (the text of deny.toml) allows, or that come from elsewhere
+/// than crates.io.
+pub(super) fn check(root: &Path, metadata: &Metadata, deny: &str) -> Result<Vec<Breach>> {
     let allowed = allowed(deny)?;
-    let resolved = metadata.resolve.as_ref().context("cargo metadata did not resolve")?;
     let mut breaches = Vec::new();
-    for node in &resolved.nodes {
-        let Some(package) = metadata.packages.iter().find(|package| package.id == node.id) else { continue };
-        let expression = package.license.as_deref().unwrap_or("none");
-        if !holds(expression, &allowed) {
-            breaches.push(Breach::plain(&package.name, format!("has the licence {expression}, which deny.toml does not allow")));
+    for (licence, package) in built(root)? {
+        if !holds(&licence, &allowed) {
+            breaches.push(Breach::plain(&package, format!("has the licence {licence:?}, which deny.toml does not allow")));
         }
-        if let Some(source) = &package.source
-            && !source.is_crates_io()
-        {
+    }
+    for package in &metadata.packages {
+        if let Some(source) = package.source.as_ref().filter(|source| !source.is_crates_io()) {
             breaches.push(Breach::plain(&package.name, format!("comes from {source}; only crates.io is a source")));
         }
     }
     Ok(breaches)
+}
+
+/// Licence and name of every package that is really built in, tests aside. Cargo's metadata also lists what features
+/// that nobody turned on would bring.
+fn built(root: &Path) -> Result<BTreeSet<(String, String)>> {
+    let mut tree = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    tree.current_dir(root).args(["tree", "--workspace", "--edges", "normal,build", "--prefix", "none"]);
+    let lines = repo::output(tree.args(["--format", "{l}|{p}"]))?;
+    let pairs = lines.lines().filter_map(|line| line.split_once('|'));
+    Ok(pairs.map(|(licence, package)| (licence.to_owned(), package.split(' ').next().unwrap_or("").to_owned())).collect())
 }
 
 /// The strings of the first `allow = […]` under `[licenses]`.

@@ -79,7 +79,7 @@ impl std::fmt::Display for Breach {
 fn breaches(root: &Path) -> Result<Vec<Breach>> {
     let metadata = metadata(root)?;
     let mut found = imports::check(&metadata);
-    found.extend(licences::check(&metadata, &repo::text(root, "deny.toml")?)?);
+    found.extend(licences::check(root, &metadata, &repo::text(root, "deny.toml")?)?);
     let architecture = repo::text(root, "ARCHITECTURE.md").unwrap_or_default();
     match imports::quoted(&architecture) {
         Ok(quoted) if quoted == architecture => {}

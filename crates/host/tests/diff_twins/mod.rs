@@ -7,9 +7,7 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use aya::include_bytes_aligned;
-use hivewall_datapath::{
-    Direction, FlowSet, Frame, FrameBytes, HashSeed, Link, Record, SweepControl, Tally, TallyKey,
-};
+use hivewall_datapath::{Direction, FlowSet, Frame, FrameBytes, HashSeed, Link, Record, SweepControl, Tally, TallyKey};
 use hivewall_host::ebpf::{Geometry, Loaded, Object, Rings, SharedArray, SkbContext, TestRun};
 use hivewall_soft::SoftDatapath;
 use hivewall_testkit::generate::Rng;
@@ -201,7 +199,9 @@ impl Twins {
     pub(crate) fn compare_records(&mut self) {
         self.kernel.read_ring(&mut self.from_kernel);
         let soft = self.soft.records();
-        if let Some(at) = (0..soft.len().max(self.from_kernel.len())).find(|&at| soft.get(at) != self.from_kernel.get(at)) {
+        if let Some(at) =
+            (0..soft.len().max(self.from_kernel.len())).find(|&at| soft.get(at) != self.from_kernel.get(at))
+        {
             panic!(
                 "{}, before frame {}: record {at} since the last comparison\n kernel     {:?}\n user space {:?}",
                 self.name,

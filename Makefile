@@ -1,0 +1,32 @@
+# The ways into this repository. Each target says what it needs; see CONTRIBUTING.md.
+
+.PHONY: help run test quick bpf docs bench clean
+
+help: ## List the targets
+	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+run: ## Build the agent and watch this machine's traffic (asks for root)
+	@scripts/run.sh
+
+test: ## Everything CI checks: installs tools, then lints, kernel objects, fuzzing, all tests
+	@scripts/test.sh
+
+quick: ## The tests that need neither root nor anything installed
+	HIVEWALL_SKIP_ROOT_TESTS=1 cargo test --workspace
+
+bpf: ## Rebuild the kernel objects after a change to the datapath
+	cargo xtask bpf
+
+docs: ## Write docs/reference and the import table
+	cargo xtask docs
+	cargo xtask tidy --write
+
+bench: ## Measure what docs/performance.md claims (as root, on a quiet machine)
+	cargo build --release
+	cargo xtask bench datapath
+	cargo xtask bench replay
+	cargo xtask bench overhead
+
+clean: ## Remove what was built
+	cargo clean
+	rm -rf datapath-bpf/target fuzz/target
