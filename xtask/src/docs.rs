@@ -25,21 +25,21 @@ fn pages() -> Vec<(&'static str, String)> {
     ]
 }
 
-/// Writes all pages.
+/// Writes the pages that differ.
 pub(crate) fn run() -> Result<()> {
     let root = repo::root()?;
     std::fs::create_dir_all(root.join(FOLDER))?;
-    for (name, text) in pages() {
+    for (name, text) in stale(&root) {
         std::fs::write(root.join(FOLDER).join(name), text).with_context(|| format!("cannot write {FOLDER}/{name}"))?;
+        println!("{FOLDER}/{name} is new");
     }
     Ok(())
 }
 
-/// Names of the pages in the repository that are not what they should be.
-#[cfg_attr(not(test), expect(dead_code, reason = "the test below is its only user"))]
-fn stale(root: &Path) -> Vec<&'static str> {
+/// The pages that are not in the repository as they should be.
+fn stale(root: &Path) -> Vec<(&'static str, String)> {
     let differs = |name: &str, text: &str| repo::text(root, &format!("{FOLDER}/{name}")).ok().as_deref() != Some(text);
-    pages().into_iter().filter(|(name, text)| differs(name, text)).map(|(name, _)| name).collect()
+    pages().into_iter().filter(|(name, text)| differs(name, text)).collect()
 }
 
 fn flow_fields() -> String {
@@ -80,7 +80,7 @@ mod tests {
 
     #[test]
     fn the_reference_pages_are_what_the_code_says() {
-        let stale = stale(&repo::root().unwrap());
+        let stale: Vec<_> = stale(&repo::root().unwrap()).into_iter().map(|(name, _)| name).collect();
         assert!(stale.is_empty(), "run `cargo xtask docs` and commit {FOLDER}: {stale:?} differ");
     }
 

@@ -72,7 +72,7 @@ fn a_hit_adds_and_keeps_the_first_and_the_latest_time() {
 
 #[test]
 fn flows_that_differ_in_any_field_have_lines_of_their_own() {
-    let base = udp(1);
+    let base = packet(&frame().ipv6("fd00::1", "fd00::2").udp(1, 53).build());
     for word in 0..11 {
         let mut other = base;
         match word {

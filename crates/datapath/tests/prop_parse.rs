@@ -12,8 +12,9 @@ use etherparse::{LaxNetSlice, LaxSlicedPacket, TransportSlice};
 use hivewall_datapath::parse::{LEN_MAX, Parsed, parse};
 use hivewall_datapath::{Bytes, Direction, FlowKey, Frame, FrameBytes, HEADERS_MAX, HashSeed, Link, flow_hash};
 use hivewall_testkit::generate::{Generator, Rng};
+use hivewall_testkit::packet::frame;
 use proptest::prelude::*;
-use shared::{Memory, ethernet, read};
+use shared::{Memory, ethernet, packet, read};
 
 /// Frame bytes that note how far they were read, and refuse nothing.
 struct Watched<'a> {
@@ -212,21 +213,34 @@ fn v4_key(src: u32, sport: u16) -> FlowKey {
     }
 }
 
+fn v6_key() -> FlowKey {
+    packet(&frame().ipv6("2001:db8::1", "2001:db8::2").tcp(1000, 443).build()).key
+}
+
+fn with_word(mut address: [u32; 4], word: usize, number: u32) -> [u32; 4] {
+    address[word] = number.to_be();
+    address
+}
+
 #[test]
 fn sequential_addresses_and_ports_spread_over_the_sets() {
     spread(|number| v4_key(0x0a00_0000 + number, 1000));
     spread(|number| v4_key(0x0a00_0000, number as u16));
     spread(|number| v4_key(0x0a00_0000 + (number << 16), 1000));
-    spread(|number| FlowKey { src: [0x0120_b80d, 0, 0, number.to_be()], ..v4_key(0, 1000) });
+    let v6 = v6_key();
+    for word in 0..4 {
+        spread(|number| FlowKey { src: with_word(v6.src, word, number), ..v6 });
+        spread(|number| FlowKey { dst: with_word(v6.dst, word, number), ..v6 });
+    }
     spread(|number| FlowKey { tags: number, ..v4_key(1, 1000) });
-    spread(|number| FlowKey { place: number << 8 | 17, ..v4_key(1, 1000) });
+    spread(|number| FlowKey { place: number << 8 | 0x11, ..v4_key(1, 1000) });
 }
 
 #[test]
-fn each_word_of_the_key_and_each_secret_matters() {
+fn each_word_of_an_ipv6_key_and_each_secret_matters() {
     let mut rng = Rng::new(6);
     let seed = HashSeed { words: std::array::from_fn(|_| rng.bits() as u32), multiplier: rng.bits() };
-    let base = v4_key(0x0a00_0001, 1000);
+    let base = v6_key();
     let hash = flow_hash(&base, &seed);
     for word in 0..12 {
         let mut key = base;

@@ -3,10 +3,12 @@
 //!
 //! Invariant: the outer packet is counted in every test, whatever its inside is.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![allow(clippy::needless_raw_string_hashes, reason = "expectations are written by expect-test")]
 
 mod shared;
 
 use std::collections::HashMap;
+use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use hivewall_datapath::{
@@ -67,10 +69,10 @@ fn counted<B: Bytes>(bytes: &B, frame: &Frame) -> String {
     let mut picture = String::new();
     for line in lines {
         let size = (line.packets(), line.ip_bytes, line.link_bytes);
-        picture += &format!("{} | {} packets, {} + {} bytes\n", key_line(&line.key), size.0, size.1, size.2);
+        writeln!(picture, "{} | {} packets, {} + {} bytes", key_line(&line.key), size.0, size.1, size.2).unwrap();
     }
     for (reason, packets, bytes) in tallied.0 {
-        picture += &format!("{}: {packets} packets, {bytes} bytes\n", reason.label());
+        writeln!(picture, "{}: {packets} packets, {bytes} bytes", reason.label()).unwrap();
     }
     if inside == Err(Reason::Snapped) {
         picture += "snapped inside\n";

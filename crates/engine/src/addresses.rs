@@ -3,20 +3,25 @@
 //! Exact until more addresses were seen than are kept; then the quietest quarter is folded into `other`, and the table
 //! says by how much a returning address may be understated. Sums are always exact: table plus `other` is the total.
 
+use std::hash::BuildHasher;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use hashbrown::HashMap;
-use hivewall_model::Timestamp;
+use hashbrown::{DefaultHashBuilder, HashTable};
 use hivewall_view::{AddressTraffic, TopTalker, TrafficAccuracy};
 use ipnet::IpNet;
 
-use crate::entry::Delta;
+use crate::points::Sum;
+use crate::rates::TICK_MIN;
+use crate::subnets::Subnets;
 
 /// Addresses named as top talkers.
-pub(crate) const TALKERS_SHOWN: usize = 20;
+const TALKERS_SHOWN: usize = 20;
+/// Fewest addresses that can be kept: a quarter of them has to be some.
+const LIMIT_MIN: usize = 16;
 
 #[derive(Clone, Copy, Debug, Default)]
-struct Counters {
+pub(crate) struct Counters {
     sent_bytes: u64,
     received_bytes: u64,
     sent_packets: u64,
@@ -24,14 +29,24 @@ struct Counters {
 }
 
 impl Counters {
-    fn add(&mut self, sent: bool, delta: Delta) {
+    pub(crate) fn add(&mut self, sent: bool, sum: Sum) {
         if sent {
-            self.sent_bytes += delta.ip_bytes;
-            self.sent_packets += delta.packets;
+            self.sent_bytes += sum.ip_bytes;
+            self.sent_packets += sum.packets;
         } else {
-            self.received_bytes += delta.ip_bytes;
-            self.received_packets += delta.packets;
+            self.received_bytes += sum.ip_bytes;
+            self.received_packets += sum.packets;
         }
+    }
+
+    fn take_back(&mut self, sent: bool, sum: Sum) {
+        let (bytes, packets) = if sent {
+            (&mut self.sent_bytes, &mut self.sent_packets)
+        } else {
+            (&mut self.received_bytes, &mut self.received_packets)
+        };
+        *bytes = bytes.saturating_sub(sum.ip_bytes);
+        *packets = packets.saturating_sub(sum.packets);
     }
 
     fn bytes(&self) -> u64 {
@@ -45,7 +60,7 @@ impl Counters {
         self.received_packets += other.received_packets;
     }
 
-    fn view(&self) -> AddressTraffic {
+    pub(crate) fn view(&self) -> AddressTraffic {
         AddressTraffic {
             sent_bytes: self.sent_bytes,
             received_bytes: self.received_bytes,
@@ -55,112 +70,169 @@ impl Counters {
     }
 }
 
-#[derive(Clone, Copy, Debug, Default)]
 struct Row {
+    /// `None` marks a free row.
+    ip: Option<IpAddr>,
     total: Counters,
     /// Since the latest tick: sent and received bytes.
     window: [u64; 2],
+    /// Which prefixes it is in.
+    subnets: u16,
+}
+
+/// Where a flow found an address the last time; saves looking it up for each record.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Hint(u32);
+
+impl Default for Hint {
+    fn default() -> Self {
+        Self(u32::MAX)
+    }
 }
 
 pub(crate) struct AddressTable {
-    rows: HashMap<IpAddr, Row>,
+    rows: Vec<Row>,
+    free: Vec<u32>,
+    index: HashTable<u32>,
+    hasher: DefaultHashBuilder,
     limit: usize,
     other: Counters,
     folded: u64,
     error_bytes_max: u64,
-    subnets: Vec<(IpNet, Counters)>,
-    /// Addresses with traffic since the latest tick, each once.
-    touched: Vec<IpAddr>,
+    subnets: Subnets,
+    /// Rows with traffic since the latest tick, each once.
+    touched: Vec<u32>,
     talkers: Vec<TopTalker>,
-    latest_tick: Option<Timestamp>,
+    ticked: Option<Duration>,
 }
 
 impl AddressTable {
     pub(crate) fn new(limit: usize, subnets: Vec<IpNet>) -> Self {
         Self {
-            rows: HashMap::new(),
-            limit: limit.max(16),
+            rows: Vec::new(),
+            free: Vec::new(),
+            index: HashTable::new(),
+            hasher: DefaultHashBuilder::default(),
+            limit: limit.max(LIMIT_MIN),
             other: Counters::default(),
             folded: 0,
             error_bytes_max: 0,
-            subnets: subnets.into_iter().map(|net| (net, Counters::default())).collect(),
+            subnets: Subnets::new(subnets),
             touched: Vec::new(),
             talkers: Vec::new(),
-            latest_tick: None,
+            ticked: None,
         }
     }
 
-    /// Counts packets from `src` to `dst`.
-    pub(crate) fn count(&mut self, src: IpAddr, dst: IpAddr, delta: Delta) {
-        self.count_one(src, true, delta);
-        self.count_one(dst, false, delta);
-    }
-
-    /// Counts packets sent or received by one address.
-    pub(crate) fn count_one(&mut self, ip: IpAddr, sent: bool, delta: Delta) {
-        if delta == Delta::default() {
+    /// Counts what an address sent or received.
+    pub(crate) fn count(&mut self, ip: IpAddr, hint: &mut Hint, sent: bool, sum: Sum) {
+        if sum == Sum::default() {
             return;
         }
-        for (net, counters) in &mut self.subnets {
-            if net.contains(&ip) {
-                counters.add(sent, delta);
-            }
-        }
-        if self.rows.len() >= self.limit && !self.rows.contains_key(&ip) {
-            self.fold_quiet();
-        }
-        let row = self.rows.entry(ip).or_default();
-        row.total.add(sent, delta);
+        self.find_or_admit(ip, hint);
+        let Some(row) = self.rows.get_mut(hint.0 as usize) else { return };
+        row.total.add(sent, sum);
+        self.subnets.count(row.subnets, sent, sum);
         let [window_sent, window_received] = &mut row.window;
         if *window_sent == 0 && *window_received == 0 {
-            self.touched.push(ip);
+            self.touched.push(hint.0);
         }
         // At least 1, so that an address is listed once even for packets without bytes.
-        *(if sent { window_sent } else { window_received }) += delta.ip_bytes.max(1);
+        *(if sent { window_sent } else { window_received }) += sum.ip_bytes.max(1);
+    }
+
+    /// Takes back what was counted.
+    pub(crate) fn take_back(&mut self, ip: IpAddr, sent: bool, sum: Sum) {
+        // Where it was folded, its bytes are in `other`.
+        let row = self.find(ip).and_then(|at| self.rows.get_mut(at as usize));
+        row.map_or(&mut self.other, |row| &mut row.total).take_back(sent, sum);
+    }
+
+    fn find(&self, ip: IpAddr) -> Option<u32> {
+        let is = |at: &u32| self.rows.get(*at as usize).is_some_and(|row| row.ip == Some(ip));
+        self.index.find(self.hasher.hash_one(ip), is).copied()
+    }
+
+    fn find_or_admit(&mut self, ip: IpAddr, hint: &mut Hint) {
+        if self.rows.get(hint.0 as usize).is_some_and(|row| row.ip == Some(ip)) {
+            return;
+        }
+        hint.0 = self.find(ip).unwrap_or_else(|| self.admit(ip));
+    }
+
+    fn admit(&mut self, ip: IpAddr) -> u32 {
+        if self.index.len() >= self.limit {
+            self.fold_quiet();
+        }
+        let subnets = self.subnets.of(ip);
+        let row = Row { ip: Some(ip), total: Counters::default(), window: [0; 2], subnets };
+        let at = match self.free.pop().and_then(|at| Some((at, self.rows.get_mut(at as usize)?))) {
+            Some((at, free)) => {
+                *free = row;
+                at
+            }
+            None => {
+                self.rows.push(row);
+                (self.rows.len() - 1) as u32
+            }
+        };
+        // Taken apart by hand, since re-hashing reads the rows while the index changes.
+        let (rows, hasher) = (&self.rows, &self.hasher);
+        self.index.insert_unique(hasher.hash_one(ip), at, |at| {
+            rows.get(*at as usize).and_then(|row| row.ip).map_or(0, |ip| hasher.hash_one(ip))
+        });
+        at
     }
 
     /// Folds the quietest quarter into `other`.
     fn fold_quiet(&mut self) {
-        let mut bytes: Vec<u64> = self.rows.values().map(|row| row.total.bytes()).collect();
-        let quarter = (bytes.len() / 4).max(1);
+        let mut bytes: Vec<u64> = self.rows.iter().filter(|row| row.ip.is_some()).map(|row| row.total.bytes()).collect();
+        let quarter = (bytes.len() / 4).max(1).min(bytes.len());
+        if quarter == 0 {
+            return;
+        }
         let (_, threshold, _) = bytes.select_nth_unstable(quarter - 1);
         let threshold = *threshold;
         let (mut room, mut largest) = (quarter, 0);
-        let (other, folded) = (&mut self.other, &mut self.folded);
-        self.rows.retain(|_, row| {
-            if room == 0 || row.total.bytes() > threshold {
-                return true;
+        let Self { rows, free, index, hasher, other, folded, .. } = self;
+        for (at, row) in (0_u32..).zip(rows) {
+            let Some(ip) = row.ip.filter(|_| room > 0 && row.total.bytes() <= threshold) else { continue };
+            if let Ok(found) = index.find_entry(hasher.hash_one(ip), |found| *found == at) {
+                found.remove();
             }
             room -= 1;
             largest = largest.max(row.total.bytes());
             other.merge(&row.total);
             *folded += 1;
-            false
-        });
+            row.ip = None;
+            free.push(at);
+        }
         self.error_bytes_max += largest;
+        // Without this the list would grow by every address of a flood until the next tick.
+        self.touched.retain(|at| rows_has(&self.rows, *at));
     }
 
     /// Works out rates over the time since the latest tick.
-    pub(crate) fn tick(&mut self, now: Timestamp) {
-        let seconds = self.latest_tick.map_or(1.0, |then| now.since(then).as_secs_f64());
-        if seconds < 0.5 {
+    pub(crate) fn tick(&mut self, now: Duration) {
+        let passed = self.ticked.map_or(Duration::from_secs(1), |then| now.saturating_sub(then));
+        if passed < TICK_MIN {
             return;
         }
-        self.latest_tick = Some(now);
+        self.ticked = Some(now);
         let mut talkers = Vec::with_capacity(self.touched.len());
-        for ip in self.touched.drain(..) {
-            // An address may have been folded since it was touched.
-            let Some(row) = self.rows.get_mut(&ip) else { continue };
+        for at in self.touched.drain(..) {
+            let Some(row) = self.rows.get_mut(at as usize) else { continue };
+            let Some(ip) = row.ip else { continue };
             let [sent, received] = std::mem::take(&mut row.window);
             talkers.push((sent + received, sent, received, ip, row.total.bytes()));
         }
         let shown = talkers.len().min(TALKERS_SHOWN);
         if shown < talkers.len() {
-            talkers.select_nth_unstable_by(shown, |a, b| b.0.cmp(&a.0));
+            talkers.select_nth_unstable_by(shown, |a, b| b.cmp(a));
         }
         talkers.truncate(shown);
         talkers.sort_unstable_by(|a, b| b.cmp(a));
-        let rate = |bytes: u64| (bytes as f64 * 8.0 / seconds).round();
+        let rate = |bytes: u64| (bytes as f64 * 8.0 / passed.as_secs_f64()).round();
         self.talkers = talkers
             .into_iter()
             .map(|(both, sent, received, ip, bytes)| TopTalker {
@@ -178,13 +250,13 @@ impl AddressTable {
     }
 
     pub(crate) fn subnets(&self) -> impl Iterator<Item = (String, AddressTraffic)> {
-        self.subnets.iter().map(|(net, counters)| (net.to_string(), counters.view()))
+        self.subnets.view()
     }
 
     pub(crate) fn accuracy(&self) -> TrafficAccuracy {
         TrafficAccuracy {
             exact: self.folded == 0,
-            tracked: self.rows.len() as u64,
+            tracked: self.index.len() as u64,
             limit: self.limit as u64,
             folded: self.folded,
             error_bytes_max: self.error_bytes_max,
@@ -194,7 +266,7 @@ impl AddressTable {
     /// The busiest `shown` addresses by bytes, and all others added up under `other`.
     pub(crate) fn busiest(&self, shown: usize) -> impl Iterator<Item = (String, AddressTraffic)> {
         let mut rows: Vec<(u64, IpAddr, &Row)> =
-            self.rows.iter().map(|(ip, row)| (row.total.bytes(), *ip, row)).collect();
+            self.rows.iter().filter_map(|row| Some((row.total.bytes(), row.ip?, row))).collect();
         if rows.len() > shown {
             rows.select_nth_unstable_by(shown, |a, b| (b.0, b.1).cmp(&(a.0, a.1)));
         }
@@ -207,4 +279,8 @@ impl AddressTable {
         let named = rows.into_iter().map(|(_, ip, row)| (ip.to_string(), row.total.view()));
         named.chain(has_other.then(|| ("other".to_owned(), other.view())))
     }
+}
+
+fn rows_has(rows: &[Row], at: u32) -> bool {
+    rows.get(at as usize).is_some_and(|row| row.ip.is_some())
 }

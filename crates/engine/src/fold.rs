@@ -1,113 +1,172 @@
 //! From records to flows: two directions, several interfaces and several CPUs become one conversation.
+//!
+//! Records come in the order of each CPU's ring, rings one after the other: what one CPU saw last may come before what
+//! another saw first. Where order matters (a tuple that is used again), the times in the records decide.
 
-use std::sync::Arc;
-
-use hivewall_datapath::Record;
+use hivewall_datapath::{Cause, Record};
 use hivewall_model::{EndReason, TcpFlags, TcpState, TickClock, Timestamp};
 
-use crate::entry::{Entry, PairKey};
-use crate::table::{FlowTable, Slot};
+use crate::entry::Entry;
+use crate::pair::PairKey;
+use crate::points::{Place, Sum};
+use crate::table::Slot;
 use crate::{Effects, Engine};
+
+/// A record with its times and its place made out.
+struct Seen<'a> {
+    record: &'a Record,
+    sum: Sum,
+    place: Place,
+    first: Timestamp,
+    last: Timestamp,
+}
+
+impl Seen<'_> {
+    fn flags(&self) -> TcpFlags {
+        TcpFlags(self.record.line.flags())
+    }
+
+    fn ends_a_connection(&self) -> bool {
+        self.record.cause == Cause::Reused as u32
+    }
+}
 
 impl Engine {
     pub(crate) fn fold(&mut self, record: &Record, clock: &TickClock, effects: &mut Effects) {
         let line = &record.line;
-        let (first, last) = (clock.time_of(record.first_ticks()), clock.time_of(record.last_ticks()));
+        let sum = Sum::of(record);
         self.records += 1;
-        self.interfaces.count(record);
-        if line.key.tunnel().is_none() {
-            self.packets += u64::from(line.packets());
+        let tunnel = line.key.tunnel();
+        if tunnel.is_none() {
+            self.packets += sum.packets;
         }
-        let vlan = self.interfaces.vlan(line.key.ifindex());
+        let (rank, vlan) = self.interfaces.count(&line.key, sum);
         let (key, a_to_b) = PairKey::of(&line.key, vlan);
-        let slot = match self.table.find(&key) {
-            Some(slot) if self.is_new_connection(slot, record, first) => {
-                self.end(slot, EndReason::Reused, effects);
-                self.admit(key, a_to_b, first, record, effects)
-            }
-            Some(slot) => slot,
-            None => self.admit(key, a_to_b, first, record, effects),
+        let place = Place { ifindex: line.key.ifindex(), direction: line.key.direction(), rank, tunnel, a_to_b };
+        let (first, last) = (clock.time_of(record.first_ticks()), clock.time_of(record.last_ticks()));
+        let seen = Seen { record, sum, place, first, last };
+        let slot = self.flow_of(&key, &seen, effects);
+        self.add(slot, &seen);
+    }
+
+    /// The flow that a record belongs to: the one on its tuple, the one before that, or a new one.
+    fn flow_of(&mut self, key: &PairKey, seen: &Seen<'_>, effects: &mut Effects) -> Slot {
+        let Some((slot, entry)) = self.table.find(key).and_then(|slot| Some((slot, self.table.get(slot)?))) else {
+            return self.admit(key, seen, effects);
         };
-        self.add(slot, record, a_to_b, first, last);
+        if entry.has_predecessor
+            && let Some(before) = self.table.displaced(key)
+            && let Some(older) = self.table.get(before)
+            && is_of_older(seen, older, entry)
+        {
+            return before;
+        }
+        if entry.is_asleep {
+            self.wake(slot, seen.first);
+        } else if seen.flags().has(TcpFlags::SYN) && entry.is_renewed_by(seen.place.a_to_b, seen.first) {
+            return self.replace(slot, key, seen, effects);
+        } else if let Some(reason) = self.was_over(entry, seen.first) {
+            self.end(slot, reason, effects);
+            return self.admit(key, seen, effects);
+        }
+        slot
     }
 
-    /// A SYN that came after everything seen of a finished connection.
-    fn is_new_connection(&self, slot: Slot, record: &Record, first: Timestamp) -> bool {
-        TcpFlags(record.line.flags()).has(TcpFlags::SYN)
-            && self.table.get(slot).is_some_and(|entry| entry.finished().is_some() && first > entry.last)
+    /// Why the flow was over when this packet came, though nobody had looked at the clock in between (a capture with a
+    /// gap, an agent that was stopped).
+    fn was_over(&self, entry: &Entry, first: Timestamp) -> Option<EndReason> {
+        let quiet = first.since(entry.last);
+        match entry.finished() {
+            Some(reason) => (quiet > self.limits.linger).then_some(reason),
+            None => (quiet > self.limits.idle_for(entry.key.protocol)).then_some(EndReason::Idle),
+        }
     }
 
-    fn admit(
-        &mut self,
-        key: PairKey,
-        a_to_b: bool,
-        first: Timestamp,
-        record: &Record,
-        effects: &mut Effects,
-    ) -> Slot {
+    /// A new connection on the tuple of one whose last records may still be on their way.
+    fn replace(&mut self, slot: Slot, key: &PairKey, seen: &Seen<'_>, effects: &mut Effects) -> Slot {
+        if let Some(before) = self.table.displaced(key) {
+            self.end(before, EndReason::Reused, effects);
+        }
+        self.table.displace(slot);
+        self.table.arm(slot, &self.limits);
+        let slot = self.admit(key, seen, effects);
+        if let Some(entry) = self.table.get_mut(slot) {
+            entry.has_predecessor = true;
+        }
+        slot
+    }
+
+    fn admit(&mut self, key: &PairKey, seen: &Seen<'_>, effects: &mut Effects) -> Slot {
         if self.table.is_full()
             && let Some(victim) = self.table.victim()
         {
             self.end(victim, EndReason::TableFull, effects);
         }
         let id = self.table.new_id();
-        let mut entry = Entry::new(key, id, a_to_b, first, &record.line.key);
+        let mut entry = Entry::new(*key, id, self.seconds(), seen.first);
         entry.local = [self.interfaces.is_local(key.a_ip()), self.interfaces.is_local(key.b_ip())];
         self.totals.began(&entry);
-        let (deadline, _) = FlowTable::deadline(&entry, &self.limits);
         let slot = self.table.insert(entry);
-        self.table.arm(slot, deadline);
+        self.table.arm(slot, &self.limits);
         slot
     }
 
-    fn add(&mut self, slot: Slot, record: &Record, a_to_b: bool, first: Timestamp, last: Timestamp) {
-        let Some(entry) = self.table.get_mut(slot) else { return };
-        let delta = entry.add(record, a_to_b, &self.interfaces);
-        let (before, after) = entry.see(record, a_to_b, first, last);
-        entry.count_rate(delta.ip_bytes);
-        let (a, b) = (entry.key.a_ip(), entry.key.b_ip());
-        let (src, dst) = if a_to_b { (a, b) } else { (b, a) };
-        self.totals.count(entry.key.protocol, delta);
-        self.addresses.count(src, dst, delta);
-        let client_is_a = entry.a_is_client();
-        let [a_local, b_local] = entry.local;
-        if (client_is_a && a_local && !b_local) || (!client_is_a && b_local && !a_local) {
-            let remote_is_source = a_to_b != client_is_a;
-            self.outbound.count_one(if client_is_a { b } else { a }, remote_is_source, delta);
+    fn wake(&mut self, slot: Slot, first: Timestamp) {
+        let (id, now) = (self.table.new_id(), self.seconds());
+        if let Some(entry) = self.table.get_mut(slot) {
+            entry.wake(id, now, first);
+            self.totals.began(entry);
         }
+        self.table.arm(slot, &self.limits);
+    }
+
+    fn add(&mut self, slot: Slot, seen: &Seen<'_>) {
+        let now = self.seconds();
+        let Some(entry) = self.table.get_mut(slot) else { return };
+        let a_to_b = seen.place.a_to_b;
+        entry.heard = now;
+        let delta = entry.add(seen.place, seen.sum);
+        let (before, after) = entry.see(seen.record, a_to_b, seen.first, seen.last);
+        if seen.ends_a_connection() {
+            entry.renew(a_to_b);
+        }
+        entry.count_rate(delta.ip_bytes, seen.first);
+        self.totals.count(entry.key.protocol, delta);
+        let (src, dst) = entry.key.ends(a_to_b);
+        let (src_row, dst_row) = if a_to_b { (0, 1) } else { (1, 0) };
+        if let Some(hint) = entry.rows.get_mut(src_row) {
+            self.addresses.count(src, hint, true, delta);
+        }
+        if let Some(hint) = entry.rows.get_mut(dst_row) {
+            self.addresses.count(dst, hint, false, delta);
+        }
+        self.outbound.book(entry, a_to_b, delta);
         self.totals.moved(before, after);
         // A connection that said its end is due sooner than the wheel was told.
         if before != after && matches!(after, Some(TcpState::Closed | TcpState::Reset)) {
-            let deadline = entry.last + self.limits.linger;
-            self.table.arm(slot, deadline);
+            self.table.arm(slot, &self.limits);
         }
     }
 
-    /// Closes what is due; a flow cut by the active timeout goes on under a new number.
+    /// Closes what is due; a flow cut by the active timeout may go on under a new number.
     pub(crate) fn expire(&mut self, slot: Slot, reason: EndReason, effects: &mut Effects) {
         if reason != EndReason::Active {
             self.end(slot, reason, effects);
             return;
         }
-        let Some(entry) = self.table.get(slot).cloned() else { return };
-        self.totals.cut();
-        self.retire(&entry, reason, effects);
-        let id = self.table.new_id();
-        if let Some(entry) = self.table.get_mut(slot) {
-            entry.restart(id);
-            let (deadline, _) = FlowTable::deadline(entry, &self.limits);
-            self.table.arm(slot, deadline);
-        }
-    }
-
-    /// Conversations opened here, among those that live.
-    pub(crate) fn living(&self) -> impl Iterator<Item = &Entry> {
-        self.table.iter()
-    }
-
-    /// Closed flows kept, oldest first.
-    pub(crate) fn kept(&self) -> impl Iterator<Item = &Arc<hivewall_model::Flow>> {
-        self.closed.iter()
+        let Some(entry) = self.table.get_mut(slot) else { return };
+        self.totals.ended(entry, reason);
+        let flow = entry.to_flow(&self.interfaces, self.now);
+        entry.sleep();
+        self.retire(flow, reason, effects);
+        self.table.arm(slot, &self.limits);
     }
 }
 
+/// Whether a record is of the connection that had the tuple before the present one.
+fn is_of_older(seen: &Seen<'_>, older: &Entry, present: &Entry) -> bool {
+    let start = present.start();
+    let ended_before = seen.last < start || seen.ends_a_connection() && seen.last <= start;
+    // The SYN itself may be what comes late, after its answer.
+    ended_before && !(seen.flags().has(TcpFlags::SYN) && seen.first > older.last)
+}

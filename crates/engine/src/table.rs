@@ -1,19 +1,21 @@
 //! The flow table: a slab of entries, an index by pair, and a wheel of deadlines.
 //!
 //! The slab grows by chunks, so that a million flows never need to be copied; a slot's generation tells a stale
-//! reference from a live one.
+//! reference from a live one. Time here is the engine's own, in whole seconds. Invariant: what is in the index or in
+//! the wheel is in the slab, and at most one entry of a pair is in the index.
 
 use std::hash::BuildHasher;
+use std::time::Duration;
 
-use hashbrown::{DefaultHashBuilder, HashTable};
-use hivewall_model::{EndReason, FlowId, Timestamp};
+use hashbrown::{DefaultHashBuilder, HashMap, HashTable};
+use hivewall_model::{EndReason, FlowId};
 
 use crate::Limits;
-use crate::entry::{Entry, PairKey};
+use crate::entry::Entry;
+use crate::pair::PairKey;
+use crate::wheel::Wheel;
 
 const CHUNK: usize = 4096;
-/// Seconds the wheel reaches ahead; later deadlines are looked at again when it comes round.
-const WHEEL_SECONDS: usize = 1024;
 /// Entries looked at when the table is full and one has to go.
 const VICTIMS: usize = 32;
 
@@ -34,12 +36,19 @@ pub(crate) struct FlowTable {
     free: Vec<u32>,
     index: HashTable<u32>,
     hasher: DefaultHashBuilder,
-    wheel: Vec<Vec<Slot>>,
-    /// The next second of the wheel to look at.
-    second: i64,
-    pending: Vec<Slot>,
+    /// Connections whose tuple another took, while late records of theirs may come.
+    displaced: HashMap<PairKey, Slot>,
+    wheel: Wheel,
     limit: usize,
+    entries: usize,
+    /// Where the search for a victim goes on.
+    hand: usize,
     next_id: u64,
+}
+
+fn seconds(limit: Duration) -> u32 {
+    // Rounded up: never before its time.
+    u32::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 impl FlowTable {
@@ -49,20 +58,17 @@ impl FlowTable {
             free: Vec::new(),
             index: HashTable::new(),
             hasher: DefaultHashBuilder::default(),
-            wheel: (0..WHEEL_SECONDS).map(|_| Vec::new()).collect(),
-            second: i64::MIN,
-            pending: Vec::new(),
+            displaced: HashMap::new(),
+            wheel: Wheel::new(),
             limit: limit.max(1),
+            entries: 0,
+            hand: 0,
             next_id: 1,
         }
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.index.len()
-    }
-
     pub(crate) fn is_full(&self) -> bool {
-        self.len() >= self.limit
+        self.entries >= self.limit
     }
 
     pub(crate) fn new_id(&mut self) -> FlowId {
@@ -99,7 +105,7 @@ impl FlowTable {
         self.cell(index)?.entry.as_ref().map(|entry| &entry.key)
     }
 
-    /// Puts a new entry in; its key must not be there.
+    /// Puts a new entry in; its key must not be in the index.
     pub(crate) fn insert(&mut self, entry: Entry) -> Slot {
         let hash = self.hasher.hash_one(entry.key);
         let index = self.free.pop().unwrap_or_else(|| self.grow());
@@ -114,6 +120,7 @@ impl FlowTable {
             let cell = chunks.get(*i as usize / CHUNK).and_then(|chunk| chunk.get(*i as usize % CHUNK));
             cell.and_then(|cell| cell.entry.as_ref()).map_or(0, |entry| hasher.hash_one(entry.key))
         });
+        self.entries += 1;
         Slot { index, generation }
     }
 
@@ -127,25 +134,57 @@ impl FlowTable {
         (at + chunk.len() - 1) as u32
     }
 
-    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Entry> {
-        let entry = self.get(slot)?;
-        let hash = self.hasher.hash_one(entry.key);
+    fn unlist(&mut self, slot: Slot, key: &PairKey) {
+        let hash = self.hasher.hash_one(key);
         if let Ok(found) = self.index.find_entry(hash, |i| *i == slot.index) {
             found.remove();
         }
+    }
+
+    pub(crate) fn remove(&mut self, slot: Slot) -> Option<Entry> {
+        let key = self.get(slot)?.key;
+        if self.displaced.get(&key) == Some(&slot) {
+            self.displaced.remove(&key);
+        } else {
+            self.unlist(slot, &key);
+        }
+        self.wheel.disarm(slot.index);
         let cell = self.cell_mut(slot.index)?;
         cell.generation = cell.generation.wrapping_add(1);
         let entry = cell.entry.take();
         self.free.push(slot.index);
+        self.entries -= 1;
         entry
+    }
+
+    /// Takes an entry out of the index for another with its key. The one that was displaced before, if any, has to be
+    /// removed first.
+    pub(crate) fn displace(&mut self, slot: Slot) {
+        let Some(entry) = self.get_mut(slot) else { return };
+        entry.is_displaced = true;
+        let key = entry.key;
+        self.unlist(slot, &key);
+        self.displaced.insert(key, slot);
+    }
+
+    pub(crate) fn displaced(&self, key: &PairKey) -> Option<Slot> {
+        self.displaced.get(key).copied()
+    }
+
+    fn entries(&self) -> impl Iterator<Item = &Entry> {
+        self.chunks.iter().flatten().filter_map(|cell| cell.entry.as_ref())
     }
 
     /// Every living flow.
     pub(crate) fn iter(&self) -> impl Iterator<Item = &Entry> {
-        self.chunks.iter().flatten().filter_map(|cell| cell.entry.as_ref())
+        self.entries().filter(|entry| !entry.is_asleep)
     }
 
-    /// Every living flow's place, oldest number first.
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = &mut Entry> {
+        self.chunks.iter_mut().flatten().filter_map(|cell| cell.entry.as_mut())
+    }
+
+    /// Every entry's place, oldest number first.
     pub(crate) fn slots(&self) -> Vec<Slot> {
         let cells = self.chunks.iter().flatten().enumerate();
         let mut live: Vec<(FlowId, Slot)> = cells
@@ -158,77 +197,55 @@ impl FlowTable {
         live.into_iter().map(|(_, slot)| slot).collect()
     }
 
-    /// Asks to be reminded of `slot` at `deadline`.
-    pub(crate) fn arm(&mut self, slot: Slot, deadline: Timestamp) {
-        if self.second == i64::MIN {
-            self.second = deadline.secs();
-        }
-        // Never into the bucket being emptied, never further than the wheel reaches.
-        let at = (deadline.secs() + 1).clamp(self.second, self.second + WHEEL_SECONDS as i64 - 1);
-        if let Some(bucket) = self.wheel.get_mut(at.rem_euclid(WHEEL_SECONDS as i64) as usize) {
-            bucket.push(slot);
-        }
+    /// Asks to be reminded of the entry when its time is up.
+    pub(crate) fn arm(&mut self, slot: Slot, limits: &Limits) {
+        let Some(entry) = self.get(slot) else { return };
+        let (second, _) = Self::deadline(entry, limits);
+        self.wheel.arm(slot.index, second);
     }
 
-    /// When the flow is over if nothing more is seen of it, and why.
-    pub(crate) fn deadline(entry: &Entry, limits: &Limits) -> (Timestamp, EndReason) {
-        if let Some(reason) = entry.finished() {
-            return (entry.last + limits.linger, reason);
+    /// The second in which the flow is over if nothing more is heard of it, and why.
+    fn deadline(entry: &Entry, limits: &Limits) -> (u32, EndReason) {
+        let after = |since: u32, limit| since.saturating_add(seconds(limit)).saturating_add(1);
+        if entry.is_displaced {
+            return (after(entry.heard, limits.linger), EndReason::Reused);
         }
-        let idle = entry.last + limits.idle_for(entry.key.protocol);
-        let active = entry.start + limits.active;
-        if active < idle { (active, EndReason::Active) } else { (idle, EndReason::Idle) }
+        if let Some(reason) = entry.finished().filter(|_| !entry.is_asleep) {
+            return (after(entry.heard, limits.linger), reason);
+        }
+        let idle = after(entry.heard, limits.idle_for(entry.key.protocol));
+        let active = after(entry.born, limits.active);
+        if active < idle && !entry.is_asleep { (active, EndReason::Active) } else { (idle, EndReason::Idle) }
     }
 
-    /// The next flow whose time is up at `now`; call until `None`.
-    pub(crate) fn next_expired(&mut self, now: Timestamp, limits: &Limits) -> Option<(Slot, EndReason)> {
-        loop {
-            while let Some(slot) = self.pending.pop() {
-                let Some(entry) = self.get(slot) else { continue };
-                let (deadline, reason) = Self::deadline(entry, limits);
-                if deadline <= now {
-                    return Some((slot, reason));
-                }
-                self.arm(slot, deadline);
+    /// The next flow whose time is up; call until `None`.
+    pub(crate) fn next_expired(&mut self, now: u32, limits: &Limits) -> Option<(Slot, EndReason)> {
+        while let Some(index) = self.wheel.due(now) {
+            let Some(cell) = self.cell(index) else { continue };
+            let Some(entry) = &cell.entry else { continue };
+            let (second, reason) = Self::deadline(entry, limits);
+            if second <= now {
+                return Some((Slot { index, generation: cell.generation }, reason));
             }
-            self.turn(now)?;
-        }
-    }
-
-    /// Takes the next due bucket of the wheel.
-    fn turn(&mut self, now: Timestamp) -> Option<()> {
-        if self.second == i64::MIN {
-            return None;
-        }
-        // After a leap in time one round shows every bucket.
-        self.second = self.second.max(now.secs() - WHEEL_SECONDS as i64 + 1);
-        while self.second <= now.secs() {
-            let at = self.second.rem_euclid(WHEEL_SECONDS as i64) as usize;
-            self.second += 1;
-            if let Some(bucket) = self.wheel.get_mut(at)
-                && !bucket.is_empty()
-            {
-                self.pending = std::mem::take(bucket);
-                return Some(());
-            }
+            self.wheel.arm(index, second);
         }
         None
     }
 
-    /// The flow to give up when the table is full: the quietest of some that are due next.
+    /// The flow to give up when the table is full: the quietest of the next few in the slab, so that each is looked at
+    /// in its turn.
     pub(crate) fn victim(&mut self) -> Option<Slot> {
-        let mut seen: Vec<(Timestamp, Slot)> = Vec::with_capacity(VICTIMS);
-        for ahead in 0..WHEEL_SECONDS as i64 {
-            let at = (self.second.max(0) + ahead).rem_euclid(WHEEL_SECONDS as i64) as usize;
-            let Some(bucket) = self.wheel.get(at) else { continue };
-            seen.extend(
-                bucket.iter().rev().filter_map(|slot| Some((self.get(*slot)?.last, *slot))).take(VICTIMS - seen.len()),
-            );
-            if seen.len() >= VICTIMS {
-                break;
+        let cells = self.chunks.iter().map(Vec::len).sum::<usize>();
+        let mut quietest: Option<(u32, i64, Slot)> = None;
+        for _ in 0..VICTIMS.min(cells) {
+            let index = (self.hand % cells) as u32;
+            self.hand = self.hand.wrapping_add(1);
+            let Some(Cell { generation, entry: Some(entry) }) = self.cell(index) else { continue };
+            let rank = (entry.heard, entry.last.0);
+            if quietest.is_none_or(|(heard, last, _)| rank < (heard, last)) {
+                quietest = Some((rank.0, rank.1, Slot { index, generation: *generation }));
             }
         }
-        seen.into_iter().min_by_key(|(last, _)| *last).map(|(_, slot)| slot)
+        quietest.map(|(_, _, slot)| slot)
     }
 }
-

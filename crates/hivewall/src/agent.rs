@@ -12,7 +12,7 @@ use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source,
 
 use crate::exit::{Exit, ending};
 use crate::pipeline::Pipeline;
-use crate::serve::Server;
+use crate::serve::Bound;
 use crate::settings;
 
 /// Longest a poll waits, and so the longest a question does.
@@ -22,6 +22,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (config, _) = settings::load(args)?;
     settings::start_messages(config.agent.log_level.name());
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
+    // Before the kernel is touched: a second agent by mistake must not disturb the first.
+    let api = if config.api.enabled { Some(Bound::to(config.api.listen)?) } else { None };
     let log = LogWriter::start(&settings::log_options(&config))?;
     let source = open(&config)?;
     let about = source.about();
@@ -29,10 +31,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         tracing::warn!(source = about.name, why, "capturing by a lesser way");
     }
     let mut pipeline = Pipeline::new(source, &config, Some(log), false);
-    let server = match config.api.enabled {
-        true => Some(Server::start(config.api.listen, pipeline.handle())?),
-        false => None,
-    };
+    let server = api.map(|api| api.serve(pipeline.handle())).transpose()?;
     if let Some(server) = &server {
         tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
     }

@@ -1,6 +1,6 @@
 //! `hivewall flows` and `hivewall snapshot`: questions to a running agent, and how rows are printed.
 
-use std::io::{BufRead as _, IsTerminal as _, Write};
+use std::io::{BufRead as _, BufWriter, IsTerminal as _, Stdout, Write};
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -64,6 +64,31 @@ pub(crate) fn print_flows(out: &mut dyn Write, flows: &[FlowRow], format: Format
         }
     }
     Ok(())
+}
+
+/// Flows on standard output, row by row as they close: their number is bounded by nothing kept in memory.
+pub(crate) struct FlowPrinter {
+    out: BufWriter<Stdout>,
+    format: Format,
+}
+
+impl FlowPrinter {
+    /// Begins, with a header where the format has one.
+    pub(crate) fn start(format: Format) -> anyhow::Result<Self> {
+        let mut out = BufWriter::new(std::io::stdout());
+        print_flows(&mut out, &[], format, true)?;
+        Ok(Self { out, format })
+    }
+
+    /// Prints one row.
+    pub(crate) fn print(&mut self, row: &FlowRow) -> anyhow::Result<()> {
+        print_flows(&mut self.out, std::slice::from_ref(row), self.format, false)
+    }
+
+    /// Writes what is still held.
+    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
+        Ok(self.out.flush()?)
+    }
 }
 
 pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {

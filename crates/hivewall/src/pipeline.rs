@@ -14,6 +14,7 @@ use hivewall_model::Timestamp;
 use hivewall_view::{CaptureInfo, FlowPage, FlowRow, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::flows::FlowPrinter;
 use crate::system;
 
 /// Closed flows a live listener may fall behind before it misses some, and is told so.
@@ -68,6 +69,8 @@ pub(crate) struct Pipeline<S> {
     effects: Effects,
     log: Option<LogWriter>,
     log_flows: bool,
+    printer: Option<FlowPrinter>,
+    print_failure: Option<anyhow::Error>,
     stats_interval: Option<Duration>,
     /// A file can wait for the log; the network cannot.
     patient: bool,
@@ -91,6 +94,8 @@ impl<S: Source> Pipeline<S> {
             batch: Batch::default(),
             effects: Effects::default(),
             log_flows: config.log.flows,
+            printer: None,
+            print_failure: None,
             stats_interval: config.log.stats_interval().filter(|_| config.log.stats),
             log,
             patient,
@@ -107,6 +112,17 @@ impl<S: Source> Pipeline<S> {
             next_stats: Timestamp(i64::MIN),
             published: Instant::now(),
         }
+    }
+
+    /// Prints every flow as it closes, however few of them are kept for questions.
+    pub(crate) fn print_flows(&mut self, printer: FlowPrinter) {
+        self.printer = Some(printer);
+    }
+
+    /// Ends the printing; an error is what cut it short.
+    pub(crate) fn end_printing(&mut self) -> anyhow::Result<()> {
+        let rest = self.printer.take().map_or(Ok(()), FlowPrinter::finish);
+        self.print_failure.take().map_or(rest, Err)
     }
 
     /// What the API and others hold.
@@ -216,16 +232,20 @@ impl<S: Source> Pipeline<S> {
         told.chain(log).collect()
     }
 
-    /// Hands closed flows to the log and to whoever listens.
+    /// Hands closed flows to the log, to the output and to whoever listens.
     fn deliver(&mut self) {
         let logged = self.log.as_ref().filter(|_| self.log_flows);
         let listened = self.handle.live.receiver_count() > 0;
-        if logged.is_none() && !listened {
+        if logged.is_none() && !listened && self.printer.is_none() {
             self.effects.closed.clear();
             return;
         }
         for flow in self.effects.closed.drain(..) {
             let row = self.engine.row(&flow);
+            if let Some(Err(error)) = self.printer.as_mut().map(|printer| printer.print(&row)) {
+                self.printer = None;
+                self.print_failure = Some(error);
+            }
             if listened {
                 // Fails only when the last listener has just left.
                 let _ = self.handle.live.send(Arc::new(row.clone()));

@@ -10,12 +10,10 @@ use hivewall_export::LogWriter;
 use hivewall_host::signal::Signals;
 use hivewall_host::source::{FileSource, Progress, random_seed};
 use hivewall_model::Timestamp;
-use hivewall_view::query::LIMIT_MAX;
-use hivewall_view::{Query, Sort};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::exit::{Exit, ending};
-use crate::flows::{Format, print_flows, print_snapshot};
+use crate::flows::{FlowPrinter, Format, print_snapshot};
 use crate::pipeline::Pipeline;
 use crate::serve::Server;
 use crate::settings;
@@ -37,6 +35,11 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         || config.log.file().is_some();
     let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
     let mut pipeline = Pipeline::new(source, &config, log, true);
+    let format = args.get_one::<Format>("output").copied();
+    let rows = format.filter(|format| matches!(format, Format::Jsonl | Format::Csv));
+    if let Some(format) = rows {
+        pipeline.print_flows(FlowPrinter::start(format)?);
+    }
     let serve = args.get_flag("serve");
     let server = if serve { Some(Server::start(config.api.listen, pipeline.handle())?) } else { None };
     if let Some(server) = &server {
@@ -45,9 +48,11 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     play(&mut pipeline, args.get_one::<String>("speed").is_some_and(|speed| speed == "real"), &signals)?;
     let failure = pipeline.source.failure();
     pipeline.finish()?;
-    let format = args.get_one::<Format>("output").copied();
-    if !wants_log || format.is_some() {
-        show(&pipeline, format.unwrap_or(Format::Table))?;
+    pipeline.end_printing()?;
+    if rows.is_none() && (!wants_log || format.is_some()) {
+        let mut out = std::io::stdout().lock();
+        print_snapshot(&mut out, &pipeline.engine.snapshot(), format.unwrap_or(Format::Table))?;
+        out.flush()?;
     }
     if serve {
         tracing::info!("the capture is over; the API stays until Ctrl-C");
@@ -99,17 +104,4 @@ fn progress(size: Option<u64>) -> ProgressBar {
     let style = ProgressStyle::with_template("{bar:30} {percent}% {binary_bytes_per_sec} {eta} left  {msg}")
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(5)).with_style(style)
-}
-
-fn show(pipeline: &Pipeline<FileSource>, format: Format) -> anyhow::Result<()> {
-    let mut out = std::io::stdout().lock();
-    match format {
-        Format::Table | Format::Json => print_snapshot(&mut out, &pipeline.engine.snapshot(), format)?,
-        Format::Jsonl | Format::Csv => {
-            let query = Query { sort: Sort::Start, limit: LIMIT_MAX, ..Query::default() };
-            print_flows(&mut out, &pipeline.engine.flows(&query).flows, format, true)?;
-        }
-    }
-    out.flush()?;
-    Ok(())
 }

@@ -9,6 +9,12 @@ use tokio::sync::oneshot;
 
 use crate::pipeline::Handle;
 
+/// An API server that holds its port and does not answer yet.
+pub(crate) struct Bound {
+    runtime: tokio::runtime::Runtime,
+    listener: tokio::net::TcpListener,
+}
+
 /// A running API server; dropping it stops it.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -16,14 +22,20 @@ pub(crate) struct Server {
     thread: Option<JoinHandle<()>>,
 }
 
-impl Server {
-    /// Binds and serves.
-    pub(crate) fn start(listen: SocketAddr, handle: Handle) -> anyhow::Result<Self> {
+impl Bound {
+    /// Takes the port.
+    pub(crate) fn to(listen: SocketAddr) -> anyhow::Result<Self> {
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build()
             .context("the API's runtime cannot be made")?;
         let listener = runtime.block_on(hivewall_api::bind(listen))?;
+        Ok(Self { runtime, listener })
+    }
+
+    /// Answers from now on.
+    pub(crate) fn serve(self, handle: Handle) -> anyhow::Result<Server> {
+        let Self { runtime, listener } = self;
         let address = listener.local_addr().context("the API's address cannot be read")?;
         let (stop, stopped) = oneshot::channel::<()>();
         let thread = std::thread::Builder::new()
@@ -38,7 +50,14 @@ impl Server {
                 }
             })
             .context("the API's thread cannot be started")?;
-        Ok(Self { address, stop: Some(stop), thread: Some(thread) })
+        Ok(Server { address, stop: Some(stop), thread: Some(thread) })
+    }
+}
+
+impl Server {
+    /// Binds and serves.
+    pub(crate) fn start(listen: SocketAddr, handle: Handle) -> anyhow::Result<Self> {
+        Bound::to(listen)?.serve(handle)
     }
 }
 

@@ -59,7 +59,7 @@ fn run(stream: &Stream) -> Twins {
         let Some(frame) = fitted(frames.next_frame(), &mut meta, &mut rng) else { continue };
         now = now.wrapping_add(rng.below(4) as u32 * rng.below(40) as u32);
         twins.observe(&frame, meta, now);
-        if twins.frames % 512 == 0 {
+        if twins.frames.is_multiple_of(512) {
             twins.compare_records();
         }
         match rng.below(4000) {
@@ -140,7 +140,7 @@ fn headers_up_to_the_edge_of_what_is_looked_through_are_read_alike() {
 fn every_program_of_the_agent_passes_the_verifier() {
     require_root!();
     let mut loaded = Loaded::load(Object::Agent, Geometry::new(64, 64).unwrap(), hash_seed(1)).unwrap();
-    for name in ["ingress_ethernet", "egress_ethernet", "ingress_ip", "egress_ip", "sweep"] {
+    for name in ["hivewall_in_eth", "hivewall_out_eth", "hivewall_in_ip", "hivewall_out_ip", "hivewall_sweep"] {
         loaded.classifier(name).unwrap_or_else(|error| panic!("{error}"));
     }
 }

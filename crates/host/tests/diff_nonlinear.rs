@@ -11,8 +11,8 @@ use std::collections::BTreeMap;
 use std::io::Error;
 use std::os::fd::{AsRawFd, OwnedFd};
 
-use aya::programs::TcAttachType;
 use aya::programs::tc::TcAttachOptions;
+use aya::programs::{LinkOrder, TcAttachType};
 use diff_twins::{Kernel, hash_seed};
 use hivewall_datapath::{Direction, FlowKey, FlowSet, Frame, FrameBytes, Link};
 use hivewall_soft::SoftDatapath;
@@ -48,11 +48,11 @@ fn send(socket: &OwnedFd, ifindex: u32, frame: &[u8], linear: usize) {
     let sent = unsafe {
         let mut to: libc::sockaddr_ll = std::mem::zeroed();
         to.sll_family = libc::AF_PACKET as u16;
-        to.sll_ifindex = ifindex as i32;
+        to.sll_ifindex = i32::try_from(ifindex).unwrap();
         let (bytes, address) = (message.as_ptr().cast(), (&raw const to).cast());
         libc::sendto(socket.as_raw_fd(), bytes, message.len(), 0, address, size_of_val(&to) as u32)
     };
-    assert_eq!(sent, message.len() as isize, "{linear}: {}", Error::last_os_error());
+    assert_eq!(sent, message.len().cast_signed(), "{linear}: {}", Error::last_os_error());
 }
 
 /// Each frame as often as there are places for the linear part to end; ports tell the sendings apart.
@@ -98,7 +98,7 @@ fn headers_outside_the_linear_part_are_fetched_and_counted_once() {
         let mut kernel = Kernel::load(8192, 64, hash_seed(31));
         let program = kernel.loaded.classifier("observe").unwrap();
         program
-            .attach_with_options(INTERFACE, TcAttachType::Egress, TcAttachOptions::TcxOrder(Default::default()))
+            .attach_with_options(INTERFACE, TcAttachType::Egress, TcAttachOptions::TcxOrder(LinkOrder::default()))
             .unwrap();
         let (socket, ifindex) = (packet_socket(), if_nametoindex(INTERFACE).unwrap());
         let mut soft = SoftDatapath::new(8192, hash_seed(31));

@@ -88,8 +88,8 @@ proptest! {
         let mut counted = [0_i64; 2];
         // The inside of a tunnel was sent as a part of its outside.
         for (_, [packets, ip, link]) in flows.iter().filter(|(key, _)| key.tunnel().is_none()) {
-            counted[0] += *packets as i64;
-            counted[1] += (ip + link) as i64;
+            counted[0] += (*packets).cast_signed();
+            counted[1] += (ip + link).cast_signed();
         }
         for (key, tally) in soft.tallies() {
             // Segments beyond the first are in the flows and were not sent as buffers.
@@ -98,10 +98,10 @@ proptest! {
                 Reason::InnerUnread => 0,
                 _ => 1,
             };
-            counted[0] += sign * tally.packets as i64;
-            counted[1] += sign * tally.bytes as i64;
+            counted[0] += sign * tally.packets.cast_signed();
+            counted[1] += sign * tally.bytes.cast_signed();
         }
-        prop_assert_eq!(counted, sent.map(|n| n as i64));
+        prop_assert_eq!(counted, sent.map(u64::cast_signed));
     }
 
     #[test]

@@ -5,7 +5,7 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 use hivewall_datapath::parse::LEN_MAX;
-use hivewall_datapath::{Direction, Frame, FrameBytes, HashSeed, Link, Reason};
+use hivewall_datapath::{Direction, FlowLine, Frame, FrameBytes, HashSeed, Link, Reason};
 use hivewall_soft::{EGRESS, FRAGMENTS_MAX, SoftDatapath};
 use hivewall_testkit::packet::frame;
 
@@ -35,7 +35,7 @@ fn tallies(soft: &SoftDatapath) -> Vec<(u32, u32, u64, u64)> {
 }
 
 fn packets(soft: &SoftDatapath) -> u32 {
-    soft.sets().iter().flat_map(|set| &set.lines).map(|line| line.packets()).sum()
+    soft.sets().iter().flat_map(|set| &set.lines).map(FlowLine::packets).sum()
 }
 
 #[test]
@@ -113,7 +113,7 @@ fn the_oldest_fragmented_datagram_is_forgotten_first() {
         let pieces = frame().ipv6("fd00::1", "fd00::2").udp(1000, 2000).payload_len(40).fragments(24, id);
         soft.observe(&FrameBytes(&pieces[piece]), &facts(pieces[piece].len()), 1).unwrap();
         let lines = soft.sets().iter().flat_map(|set| &set.lines);
-        lines.filter(|line| line.key.is_portless()).map(|line| line.packets()).sum::<u32>()
+        lines.filter(|line| line.key.is_portless()).map(FlowLine::packets).sum::<u32>()
     };
     for id in 0..=FRAGMENTS_MAX as u32 {
         see(id, 0);
@@ -134,7 +134,7 @@ fn a_sweep_tells_how_many_lines_stay_and_draining_empties_the_shard() {
     assert_eq!(soft.sweep(111, 50, false), 49, "those of ticks 61 to 109 are not idle for more than 50");
     assert_eq!(soft.sweep(112, 50, true), 0);
     assert_eq!(soft.records().len(), 100);
-    assert!(soft.sets().iter().flat_map(|set| &set.lines).all(|line| line.is_free()));
+    assert!(soft.sets().iter().flat_map(|set| &set.lines).all(FlowLine::is_free));
 }
 
 #[test]

@@ -27,7 +27,7 @@ struct Owned(Child);
 impl Owned {
     /// Asks it to end, and waits.
     fn end(mut self, signal: Signal) -> Result<()> {
-        kill(Pid::from_raw(self.0.id() as i32), signal)?;
+        kill(Pid::from_raw(self.0.id().cast_signed()), signal)?;
         let deadline = Instant::now() + PATIENCE;
         while Instant::now() < deadline {
             if self.0.try_wait()?.is_some() {

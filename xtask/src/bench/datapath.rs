@@ -95,8 +95,8 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 fn pin(wanted: Option<usize>) -> Result<u32> {
     let own = Pid::from_raw(0);
     let allowed = sched_getaffinity(own)?;
-    let usable = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
-    let cpu = wanted.or(usable.last()).context("no CPU to run on")?;
+    let mut usable = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));
+    let cpu = wanted.or(usable.next_back()).context("no CPU to run on")?;
     let mut only = CpuSet::new();
     only.set(cpu)?;
     sched_setaffinity(own, &only).with_context(|| format!("this process may not run on CPU {cpu}"))?;

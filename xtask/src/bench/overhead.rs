@@ -76,20 +76,23 @@ const STREAMS: &[Stream] = &[
 /// Runs the benchmark.
 pub(crate) fn run(args: &Args) -> Result<()> {
     ensure!(nix::unistd::geteuid().is_root(), "network namespaces need root; run this with sudo");
-    let bench = Bench { binary: binary(args.binary.as_deref())?, scratch: Scratch::new("overhead")?, lab: Place::new()? };
+    let bench =
+        Bench { binary: binary(args.binary.as_deref())?, scratch: Scratch::new("overhead")?, lab: Place::new()? };
     let mut report = Report::new("The agent on a veth pair", "see rows", &["off", "on", "on / off"]);
     bench.throughput(args, &mut report)?;
     let calm = bench.calm(args.seconds * 5)?;
     report.row(&format!("processor at {CALM_RATE} packets/s, % of one"), vec![Cell::None, Cell::One(calm), Cell::None]);
     for flows in [10_000, 1_000_000] {
         let memory = bench.memory(flows)?;
-        report.row(&format!("resident memory with {} flows, MB", memory.flows), vec![
-            Cell::None,
-            Cell::One(memory.megabytes),
-            Cell::None,
-        ]);
+        report.row(
+            &format!("resident memory with {} flows, MB", memory.flows),
+            vec![Cell::None, Cell::One(memory.megabytes), Cell::None],
+        );
     }
-    report.note(format!("{} rounds of {} s, medians; on / off is the median over the rounds.", args.rounds, args.seconds));
+    report.note(format!(
+        "{} rounds of {} s, medians; on / off is the median over the rounds.",
+        args.rounds, args.seconds
+    ));
     report.print(args.json);
     Ok(())
 }
@@ -138,7 +141,11 @@ impl Bench {
                 for with_agent in [round % 2 == 1, round % 2 == 0] {
                     let agent = if with_agent { Some(self.agent()?) } else { None };
                     let rate = self.iperf3(stream, args.seconds)?;
-                    if with_agent { on.0.push(rate) } else { off.0.push(rate) }
+                    if with_agent {
+                        on.0.push(rate);
+                    } else {
+                        off.0.push(rate);
+                    }
                     agent.map(Agent::stop).transpose()?;
                 }
             }
@@ -151,7 +158,8 @@ impl Bench {
     fn iperf3(&self, stream: &Stream, seconds: u32) -> Result<f64> {
         let mut iperf3: Command = self.lab.sender.command("iperf3");
         iperf3.args(["--json", "--client", WATCHED, "--time", &seconds.to_string()]).args(stream.options);
-        let answer: Value = serde_json::from_str(&repo::output(&mut iperf3)?).context("iperf3 did not answer in JSON")?;
+        let answer: Value =
+            serde_json::from_str(&repo::output(&mut iperf3)?).context("iperf3 did not answer in JSON")?;
         let rate = answer.get("end").and_then(stream.read).context("iperf3's answer has no result")?;
         Ok(rate / stream.unit)
     }

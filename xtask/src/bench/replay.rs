@@ -116,7 +116,10 @@ fn report(args: &Args, ours: &Sample, peer: &Sample, has_peer: bool) -> Report {
     report.row("hivewall replay", vec![Cell::One(best(ours)), Cell::One(ours.median())]);
     if has_peer {
         report.row("nfpcapd -r", vec![Cell::One(best(peer)), Cell::One(peer.median())]);
-        report.row("  hivewall, times the peer", vec![Cell::One(best(ours) / best(peer)), Cell::One(ours.over(peer).median())]);
+        report.row(
+            "  hivewall, times the peer",
+            vec![Cell::One(best(ours) / best(peer)), Cell::One(ours.over(peer).median())],
+        );
     } else {
         report.note("nfpcapd is missing (Debian's nfdump), so there is no comparison.");
     }

@@ -52,31 +52,24 @@ impl Report {
     fn json(&self) -> Value {
         let rows = self.rows.iter().map(|(name, cells)| {
             let cells = self.columns.iter().zip(cells).map(|(column, cell)| (column.clone(), cell.json()));
-            json!({ "name": name, "values": serde_json::Map::from_iter(cells) })
+            let values: serde_json::Map<String, Value> = cells.collect();
+            json!({ "name": name, "values": values })
         });
         let rows: Vec<Value> = rows.collect();
         json!({ "title": self.title, "unit": self.unit, "rows": rows, "notes": self.notes })
     }
 
     fn text(&self) -> String {
-        let mut out = format!("{} ({})\n", self.title, self.unit);
         let name_width = self.rows.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0);
         let width = self.columns.iter().map(|column| column.chars().count()).max().unwrap_or(0).max(14);
-        out += &format!("{:name_width$}", "");
-        for column in &self.columns {
-            out += &format!("  {column:>width$}");
-        }
-        for (name, cells) in &self.rows {
-            out += &format!("\n{name:name_width$}");
-            for cell in cells {
-                out += &format!("  {:>width$}", cell.text());
-            }
-        }
-        out.push('\n');
-        for note in &self.notes {
-            out += &format!("{note}\n");
-        }
-        out
+        let line = |name: &str, cells: Vec<String>| {
+            let cells: String = cells.iter().map(|cell| format!("  {cell:>width$}")).collect::<Vec<_>>().concat();
+            format!("{name:name_width$}{cells}")
+        };
+        let mut lines = vec![format!("{} ({})", self.title, self.unit), line("", self.columns.clone())];
+        lines.extend(self.rows.iter().map(|(name, cells)| line(name, cells.iter().map(|cell| cell.text()).collect())));
+        lines.extend(self.notes.iter().cloned());
+        lines.join("\n") + "\n"
     }
 }
 

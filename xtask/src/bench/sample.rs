@@ -34,9 +34,8 @@ mod tests {
 
     #[test]
     fn the_median_is_the_middle_of_the_sorted_values() {
-        assert_eq!(Sample(vec![9.0, 1.0, 5.0]).median(), 5.0);
-        assert_eq!(Sample(vec![4.0, 1.0, 9.0, 2.0]).median(), 2.0);
-        assert_eq!((Sample::default().median(), Sample::default().min()), (0.0, 0.0));
+        let middles = [vec![9.0, 1.0, 5.0], vec![4.0, 1.0, 9.0, 2.0], vec![]].map(|values| Sample(values).median());
+        assert_eq!((middles, Sample::default().min()), ([5.0, 2.0, 0.0], 0.0));
     }
 
     #[test]

@@ -123,15 +123,16 @@ fn remaps(root: &Path, target: &Path, toolchain: &Toolchain) -> Result<Vec<Strin
 fn cargo_home() -> Result<PathBuf> {
     match std::env::var_os("CARGO_HOME") {
         Some(home) => Ok(home.into()),
-        None => Ok(PathBuf::from(std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?).join(".cargo")),
+        None => {
+            Ok(PathBuf::from(std::env::var_os("HOME").context("neither CARGO_HOME nor HOME is set")?).join(".cargo"))
+        }
     }
 }
 
 /// Fails when a string of the object looks like an absolute path.
 fn refuse_paths(name: &str, bytes: &[u8]) -> Result<()> {
-    let is_path = |text: &str| {
-        text.starts_with('/') && text.len() > 4 && text.bytes().filter(|byte| *byte == b'/').count() > 1
-    };
+    let is_path =
+        |text: &str| text.starts_with('/') && text.len() > 4 && text.bytes().filter(|byte| *byte == b'/').count() > 1;
     let texts = bytes.split(|byte| !(0x20..0x7f).contains(byte)).filter_map(|text| std::str::from_utf8(text).ok());
     if let Some(path) = texts.into_iter().find(|text| is_path(text)) {
         bail!("the object {name} names the folder {path}; add it to the remapped ones in xtask/src/bpf");
@@ -144,7 +145,9 @@ fn check(root: &Path, fresh: &Stamp, built: &[Built]) -> Result<()> {
     committed.hold(root)?;
     if fresh.tools == committed.tools {
         if fresh.objects != committed.objects {
-            bail!("the same tools build other objects than those committed; run `cargo xtask bpf` and commit the result");
+            bail!(
+                "the same tools build other objects than those committed; run `cargo xtask bpf` and commit the result"
+            );
         }
         println!("a fresh build gives the committed objects, byte for byte");
     } else {
@@ -195,7 +198,8 @@ mod tests {
 
     #[test]
     fn only_global_functions_of_the_classifier_section_are_programs() {
-        let symbols = "0000 g     F classifier\t0158 hivewall_in\n0000 l     F .text 00 f\n0000 g     O maps 1c CACHE\n";
+        let symbols =
+            "0000 g     F classifier\t0158 hivewall_in\n0000 l     F .text 00 f\n0000 g     O maps 1c CACHE\n";
         assert_eq!(programs(symbols), ["hivewall_in"]);
     }
 

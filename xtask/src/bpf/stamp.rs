@@ -2,6 +2,7 @@
 //!
 //! It is read and written here only, line by line, so its form is kept as plain as it can be.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 
@@ -58,7 +59,10 @@ impl Stamp {
         let pair = |name: &str, key: String| Ok((name.to_owned(), value(&key)?));
         Ok(Self {
             sources: value("sources")?,
-            tools: ["rustc", "llvm", "linker"].into_iter().map(|name| pair(name, name.to_owned())).collect::<Result<_>>()?,
+            tools: ["rustc", "llvm", "linker"]
+                .into_iter()
+                .map(|name| pair(name, name.to_owned()))
+                .collect::<Result<_>>()?,
             objects: OBJECTS.iter().map(|name| pair(name, format!("{name}_o"))).collect::<Result<_>>()?,
         })
     }
@@ -67,10 +71,11 @@ impl Stamp {
     pub(super) fn write(&self, root: &Path) -> Result<()> {
         let mut text = format!("{HEAD}sources = \"{}\"\n", self.sources);
         for (name, version) in &self.tools {
-            text += &format!("{name} = \"{version}\"\n");
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, "{name} = \"{version}\"");
         }
         for (name, digest) in &self.objects {
-            text += &format!("{name}_o = \"{digest}\"\n");
+            let _ = writeln!(text, "{name}_o = \"{digest}\"");
         }
         fs::write(root.join(COMMITTED).join("stamp.toml"), text).context("cannot write the stamp")
     }
@@ -78,7 +83,9 @@ impl Stamp {
     /// Fails unless the sources and the committed objects are those that were stamped.
     pub(super) fn hold(&self, root: &Path) -> Result<()> {
         if self.sources != sources(root)? {
-            bail!("the kernel objects were not built from these sources; run `cargo xtask bpf` and commit what it writes");
+            bail!(
+                "the kernel objects were not built from these sources; run `cargo xtask bpf` and commit what it writes"
+            );
         }
         for (name, digest) in &self.objects {
             let bytes = fs::read(root.join(COMMITTED).join(format!("{name}.o")))?;
@@ -93,11 +100,8 @@ impl Stamp {
 fn sources(root: &Path) -> Result<String> {
     let mut all = Vec::new();
     for source in SOURCES {
-        let files = if root.join(source).is_dir() {
-            repo::files(root, source, &[".rs"])?
-        } else {
-            vec![(*source).to_owned()]
-        };
+        let files =
+            if root.join(source).is_dir() { repo::files(root, source, &[".rs"])? } else { vec![(*source).to_owned()] };
         for file in files.into_iter().filter(|file| !file.ends_with("/tests.rs")) {
             all.extend_from_slice(file.as_bytes());
             all.push(0);

@@ -40,7 +40,6 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except(Rule::Unsafe, "datapath-bpf/src/workbench.rs", "a kernel program, as above"),
     except(Rule::SystemCrate, "hivewall-testkit:libc", "sockets and namespaces that the standard library lacks"),
     except(Rule::SystemCrate, "hivewall-e2e:libc", "signals and limits of the processes under test"),
-    except(Rule::SystemCrate, "hivewall-export:libc", "names of the error numbers that a full disk or closed pipe gives"),
     except(Rule::SystemCrate, "xtask:aya", "the benchmark fills a map of workbench.o, which the product never loads"),
 ];
 

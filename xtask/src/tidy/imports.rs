@@ -1,5 +1,7 @@
 //! Which crate may import which: the table, its comparison with what cargo sees, and its picture in ARCHITECTURE.md.
 
+use std::fmt::Write as _;
+
 use anyhow::{Context as _, Result};
 use cargo_metadata::{DependencyKind, Metadata};
 
@@ -22,8 +24,8 @@ struct Import {
 
 /// From the bottom up: a crate may only name crates above it in this list.
 const IMPORTS: &[Import] = &[
-    import("datapath", &[], &["testkit"]),
     import("testkit", &[], &[]),
+    import("datapath", &[], &["testkit"]),
     import("soft", &["datapath"], &["testkit"]),
     import("model", &["datapath"], &["testkit"]),
     import("config", &[], &[]),
@@ -67,7 +69,10 @@ pub(super) fn check(metadata: &Metadata) -> Vec<Breach> {
             let (name, is_test) = (dependency.name.as_str(), dependency.kind == DependencyKind::Development);
             let allowed = row.uses.contains(&short(name)) || is_test && row.tests.contains(&short(name));
             if is_member(name) && !allowed {
-                breaches.push(Breach::plain(&member.name, format!("may not import {name}; see the table in ARCHITECTURE.md")));
+                breaches.push(Breach::plain(
+                    &member.name,
+                    format!("may not import {name}; see the table in ARCHITECTURE.md"),
+                ));
             }
             if SYSTEM_CRATES.contains(&name) && member.name != "hivewall-host" {
                 let place = format!("{}:{name}", member.name);
@@ -89,7 +94,8 @@ fn table() -> String {
     };
     let mut table = "| crate | may import | and in its tests |\n|---|---|---|\n".to_owned();
     for row in IMPORTS {
-        table += &format!("| `{}` | {} | {} |\n", row.name, list(row.uses), list(row.tests));
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "| `{}` | {} | {} |", row.name, list(row.uses), list(row.tests));
     }
     table
 }

@@ -18,7 +18,8 @@ pub(super) fn check(root: &Path, metadata: &Metadata, deny: &str) -> Result<Vec<
     let mut breaches = Vec::new();
     for (licence, package) in built(root)? {
         if !holds(&licence, &allowed) {
-            breaches.push(Breach::plain(&package, format!("has the licence {licence:?}, which deny.toml does not allow")));
+            breaches
+                .push(Breach::plain(&package, format!("has the licence {licence:?}, which deny.toml does not allow")));
         }
     }
     for package in &metadata.packages {
@@ -36,7 +37,9 @@ fn built(root: &Path) -> Result<BTreeSet<(String, String)>> {
     tree.current_dir(root).args(["tree", "--workspace", "--edges", "normal,build", "--prefix", "none"]);
     let lines = repo::output(tree.args(["--format", "{l}|{p}"]))?;
     let pairs = lines.lines().filter_map(|line| line.split_once('|'));
-    Ok(pairs.map(|(licence, package)| (licence.to_owned(), package.split(' ').next().unwrap_or("").to_owned())).collect())
+    Ok(pairs
+        .map(|(licence, package)| (licence.to_owned(), package.split(' ').next().unwrap_or("").to_owned()))
+        .collect())
 }
 
 /// The strings of the first `allow = […]` under `[licenses]`.
@@ -112,7 +115,13 @@ mod tests {
     #[test]
     fn an_expression_holds_when_one_choice_does() {
         let allowed = ["MIT", "Apache-2.0", "Unicode-3.0"].map(str::to_owned);
-        for good in ["MIT", "GPL-3.0 OR MIT", "(MIT OR GPL-2.0) AND Unicode-3.0", "MIT/Apache-2.0", "Apache-2.0 WITH LLVM-exception"] {
+        for good in [
+            "MIT",
+            "GPL-3.0 OR MIT",
+            "(MIT OR GPL-2.0) AND Unicode-3.0",
+            "MIT/Apache-2.0",
+            "Apache-2.0 WITH LLVM-exception",
+        ] {
             assert!(holds(good, &allowed), "{good}");
         }
         for bad in ["GPL-3.0", "MIT AND GPL-3.0", "none", "", "(MIT", "MIT OR"] {

@@ -83,7 +83,9 @@ fn breaches(root: &Path) -> Result<Vec<Breach>> {
     let architecture = repo::text(root, "ARCHITECTURE.md").unwrap_or_default();
     match imports::quoted(&architecture) {
         Ok(quoted) if quoted == architecture => {}
-        Ok(_) => found.push(Breach::plain("ARCHITECTURE.md", "quotes another import table; run `cargo xtask tidy --write`")),
+        Ok(_) => {
+            found.push(Breach::plain("ARCHITECTURE.md", "quotes another import table; run `cargo xtask tidy --write`"));
+        }
         Err(error) => found.push(Breach::plain("ARCHITECTURE.md", error.to_string())),
     }
     let sources = sources(root)?;
@@ -140,7 +142,8 @@ fn lengths(source: &Source) -> Vec<Breach> {
     }
     for function in source.functions().iter().filter(|function| function.length > FUNCTION_LINES_MAX) {
         let place = format!("{}:{}", source.path, function.name);
-        let text = format!("(line {}) has {} lines, more than {FUNCTION_LINES_MAX}", function.line + 1, function.length);
+        let text =
+            format!("(line {}) has {} lines, more than {FUNCTION_LINES_MAX}", function.line + 1, function.length);
         found.push(Breach::of(Rule::FunctionLength, place, text));
     }
     found
@@ -176,7 +179,9 @@ fn roots(sources: &[Source], metadata: &Metadata, root: &Path) -> Vec<Breach> {
     // Both are workspaces of their own.
     let is_apart = |path: &str| path.starts_with("datapath-bpf/") || path.starts_with("fuzz/");
     let has_main = |source: &Source| source.code.iter().any(|line| line.contains("no_main"));
-    targets.extend(sources.iter().filter(|source| is_apart(&source.path) && has_main(source)).map(|source| source.path.clone()));
+    targets.extend(
+        sources.iter().filter(|source| is_apart(&source.path) && has_main(source)).map(|source| source.path.clone()),
+    );
     let mut found = Vec::new();
     let mut reached = BTreeSet::new();
     let mut open: Vec<String> = targets.iter().cloned().collect();
@@ -229,7 +234,10 @@ mod tests {
 
     #[test]
     fn unfinished_work_and_sleeping_tests_are_found() {
-        let code = format!("fn a() {{}}\n// {}: later\n#[cfg(test)]\nmod tests {{\n  fn b() {{ sleep(1); }}\n}}\n", concat!("TO", "DO"));
+        let code = format!(
+            "fn a() {{}}\n// {}: later\n#[cfg(test)]\nmod tests {{\n  fn b() {{ sleep(1); }}\n}}\n",
+            concat!("TO", "DO")
+        );
         let rules: Vec<_> = words(&Source::new("x/src/a.rs", code)).into_iter().map(|breach| breach.rule).collect();
         assert_eq!(rules, [Some(Rule::Unfinished), Some(Rule::Sleep)]);
     }

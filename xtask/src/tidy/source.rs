@@ -59,7 +59,8 @@ impl Source {
         self.code.iter().filter_map(|line| {
             let words = line.trim().strip_suffix(';')?;
             let (before, name) = words.rsplit_once("mod ")?;
-            let is_declaration = before.is_empty() || before.ends_with("pub ") || before.ends_with(") ") || before.ends_with("] ");
+            let is_declaration =
+                before.is_empty() || before.ends_with("pub ") || before.ends_with(") ") || before.ends_with("] ");
             is_declaration.then_some(name)
         })
     }
@@ -69,10 +70,14 @@ impl Source {
         let mut functions = Vec::new();
         for (line, code) in self.code.iter().enumerate() {
             for (at, _) in code.match_indices("fn ") {
-                let starts_word = !code.get(..at).unwrap_or_default().ends_with(|c: char| c.is_alphanumeric() || c == '_');
+                let starts_word =
+                    !code.get(..at).unwrap_or_default().ends_with(|c: char| c.is_alphanumeric() || c == '_');
                 let rest = code.get(at + 3..).unwrap_or_default();
                 let name: String = rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect();
-                if starts_word && !name.is_empty() && let Some(end) = self.end_of_body(line, at) {
+                if starts_word
+                    && !name.is_empty()
+                    && let Some(end) = self.end_of_body(line, at)
+                {
                     let body = self.code.get(line..=end).unwrap_or_default();
                     let length = body.iter().filter(|code| !code.trim().is_empty()).count();
                     functions.push(Function { name, line, length });
@@ -162,7 +167,9 @@ fn strip(text: &str) -> String {
                 _ => (' ', 1),
             },
             Inside::Text(None) if character == '\\' && pair.1 != '\n' => ('s', 2),
-            Inside::Text(hashes) if character == '"' && (1..=hashes.unwrap_or(0)).all(|step| at(index + step) == '#') => {
+            Inside::Text(hashes)
+                if character == '"' && (1..=hashes.unwrap_or(0)).all(|step| at(index + step) == '#') =>
+            {
                 inside = Inside::Code;
                 ('"', 1)
             }
@@ -201,7 +208,7 @@ mod tests {
     #[test]
     fn comments_go_and_strings_keep_their_place() {
         let got = strip("a // b\n/* c /* d */ e */ f \"{\\\"}\" 'x' '\\'' r#\"}\"\"#; 'life");
-        assert_eq!(got, "a     \n                 f \"sss\" c c r#\"ss\"#; 'life");
+        assert_eq!(got, "a    \n              f \"sss\" c c r#\"ss\"#; 'life");
     }
 
     #[test]
@@ -213,7 +220,10 @@ mod tests {
 
     #[test]
     fn test_modules_do_not_count() {
-        let source = Source::new("x.rs", "fn a() {}\n#[cfg(test)]\nmod tests {\n  fn b() {}\n}\nmod c;\npub mod d;\n".to_owned());
+        let source = Source::new(
+            "x.rs",
+            "fn a() {}\n#[cfg(test)]\nmod tests {\n  fn b() {}\n}\nmod c;\npub mod d;\n".to_owned(),
+        );
         assert_eq!((source.length(), source.is_test_line(3), source.is_test_line(0)), (3, true, false));
         assert_eq!(source.modules().collect::<Vec<_>>(), ["c", "d"]);
     }

@@ -1,18 +1,14 @@
-//! Links that are in the kernel whoever holds them: found by their program's name, detached by force.
+//! Links that are in the kernel whoever holds them: found by their program, detached by force.
 
+use std::collections::BTreeSet;
 use std::io;
 
 use super::EbpfError;
 
-const BPF_PROG_GET_FD_BY_ID: libc::c_long = 13;
 const BPF_OBJ_GET_INFO_BY_FD: libc::c_long = 15;
 const BPF_LINK_GET_FD_BY_ID: libc::c_long = 30;
 const BPF_LINK_GET_NEXT_ID: libc::c_long = 31;
 const BPF_LINK_DETACH: libc::c_long = 34;
-
-/// Offset of `name` in `struct bpf_prog_info` (linux/bpf.h) and its length.
-const NAME_AT: usize = 64;
-const NAME_LEN: usize = 16;
 
 fn bpf(command: libc::c_long, attr: &mut [u32; 32]) -> io::Result<i32> {
     // SAFETY: `attr` is as large as any member of `union bpf_attr` used here; unused words are 0.
@@ -42,21 +38,17 @@ fn info(fd: &Fd, into: &mut [u8; 256]) -> io::Result<()> {
     bpf(BPF_OBJ_GET_INFO_BY_FD, &mut attr).map(drop)
 }
 
-/// Name of the program behind a link.
-fn program_name(link: &Fd) -> io::Result<String> {
+/// Id of the program behind a link.
+fn program(link: &Fd) -> io::Result<u32> {
     let mut bytes = [0; 256];
     info(link, &mut bytes)?;
     // struct bpf_link_info: type, id, prog_id.
     let [_, _, _, _, _, _, _, _, a, b, c, d, ..] = bytes;
-    let program = by_id(BPF_PROG_GET_FD_BY_ID, u32::from_ne_bytes([a, b, c, d]))?;
-    let mut bytes = [0; 256];
-    info(&program, &mut bytes)?;
-    let name = bytes.get(NAME_AT..NAME_AT + NAME_LEN).unwrap_or_default();
-    Ok(String::from_utf8_lossy(name.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned())
+    Ok(u32::from_ne_bytes([a, b, c, d]))
 }
 
-/// Detaches every link whose program's name starts with `prefix`; returns a line for each.
-pub fn detach_links(prefix: &str) -> Result<Vec<String>, EbpfError> {
+/// Detaches every link of these programs; returns a line for each.
+pub fn detach_links(programs: &BTreeSet<u32>) -> Result<Vec<String>, EbpfError> {
     let (mut done, mut id) = (Vec::new(), 0);
     loop {
         let mut attr = [0; 32];
@@ -68,14 +60,14 @@ pub fn detach_links(prefix: &str) -> Result<Vec<String>, EbpfError> {
         }
         // A link may be gone by the time it is looked at.
         let Ok(link) = by_id(BPF_LINK_GET_FD_BY_ID, id) else { continue };
-        let Ok(name) = program_name(&link) else { continue };
-        if !name.starts_with(prefix) {
+        let Ok(program) = program(&link) else { continue };
+        if !programs.contains(&program) {
             continue;
         }
         let mut attr = [0; 32];
         attr[0] = link.0 as u32;
         bpf(BPF_LINK_DETACH, &mut attr)
             .map_err(|source| EbpfError::System { call: "detaching a BPF link", source })?;
-        done.push(format!("detached link {id} of program {name}"));
+        done.push(format!("detached link {id} of program {program}"));
     }
 }

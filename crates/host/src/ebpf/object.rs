@@ -63,7 +63,7 @@ impl Geometry {
     pub fn new(lines: u32, slots: u32) -> Result<Self, EbpfError> {
         Ok(Self {
             cpus: possible_cpus()?,
-            sets: (lines.max(LINES_MIN) / WAYS as u32).next_power_of_two(),
+            sets: lines.max(LINES_MIN).div_ceil(WAYS as u32).next_power_of_two(),
             slots: slots.clamp(64, 1 << 22).next_power_of_two(),
         })
     }
@@ -124,9 +124,8 @@ impl Loaded {
 
     /// Verifies a program and gives it for attaching.
     pub fn classifier(&mut self, name: &'static str) -> Result<&mut SchedClassifier, EbpfError> {
-        let program = match self.ebpf.program_mut(name) {
-            Some(Program::SchedClassifier(program)) => program,
-            _ => return Err(EbpfError::Missing(name)),
+        let Some(Program::SchedClassifier(program)) = self.ebpf.program_mut(name) else {
+            return Err(EbpfError::Missing(name));
         };
         if program.fd().is_err() {
             program
@@ -170,7 +169,7 @@ impl Loaded {
     /// What was counted apart from flows since the load, summed over CPUs.
     pub fn tallies(&self) -> Result<Vec<(TallyKey, Tally)>, EbpfError> {
         let mut rows = Vec::new();
-        for row in self.tallies.iter() {
+        for row in &self.tallies {
             let ([ifindex, reason], values) = row.map_err(map_error)?;
             let mut sum = Tally::default();
             for [packets, bytes] in values.iter() {

@@ -44,6 +44,7 @@ pub(super) fn of(raw: &Raw<'_>) -> (u32, u32) {
 mod tests {
     use super::*;
 
+    #[expect(clippy::unnecessary_wraps, reason = "what a frame has, or has not")]
     fn header(flags: u8, kind: u8, size: u16, start: u16) -> Option<[u8; 10]> {
         let ([s0, s1], [c0, c1]) = (size.to_ne_bytes(), start.to_ne_bytes());
         Some([flags, kind, 0, 0, s0, s1, c0, c1, 0, 0])

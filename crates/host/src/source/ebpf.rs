@@ -1,17 +1,17 @@
 //! The kernel's datapath as a source: programs on every wanted interface, rings read by time, shards swept on their
 //! own CPUs. No wake-ups from the kernel: an event a packet would cost more than the packet.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError};
-use aya::programs::{LinkOrder, ProgramError, SchedClassifier, TcAttachType};
+use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use hivewall_datapath::{IFINDEX_MAX, SweepControl, Tally, TallyKey};
-use hivewall_model::{Interface, LinkLayer, TickClock, Timestamp};
+use hivewall_model::{Interface, LinkLayer};
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
-use nix::time::{ClockId, clock_gettime};
 use nix::unistd::Pid;
 
+use super::clock::Clock;
 use super::qdisc::remove_empty_clsact;
 use super::{About, Batch, Progress, Source, SourceError, SourceLoss, random_seed, wall_clock};
 use crate::ebpf::{EbpfError, Geometry, Loaded, Object, Rings, SharedArray, TestRun};
@@ -79,71 +79,6 @@ pub struct EbpfSource {
     cpus: Vec<usize>,
 }
 
-/// The pair of jiffies and monotonic time at a tick's edge; jiffies are counted from monotonic time, so it holds for
-/// good (kernel/time/tick-sched.c: `tick_do_update_jiffies64`).
-#[derive(Clone, Copy, Debug)]
-struct Clock {
-    ticks: u64,
-    monotonic_ns: u64,
-    tick_ns: u64,
-}
-
-/// Nanoseconds of a tick for the rates Linux can be built with.
-const TICKS_NS: [u64; 4] = [1_000_000, 3_333_333, 4_000_000, 10_000_000];
-
-impl Clock {
-    /// Waits for two edges some ticks apart.
-    fn calibrate(run: &TestRun, control: &SharedArray<SweepControl>, cpu: usize) -> Result<Self, EbpfError> {
-        let look = || -> Result<(u64, u64), EbpfError> {
-            run.run(&[0; 64], None, 1)?;
-            let now = control.read(cpu).ok_or(EbpfError::Missing("a sweep word for this CPU"))?;
-            Ok((now.ticks, now.monotonic_ns))
-        };
-        let edge = |from: u64| -> Result<(u64, u64), EbpfError> {
-            let deadline = Instant::now() + Duration::from_millis(200);
-            loop {
-                let (ticks, ns) = look()?;
-                if ticks > from {
-                    return Ok((ticks, ns));
-                }
-                if Instant::now() > deadline {
-                    return Err(EbpfError::Missing("running clock (jiffies stand still)"));
-                }
-            }
-        };
-        let (first_ticks, first_ns) = edge(look()?.0)?;
-        let (ticks, monotonic_ns) = edge(first_ticks + 4)?;
-        let measured = (monotonic_ns - first_ns) / (ticks - first_ticks);
-        let tick_ns = TICKS_NS.into_iter().min_by_key(|known| known.abs_diff(measured)).unwrap_or(measured);
-        Ok(Self { ticks, monotonic_ns, tick_ns })
-    }
-
-    /// As wall-clock time, by the offset between the clocks as it is now.
-    fn to_wall(self) -> TickClock {
-        let monotonic = clock_gettime(ClockId::CLOCK_MONOTONIC)
-            .map_or(0, |t| t.tv_sec() as i64 * 1_000_000_000 + t.tv_nsec() as i64);
-        let offset = wall_clock().0 - monotonic;
-        TickClock { ticks: self.ticks, time: Timestamp(self.monotonic_ns as i64 + offset), tick_ns: self.tick_ns }.rebased()
-    }
-}
-
-/// Extension of [`TickClock`] for a source that runs for months.
-trait Rebased {
-    fn rebased(self) -> Self;
-}
-
-impl Rebased for TickClock {
-    /// The same clock with its known pair near now, since 32 bits of ticks reach only 2³¹ to either side.
-    fn rebased(self) -> Self {
-        let ahead = wall_clock().0.saturating_sub(self.time.0).max(0) as u64 / self.tick_ns.max(1);
-        TickClock {
-            ticks: self.ticks + ahead,
-            time: Timestamp(self.time.0 + (ahead * self.tick_ns) as i64),
-            tick_ns: self.tick_ns,
-        }
-    }
-}
-
 /// Runs `work` on one CPU after the other; CPUs that are offline or forbidden are left out.
 fn on_each_cpu(
     cpus: &[usize],
@@ -182,7 +117,11 @@ impl EbpfSource {
         let mut clock = None;
         on_each_cpu(&cpus, |cpu| {
             if clock.is_none() {
-                clock = Some(Clock::calibrate(&sweep, &control, cpu)?);
+                clock = Some(Clock::calibrate(|| {
+                    sweep.run(&[0; 64], None, 1)?;
+                    let now = control.read(cpu).ok_or(EbpfError::Missing("a sweep word for this CPU"))?;
+                    Ok((now.ticks, now.monotonic_ns))
+                })?);
             }
             Ok(())
         })?;
@@ -193,7 +132,19 @@ impl EbpfSource {
         let (attached, refused) = (BTreeMap::new(), BTreeMap::new());
         let fallback_reason = (!tcx).then(|| "clsact was asked for".to_owned());
         let mut source = Self {
-            loaded, rings, control, sweep, options, links, attached, refused, tcx, fallback_reason, clock, next_sweep, cpus,
+            loaded,
+            rings,
+            control,
+            sweep,
+            options,
+            links,
+            attached,
+            refused,
+            tcx,
+            fallback_reason,
+            clock,
+            next_sweep,
+            cpus,
         };
         let (all, captured) = source.refresh()?;
         if captured.is_empty() {
@@ -263,14 +214,18 @@ impl EbpfSource {
     /// Hands over every counter that moved; `drain` also empties the cache.
     fn sweep(&mut self, drain: bool, batch: &mut Batch) -> Result<(), SourceError> {
         let runs = self.loaded.geometry.sets.div_ceil(64) + 1;
-        let idle_ticks = (IDLE.as_nanos() as u64 / self.clock.tick_ns) as u32;
+        let idle_ticks = (IDLE.as_nanos() as u64 / self.clock.tick_ns()) as u32;
         let (cpus, control, sweep, rings) = (&self.cpus, &mut self.control, &self.sweep, &mut self.rings);
+        let clock = &mut self.clock;
         on_each_cpu(cpus, |cpu| {
             control.write(cpu, SweepControl::begin(idle_ticks, drain));
             loop {
                 let ran = sweep.run(&[0; 64], None, runs)?;
                 while rings.read(cpu as u32, TAKE, &mut batch.records) == TAKE {}
                 if ran.value == 1 {
+                    if let Some(now) = control.read(cpu) {
+                        clock.hold(now.ticks, now.monotonic_ns);
+                    }
                     return Ok(());
                 }
             }
@@ -301,6 +256,10 @@ impl Source for EbpfSource {
             if Instant::now() >= self.next_sweep {
                 self.next_sweep = Instant::now() + self.options.sweep;
                 self.sweep(false, batch)?;
+            }
+            if self.links.wait(Duration::ZERO)? {
+                // Programs are on a new interface within one nap of its appearance.
+                self.refresh()?;
             }
             if self.take(batch) || !batch.records.is_empty() {
                 break Progress::More;
@@ -376,7 +335,7 @@ impl Source for EbpfSource {
         About {
             name: if self.tcx { "ebpf-tcx" } else { "ebpf-clsact" },
             fallback_reason: self.fallback_reason.clone(),
-            tick_ns: self.clock.tick_ns,
+            tick_ns: self.clock.tick_ns(),
         }
     }
 
@@ -420,17 +379,24 @@ fn remove_filters(interface: &Interface) -> usize {
     removed
 }
 
-/// Takes everything of hivewall out of the kernel, whoever put it there: filters, and the links of a running agent.
-/// Returns a line for each thing removed.
+/// Takes everything of hivewall off the interfaces of this network namespace, whoever put it there: filters, and the
+/// links of a running agent. Returns a line for each thing removed.
 pub fn uninstall() -> Result<Vec<String>, SourceError> {
     let mut done = Vec::new();
+    let mut programs = BTreeSet::new();
     for interface in Links::open()?.dump()? {
         let removed = remove_filters(&interface);
         if removed > 0 {
             done.push(format!("removed {removed} filters from {}", interface.name));
         }
+        for side in [TcAttachType::Ingress, TcAttachType::Egress] {
+            // A kernel without tcx has nothing there.
+            let Ok((_, all)) = SchedClassifier::query_tcx(&interface.name, side) else { continue };
+            let ours = all.iter().filter(|program| program.name().starts_with(PROGRAM_PREFIX.as_bytes()));
+            programs.extend(ours.map(ProgramInfo::id));
+        }
     }
-    done.extend(crate::ebpf::detach_links(PROGRAM_PREFIX)?);
+    done.extend(crate::ebpf::detach_links(&programs)?);
     Ok(done)
 }
 

@@ -1,6 +1,7 @@
 //! Where packets come from: the kernel's datapath, AF_PACKET, capture files. One trait, so that nobody behind it can
 //! tell the difference: all three hand over the same records.
 
+mod clock;
 mod ebpf;
 mod file;
 mod packet;

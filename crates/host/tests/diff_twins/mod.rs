@@ -8,7 +8,7 @@
 
 use aya::include_bytes_aligned;
 use hivewall_datapath::{Direction, FlowSet, Frame, FrameBytes, HashSeed, Link, Record, SweepControl, Tally, TallyKey};
-use hivewall_host::ebpf::{Geometry, Loaded, Object, Rings, SharedArray, SkbContext, TestRun};
+use hivewall_host::ebpf::{Geometry, Loaded, Object, RingLosses, Rings, SharedArray, SkbContext, TestRun};
 use hivewall_soft::SoftDatapath;
 use hivewall_testkit::generate::Rng;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -222,6 +222,6 @@ impl Twins {
         }
         assert_eq!(self.kernel.sets().len(), self.soft.sets().len(), "{}: sets", self.name);
         assert_eq!(self.kernel.tallies(), sorted(self.soft.tallies()), "{}, before frame {}", self.name, self.frames);
-        assert_eq!(self.kernel.rings.losses(), Default::default(), "{}: nothing is lost", self.name);
+        assert_eq!(self.kernel.rings.losses(), RingLosses::default(), "{}: nothing is lost", self.name);
     }
 }

@@ -1,0 +1,106 @@
+//! The kernel datapath's clock: jiffies, and what they are in wall-clock time.
+//!
+//! Jiffies are counted from monotonic time (kernel/time/tick-sched.c: `tick_do_update_jiffies64`), so one pair at a tick's
+//! edge and the length of a tick say it all. The length is rounded to what Linux can be built with, and the pair is
+//! held to what every sweep sees, so that no rounding adds up over months.
+
+use std::time::{Duration, Instant};
+
+use hivewall_model::{TickClock, Timestamp};
+use nix::time::{ClockId, clock_gettime};
+
+use super::wall_clock;
+use crate::ebpf::EbpfError;
+
+/// Nanoseconds of a tick for the rates Linux can be built with: 1000, 300, 250 and 100 Hz.
+const TICKS_NS: [u64; 4] = [1_000_000, 3_333_333, 4_000_000, 10_000_000];
+
+/// Longest wait for a tick: twenty of the slowest.
+const EDGE_WAIT: Duration = Duration::from_millis(200);
+
+/// A tick's edge in both clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Clock {
+    ticks: u64,
+    monotonic_ns: u64,
+    tick_ns: u64,
+}
+
+impl Clock {
+    /// Waits for two edges some ticks apart; `look` gives ticks and monotonic nanoseconds of one moment.
+    pub(super) fn calibrate(look: impl Fn() -> Result<(u64, u64), EbpfError>) -> Result<Self, EbpfError> {
+        let edge = |from: u64| {
+            let deadline = Instant::now() + EDGE_WAIT;
+            loop {
+                let (ticks, ns) = look()?;
+                if ticks > from {
+                    return Ok((ticks, ns));
+                }
+                if Instant::now() > deadline {
+                    return Err(EbpfError::Missing("running clock (jiffies stand still)"));
+                }
+            }
+        };
+        let (first_ticks, first_ns) = edge(look()?.0)?;
+        let (ticks, monotonic_ns) = edge(first_ticks + 4)?;
+        let measured = (monotonic_ns - first_ns) / (ticks - first_ticks);
+        let tick_ns = TICKS_NS.into_iter().min_by_key(|known| known.abs_diff(measured)).unwrap_or(measured);
+        Ok(Self { ticks, monotonic_ns, tick_ns })
+    }
+
+    /// Nanoseconds of a tick.
+    pub(super) fn tick_ns(&self) -> u64 {
+        self.tick_ns
+    }
+
+    /// Takes a moment within a tick as evidence: it lies between that tick's edge and the next.
+    pub(super) fn hold(&mut self, ticks: u64, monotonic_ns: u64) {
+        let edge = self.monotonic_ns + ticks.saturating_sub(self.ticks) * self.tick_ns;
+        let earliest = monotonic_ns.saturating_sub(self.tick_ns);
+        *self = Self { ticks, monotonic_ns: edge.clamp(earliest, monotonic_ns), tick_ns: self.tick_ns };
+    }
+
+    /// As wall-clock time, by the offset between the clocks as it is now.
+    pub(super) fn to_wall(self) -> TickClock {
+        let monotonic =
+            clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.tv_sec() * 1_000_000_000 + t.tv_nsec());
+        let offset = wall_clock().0 - monotonic;
+        TickClock { ticks: self.ticks, time: Timestamp(self.monotonic_ns as i64 + offset), tick_ns: self.tick_ns }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_tick_is_measured_and_rounded_to_a_rate_linux_has() {
+        let now = Cell::new(1_700_000_u64);
+        let clock = Clock::calibrate(|| {
+            now.set(now.get() + 7_000);
+            Ok((now.get() / 4_000_000, now.get()))
+        });
+        let clock = clock.unwrap();
+        assert_eq!(clock.tick_ns(), 4_000_000);
+        // The edge was caught within one look.
+        assert!(clock.monotonic_ns % 4_000_000 < 7_000, "{clock:?}");
+    }
+
+    #[test]
+    fn a_clock_that_stands_still_is_an_error() {
+        assert!(Clock::calibrate(|| Ok((5, 1))).unwrap_err().to_string().contains("stand still"));
+    }
+
+    #[test]
+    fn rounding_does_not_add_up() {
+        // 300 Hz: a third of a nanosecond is lost with each tick.
+        let mut clock = Clock { ticks: 0, monotonic_ns: 0, tick_ns: 3_333_333 };
+        for second in 1..=1_000_000_u64 {
+            clock.hold(second * 300, second * 1_000_000_000 + 1_000_000);
+        }
+        let drift = clock.monotonic_ns.abs_diff(1_000_000 * 1_000_000_000);
+        assert!(drift <= 3_333_333, "{drift} ns after eleven days");
+    }
+}
