@@ -166,15 +166,13 @@ impl AddressTable {
         }
         let subnets = self.subnets.of(ip);
         let row = Row { ip: Some(ip), total: Counters::default(), window: [0; 2], subnets };
-        let at = match self.free.pop().and_then(|at| Some((at, self.rows.get_mut(at as usize)?))) {
-            Some((at, free)) => {
-                *free = row;
-                at
-            }
-            None => {
-                self.rows.push(row);
-                (self.rows.len() - 1) as u32
-            }
+        let freed = self.free.pop().and_then(|at| Some((at, self.rows.get_mut(at as usize)?)));
+        let at = if let Some((at, free)) = freed {
+            *free = row;
+            at
+        } else {
+            self.rows.push(row);
+            (self.rows.len() - 1) as u32
         };
         // Taken apart by hand, since re-hashing reads the rows while the index changes.
         let (rows, hasher) = (&self.rows, &self.hasher);
@@ -186,7 +184,8 @@ impl AddressTable {
 
     /// Folds the quietest quarter into `other`.
     fn fold_quiet(&mut self) {
-        let mut bytes: Vec<u64> = self.rows.iter().filter(|row| row.ip.is_some()).map(|row| row.total.bytes()).collect();
+        let mut bytes: Vec<u64> =
+            self.rows.iter().filter(|row| row.ip.is_some()).map(|row| row.total.bytes()).collect();
         let quarter = (bytes.len() / 4).max(1).min(bytes.len());
         if quarter == 0 {
             return;

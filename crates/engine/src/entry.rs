@@ -35,10 +35,10 @@ enum Roles {
 #[derive(Clone, Debug)]
 pub(crate) struct Entry {
     pub key: PairKey,
-    /// Second of the engine's time in which it began.
-    pub born: u32,
-    /// Second of the engine's time in which it was last heard of.
-    pub heard: u32,
+    /// When it began, nanoseconds of the engine's own time.
+    pub born: u64,
+    /// When it was last heard of.
+    pub heard: u64,
     rate: f32,
     pub id: FlowId,
     /// First packet of each direction; `i64::MAX` while there is none.
@@ -47,8 +47,10 @@ pub(crate) struct Entry {
     window_start: Timestamp,
     window_bytes: u64,
     points: Points,
-    /// Where the addresses of `a` and `b`, and the remote one among those of outbound traffic, are counted.
-    pub rows: [Hint; 3],
+    /// Where the addresses of `a` and `b` are counted.
+    pub rows: [Hint; 2],
+    /// Where the remote one is among those of outbound traffic.
+    pub remote_row: Hint,
     flags: [TcpFlags; 2],
     /// Flags of earlier pieces of the conversation.
     earlier: [TcpFlags; 2],
@@ -77,7 +79,7 @@ fn side_of(a_to_b: bool) -> usize {
 
 #[expect(clippy::indexing_slicing, reason = "0 or 1 into two")]
 impl Entry {
-    pub(crate) fn new(key: PairKey, id: FlowId, now: u32, first: Timestamp) -> Self {
+    pub(crate) fn new(key: PairKey, id: FlowId, now: u64, first: Timestamp) -> Self {
         Self {
             key,
             born: now,
@@ -89,7 +91,8 @@ impl Entry {
             window_start: first,
             window_bytes: 0,
             points: Points::default(),
-            rows: [Hint::default(); 3],
+            rows: [Hint::default(); 2],
+            remote_row: Hint::default(),
             flags: [TcpFlags::default(); 2],
             earlier: [TcpFlags::default(); 2],
             icmp: [0; 2],
@@ -303,7 +306,7 @@ impl Entry {
     }
 
     /// It goes on under a new number.
-    pub(crate) fn wake(&mut self, id: FlowId, now: u32, first: Timestamp) {
+    pub(crate) fn wake(&mut self, id: FlowId, now: u64, first: Timestamp) {
         self.is_asleep = false;
         self.id = id;
         self.born = now;

@@ -103,7 +103,7 @@ impl Engine {
             self.end(victim, EndReason::TableFull, effects);
         }
         let id = self.table.new_id();
-        let mut entry = Entry::new(*key, id, self.seconds(), seen.first);
+        let mut entry = Entry::new(*key, id, self.age_ns(), seen.first);
         entry.local = [self.interfaces.is_local(key.a_ip()), self.interfaces.is_local(key.b_ip())];
         self.totals.began(&entry);
         let slot = self.table.insert(entry);
@@ -112,7 +112,7 @@ impl Engine {
     }
 
     fn wake(&mut self, slot: Slot, first: Timestamp) {
-        let (id, now) = (self.table.new_id(), self.seconds());
+        let (id, now) = (self.table.new_id(), self.age_ns());
         if let Some(entry) = self.table.get_mut(slot) {
             entry.wake(id, now, first);
             self.totals.began(entry);
@@ -121,7 +121,7 @@ impl Engine {
     }
 
     fn add(&mut self, slot: Slot, seen: &Seen<'_>) {
-        let now = self.seconds();
+        let now = self.age_ns();
         let Some(entry) = self.table.get_mut(slot) else { return };
         let a_to_b = seen.place.a_to_b;
         entry.heard = now;
@@ -163,10 +163,11 @@ impl Engine {
     }
 }
 
-/// Whether a record is of the connection that had the tuple before the present one.
+/// Whether a record is of the connection that had the tuple before the present one. A record may be of both, where the
+/// datapath saw no SYN between them (an answer of RST): it goes with its first packet.
 fn is_of_older(seen: &Seen<'_>, older: &Entry, present: &Entry) -> bool {
     let start = present.start();
-    let ended_before = seen.last < start || seen.ends_a_connection() && seen.last <= start;
+    let began_before = seen.first < start || seen.ends_a_connection() && seen.last <= start;
     // The SYN itself may be what comes late, after its answer.
-    ended_before && !(seen.flags().has(TcpFlags::SYN) && seen.first > older.last)
+    began_before && !(seen.flags().has(TcpFlags::SYN) && seen.first > older.last)
 }

@@ -1,97 +1,234 @@
 //! What each interface saw, and how interfaces lie to each other.
+//!
+//! Invariant: what was counted at interfaces that went stays in the sums: under their names while those are kept, then
+//! under [`GONE`].
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 use std::net::IpAddr;
+use std::time::Duration;
 
-use hashbrown::HashMap;
-use hivewall_datapath::{Reason, Record, Tally, TallyKey};
-use hivewall_model::{Direction, Interface, Perspective, Rank, Timestamp};
+use hashbrown::{HashMap, HashSet};
+use hivewall_datapath::{FlowKey, Reason, Tally, TallyKey};
+use hivewall_model::{Direction, Interface, Perspective, Rank};
 use hivewall_view::{InterfaceTraffic, InterfaceUtilization, TrafficCell, protocol_text};
+
+use crate::points::{OTHERS, Sum};
+use crate::rates::TICK_MIN;
 
 /// Bit of [`TallyKey::reason`] that says egress.
 const EGRESS: u32 = 1 << 31;
+/// Interfaces that went and are remembered by name.
+const GONE_MAX: usize = 256;
+/// Stands for all others that went.
+const GONE: &str = "(gone)";
 
-#[derive(Clone, Copy, Debug, Default)]
-struct Cell {
-    packets: u64,
-    ip_bytes: u64,
-    wire_bytes: u64,
+/// Received and sent.
+type Both<T> = [T; 2];
+
+fn side(egress: bool) -> usize {
+    usize::from(egress)
 }
 
-/// The kernel's counters of an interface, and what they were a tick ago.
+/// Counters by protocol; few protocols are ever seen.
 #[derive(Clone, Debug, Default)]
-struct Known {
-    now: Interface,
+struct Cells(Vec<(u8, Both<Sum>)>);
+
+impl Cells {
+    fn add(&mut self, protocol: u8, egress: bool, sum: Sum) {
+        let at = self.0.iter().position(|(known, _)| *known == protocol).unwrap_or_else(|| {
+            self.0.push((protocol, Default::default()));
+            self.0.len() - 1
+        });
+        if let Some(cell) = self.0.get_mut(at).and_then(|(_, both)| both.get_mut(side(egress))) {
+            cell.add(sum);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        for (protocol, [received, sent]) in &other.0 {
+            self.add(*protocol, false, *received);
+            self.add(*protocol, true, *sent);
+        }
+    }
+
+    fn total(&self) -> Both<Sum> {
+        let mut total: Both<Sum> = Default::default();
+        for (_, both) in &self.0 {
+            total.iter_mut().zip(both).for_each(|(total, sum)| total.add(*sum));
+        }
+        total
+    }
+
+    fn show(&self, view: &mut InterfaceTraffic) {
+        for (protocol, both) in &self.0 {
+            for (sum, egress) in both.iter().zip([false, true]) {
+                show(view.protocols.entry(protocol_text(*protocol)).or_default(), egress, *sum);
+                show(&mut view.total, egress, *sum);
+            }
+        }
+    }
+}
+
+fn show(view: &mut TrafficCell, egress: bool, sum: Sum) {
+    if egress {
+        view.out_packets += sum.packets;
+        view.out_bytes += sum.ip_bytes;
+        view.out_wire_bytes += sum.wire_bytes;
+    } else {
+        view.in_packets += sum.packets;
+        view.in_bytes += sum.ip_bytes;
+        view.in_wire_bytes += sum.wire_bytes;
+    }
+}
+
+/// Bytes and packets whose growth is a rate.
+type Meter = Both<(u64, u64)>;
+
+/// One interface by its index: what is known of it, and what records told.
+#[derive(Clone, Debug, Default)]
+struct Row {
+    /// `None` for an index that only records spoke of.
+    known: Option<Interface>,
     captured: bool,
-    /// Bits and packets per second: in, out.
-    bits: [f64; 2],
-    packets: [f64; 2],
+    /// Order in which it went; `None` while it is there.
+    gone: Option<u64>,
+    cells: Cells,
+    /// What the rates were last worked out from, and when.
+    meter: Option<(Duration, Meter)>,
+    /// Bits and packets per second.
+    rates: Both<(f64, f64)>,
+}
+
+impl Row {
+    /// A capture's interface has no counters of its own: what was captured is all there is.
+    fn has_counters(&self) -> bool {
+        self.known.as_ref().is_some_and(|interface| interface.mtu != 0)
+    }
+
+    fn meter(&self) -> Meter {
+        match &self.known {
+            Some(now) if self.has_counters() => [(now.rx_bytes, now.rx_packets), (now.tx_bytes, now.tx_packets)],
+            _ => self.cells.total().map(|sum| (sum.wire_bytes, sum.packets)),
+        }
+    }
+
+    fn measure(&mut self, now: Duration) {
+        let meter = self.meter();
+        let Some((then, old)) = self.meter else {
+            self.meter = Some((now, meter));
+            return;
+        };
+        let passed = now.saturating_sub(then);
+        if passed < TICK_MIN {
+            return;
+        }
+        self.meter = Some((now, meter));
+        let seconds = passed.as_secs_f64();
+        for ((rate, new), old) in self.rates.iter_mut().zip(meter).zip(old) {
+            // Counters start anew with the interface or its driver.
+            rate.0 = new.0.saturating_sub(old.0) as f64 * 8.0 / seconds;
+            rate.1 = new.1.saturating_sub(old.1) as f64 / seconds;
+        }
+    }
+
+    fn leave(&mut self, order: u64) {
+        self.gone = Some(order);
+        self.captured = false;
+        self.meter = None;
+        self.rates = Default::default();
+        if let Some(known) = &mut self.known {
+            known.up = false;
+        }
+    }
+
+    fn load(&self) -> InterfaceUtilization {
+        let none = Interface::default();
+        let now = self.known.as_ref().unwrap_or(&none);
+        let [(in_bytes, in_packets), (out_bytes, out_packets)] = self.meter();
+        let [(bits_in, packets_in), (bits_out, packets_out)] =
+            self.rates.map(|(bits, packets)| (bits.round(), (packets * 10.0).round() / 10.0));
+        let share = |speed: u64| (bits_in.max(bits_out) / speed as f64 * 1e6).round() / 1e6;
+        InterfaceUtilization {
+            in_bytes,
+            out_bytes,
+            in_packets,
+            out_packets,
+            in_bits_per_second: bits_in,
+            out_bits_per_second: bits_out,
+            in_packets_per_second: packets_in,
+            out_packets_per_second: packets_out,
+            speed_bits_per_second: now.speed,
+            utilization: now.speed.filter(|speed| *speed > 0).map(share),
+            errors: now.rx_errors + now.tx_errors,
+            dropped: now.rx_dropped + now.tx_dropped,
+            up: now.up,
+            captured: self.captured,
+        }
+    }
 }
 
 #[derive(Default)]
 pub(crate) struct InterfaceTable {
-    known: BTreeMap<u32, Known>,
-    updated: Option<Timestamp>,
+    rows: HashMap<u32, Row>,
+    /// Of interfaces whose names are forgotten.
+    forgotten: Cells,
+    departures: u64,
     local: HashSet<IpAddr>,
-    cells: HashMap<(u32, u8, bool), Cell>,
     tallies: Vec<(TallyKey, Tally)>,
-    /// In a replay nobody else counts: rates come from the packets.
-    counted: HashMap<u32, [Cell; 2]>,
-    previous: HashMap<u32, [Cell; 2]>,
-    ticked: Option<Timestamp>,
 }
 
 impl InterfaceTable {
-    pub(crate) fn update(&mut self, all: Vec<Interface>, captured: &[u32], now: Timestamp) {
-        let seconds = self.updated.map_or(0.0, |then| now.since(then).as_secs_f64());
-        let mut old = std::mem::take(&mut self.known);
-        self.local = all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+    /// Takes the host's interfaces as they are now. Tells whether the host's addresses changed.
+    pub(crate) fn update(&mut self, all: Vec<Interface>, captured: &[u32], now: Duration) -> bool {
+        let local: HashSet<IpAddr> = all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        let present: HashSet<u32> = all.iter().map(|interface| interface.index).collect();
         for interface in all {
-            let mut known = old.remove(&interface.index).unwrap_or_default();
-            if seconds > 0.2 && known.now.index == interface.index {
-                let rate = |new: u64, old: u64| new.saturating_sub(old) as f64 / seconds;
-                known.bits = [
-                    rate(interface.rx_bytes, known.now.rx_bytes) * 8.0,
-                    rate(interface.tx_bytes, known.now.tx_bytes) * 8.0,
-                ];
-                known.packets = [
-                    rate(interface.rx_packets, known.now.rx_packets),
-                    rate(interface.tx_packets, known.now.tx_packets),
-                ];
+            let index = interface.index;
+            let row = self.rows.entry(index).or_default();
+            let reused = row.gone.take().is_some() && row.known.as_ref().is_some_and(|old| old.name != interface.name);
+            if reused {
+                // Another interface got the index of one that went.
+                self.forgotten.merge(&std::mem::take(&mut row.cells));
             }
-            known.captured = captured.contains(&interface.index);
-            known.now = interface;
-            self.known.insert(known.now.index, known);
-        }
-        // Interfaces that went keep their name: flows still speak of them.
-        for (index, mut gone) in old {
-            gone.captured = false;
-            gone.now.up = false;
-            gone.bits = [0.0; 2];
-            gone.packets = [0.0; 2];
-            if self.cells.keys().any(|(ifindex, _, _)| *ifindex == index) {
-                self.known.insert(index, gone);
+            row.captured = captured.contains(&index);
+            row.known = Some(interface);
+            if row.has_counters() {
+                row.measure(now);
             }
         }
-        if seconds > 0.2 || self.updated.is_none() {
-            self.updated = Some(now);
+        for (_, row) in self.rows.iter_mut().filter(|(index, row)| row.gone.is_none() && !present.contains(*index)) {
+            if row.known.is_some() {
+                self.departures += 1;
+                row.leave(self.departures);
+            }
+        }
+        self.forget();
+        let changed = local != self.local;
+        self.local = local;
+        changed
+    }
+
+    /// Interfaces that went keep their name for a while: flows still speak of them.
+    fn forget(&mut self) {
+        let mut gone: Vec<(u64, u32)> = self.rows.iter().filter_map(|(index, row)| Some((row.gone?, *index))).collect();
+        gone.sort_unstable();
+        for (_, index) in gone.iter().take(gone.len().saturating_sub(GONE_MAX)) {
+            if let Some(row) = self.rows.remove(index) {
+                self.forgotten.merge(&row.cells);
+            }
         }
     }
 
-    pub(crate) fn set_tallies(&mut self, tallies: &[(TallyKey, Tally)]) {
-        self.tallies = tallies.to_vec();
-    }
-
-    pub(crate) fn rank(&self, ifindex: u32) -> Rank {
-        self.known.get(&ifindex).map_or(Rank::Plain, |known| known.now.rank)
-    }
-
-    pub(crate) fn vlan(&self, ifindex: u32) -> u16 {
-        self.known.get(&ifindex).map_or(0, |known| known.now.vlan)
+    pub(crate) fn set_tallies(&mut self, tallies: Vec<(TallyKey, Tally)>) {
+        self.tallies = tallies;
     }
 
     pub(crate) fn name(&self, ifindex: u32) -> String {
-        self.known.get(&ifindex).map_or_else(|| format!("if{ifindex}"), |known| known.now.name.clone())
+        if ifindex == OTHERS {
+            return "others".to_owned();
+        }
+        let known = self.rows.get(&ifindex).and_then(|row| row.known.as_ref());
+        known.map_or_else(|| format!("if{ifindex}"), |interface| interface.name.clone())
     }
 
     pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
@@ -107,65 +244,42 @@ impl InterfaceTable {
         }
     }
 
-    /// Counts a record at its interface; what is inside of a tunnel crossed no interface of its own.
-    pub(crate) fn count(&mut self, record: &Record) {
-        let line = &record.line;
-        if line.key.tunnel().is_some() {
-            return;
+    /// Counts what was seen at an interface and tells its rank and the VLAN it stands for. What is inside of a tunnel
+    /// crossed no interface of its own and is not counted.
+    pub(crate) fn count(&mut self, key: &FlowKey, sum: Sum) -> (Rank, u16) {
+        let row = self.rows.entry(key.ifindex()).or_default();
+        if key.tunnel().is_none() {
+            row.cells.add(key.proto(), key.direction() == Direction::Egress, sum);
         }
-        let egress = line.key.direction() == Direction::Egress;
-        let add = |cell: &mut Cell| {
-            cell.packets += u64::from(line.packets());
-            cell.ip_bytes += u64::from(line.ip_bytes);
-            cell.wire_bytes += u64::from(line.ip_bytes) + u64::from(line.link_bytes);
-        };
-        add(self.cells.entry((line.key.ifindex(), line.key.proto(), egress)).or_default());
-        let [ingress_cell, egress_cell] = self.counted.entry(line.key.ifindex()).or_default();
-        add(if egress { egress_cell } else { ingress_cell });
+        row.known.as_ref().map_or((Rank::Plain, 0), |interface| (interface.rank, interface.vlan))
     }
 
     /// Rates of interfaces that have no counters of their own (captures).
-    pub(crate) fn tick(&mut self, now: Timestamp) {
-        let seconds = self.ticked.map_or(0.0, |then| now.since(then).as_secs_f64());
-        if self.ticked.is_some() && seconds < 0.5 {
-            return;
-        }
-        self.ticked = Some(now);
-        for (index, cells) in &self.counted {
-            let old = self.previous.insert(*index, *cells).unwrap_or_default();
-            let Some(known) = self.known.get_mut(index) else { continue };
-            if known.now.mtu != 0 || seconds <= 0.0 {
-                continue;
-            }
-            for (side, (new, old)) in cells.iter().zip(old).enumerate() {
-                if let (Some(bits), Some(packets)) = (known.bits.get_mut(side), known.packets.get_mut(side)) {
-                    *bits = (new.wire_bytes - old.wire_bytes) as f64 * 8.0 / seconds;
-                    *packets = (new.packets - old.packets) as f64 / seconds;
-                }
-            }
+    pub(crate) fn tick(&mut self, now: Duration) {
+        for row in self.rows.values_mut().filter(|row| !row.has_counters() && row.gone.is_none()) {
+            row.measure(now);
         }
     }
 
     pub(crate) fn traffic(&self) -> BTreeMap<String, InterfaceTraffic> {
         let mut view: BTreeMap<String, InterfaceTraffic> = BTreeMap::new();
-        for ((ifindex, protocol, egress), cell) in &self.cells {
-            let interface = view.entry(self.name(*ifindex)).or_default();
-            add_cell(interface.protocols.entry(protocol_text(*protocol)).or_default(), *egress, cell);
-            add_cell(&mut interface.total, *egress, cell);
+        for (index, row) in self.rows.iter().filter(|(_, row)| !row.cells.0.is_empty()) {
+            row.cells.show(view.entry(self.name(*index)).or_default());
+        }
+        if !self.forgotten.0.is_empty() {
+            self.forgotten.show(view.entry(GONE.to_owned()).or_default());
         }
         for (key, reason, tally) in self.reasons() {
             let interface = view.entry(self.name(key.ifindex)).or_default();
-            let cell = Cell { packets: tally.packets, ip_bytes: 0, wire_bytes: tally.bytes };
+            let sum = Sum { packets: tally.packets, ip_bytes: 0, wire_bytes: tally.bytes };
             let row = interface.not_in_flows.entry(reason.label().to_owned()).or_default();
-            add_cell(row, key.reason & EGRESS != 0, &cell);
+            show(row, key.reason & EGRESS != 0, sum);
         }
         view
     }
 
     fn reasons(&self) -> impl Iterator<Item = (&TallyKey, Reason, &Tally)> {
-        self.tallies
-            .iter()
-            .filter_map(|(key, tally)| Some((key, Reason::from_number(key.reason & !EGRESS)?, tally)))
+        self.tallies.iter().filter_map(|(key, tally)| Some((key, Reason::from_number(key.reason & !EGRESS)?, tally)))
     }
 
     /// Frames that break a standard, by reason.
@@ -187,51 +301,26 @@ impl InterfaceTable {
         sum
     }
 
+    /// Load by name. One that went is shown while it has traffic to speak of and no other has its name.
     pub(crate) fn utilization(&self) -> BTreeMap<String, InterfaceUtilization> {
-        self.known.iter().map(|(index, known)| (known.now.name.clone(), self.load(*index, known))).collect()
-    }
-
-    fn load(&self, index: u32, known: &Known) -> InterfaceUtilization {
-        let now = &known.now;
-        let [bits_in, bits_out] = known.bits.map(f64::round);
-        let [packets_in, packets_out] = known.packets.map(|rate| (rate * 10.0).round() / 10.0);
-        let counted = self.counted.get(&index).copied().unwrap_or_default();
-        // A capture's interface has no counters of its own.
-        let [seen_in, seen_out] = if now.mtu == 0 { counted } else { [Cell::default(); 2] };
-        InterfaceUtilization {
-            in_bytes: now.rx_bytes + seen_in.wire_bytes,
-            out_bytes: now.tx_bytes + seen_out.wire_bytes,
-            in_packets: now.rx_packets + seen_in.packets,
-            out_packets: now.tx_packets + seen_out.packets,
-            in_bits_per_second: bits_in,
-            out_bits_per_second: bits_out,
-            in_packets_per_second: packets_in,
-            out_packets_per_second: packets_out,
-            speed_bits_per_second: now.speed,
-            utilization: now
-                .speed
-                .filter(|speed| *speed > 0)
-                .map(|speed| (bits_in.max(bits_out) / speed as f64 * 1e6).round() / 1e6),
-            errors: now.rx_errors + now.tx_errors,
-            dropped: now.rx_dropped + now.tx_dropped,
-            up: now.up,
-            captured: known.captured,
-        }
+        let mut rows: Vec<(&Row, &Interface)> =
+            self.rows.values().filter_map(|row| Some((row, row.known.as_ref()?))).collect();
+        // The latest of a name is put in last, and what is there comes after all that went.
+        rows.sort_unstable_by_key(|(row, _)| row.gone.unwrap_or(u64::MAX));
+        rows.into_iter()
+            .filter(|(row, _)| row.gone.is_none() || !row.cells.0.is_empty())
+            .map(|(row, interface)| (interface.name.clone(), row.load()))
+            .collect()
     }
 
     pub(crate) fn captured_names(&self) -> Vec<String> {
-        self.known.values().filter(|known| known.captured).map(|known| known.now.name.clone()).collect()
-    }
-}
-
-fn add_cell(view: &mut TrafficCell, egress: bool, cell: &Cell) {
-    if egress {
-        view.out_packets += cell.packets;
-        view.out_bytes += cell.ip_bytes;
-        view.out_wire_bytes += cell.wire_bytes;
-    } else {
-        view.in_packets += cell.packets;
-        view.in_bytes += cell.ip_bytes;
-        view.in_wire_bytes += cell.wire_bytes;
+        let mut captured: Vec<(u32, String)> = self
+            .rows
+            .iter()
+            .filter(|(_, row)| row.captured)
+            .filter_map(|(index, row)| Some((*index, row.known.as_ref()?.name.clone())))
+            .collect();
+        captured.sort_unstable();
+        captured.into_iter().map(|(_, name)| name).collect()
     }
 }

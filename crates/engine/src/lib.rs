@@ -1,6 +1,9 @@
 //! The engine: records of the datapath in, flows and snapshots out. No I/O, no clock, no threads: time and everything
 //! else that is learned of the world comes in as an [`Event`], what is to be done goes out in [`Effects`].
 //!
+//! Its own time is the age it has reached: the sum of all steps forward of the time it is told. Timeouts and rates are
+//! of that time, so that a clock set back neither ends flows nor keeps them; flows show the times of their packets.
+//!
 //! Invariant: every packet in a record is counted once in its flow, once in the protocol totals, once for its source
 //! and once for its destination, however many interfaces saw it; and at every interface that saw it.
 #![forbid(unsafe_code)]
@@ -10,13 +13,19 @@ mod entry;
 mod fold;
 mod interfaces;
 mod limits;
+mod outbound;
+mod pair;
+mod points;
 mod queries;
 mod rates;
 mod snapshot;
+mod subnets;
 mod table;
+mod wheel;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use hivewall_datapath::{Record, Tally, TallyKey};
 use hivewall_model::{EndReason, Flow, Interface, TickClock, Timestamp};
@@ -26,8 +35,12 @@ pub use limits::Limits;
 
 use addresses::AddressTable;
 use interfaces::InterfaceTable;
+use outbound::Outbound;
 use rates::Totals;
 use table::FlowTable;
+
+/// A step back of the clock by less is jitter, and time stands still until it is made up for.
+const STEP_BACK: Duration = Duration::from_secs(2);
 
 /// Something that happened.
 #[derive(Debug)]
@@ -73,15 +86,19 @@ pub struct Effects {
 /// The engine's state.
 pub struct Engine {
     limits: Limits,
+    /// The time told.
     now: Timestamp,
-    started: Option<Timestamp>,
+    /// The engine's own time; `None` until the first records or tick.
+    age: Option<Duration>,
     table: FlowTable,
     interfaces: InterfaceTable,
     addresses: AddressTable,
-    outbound: AddressTable,
+    outbound: Outbound,
     totals: Totals,
     closed: VecDeque<Arc<Flow>>,
     discarded_closed: u64,
+    /// The latest packet of any closed flow that is no longer kept.
+    discarded_until: Timestamp,
     losses: BTreeMap<String, Loss>,
     host: HostInfo,
     capture: CaptureInfo,
@@ -96,26 +113,25 @@ impl Engine {
             table: FlowTable::new(limits.flows_max),
             interfaces: InterfaceTable::default(),
             addresses: AddressTable::new(limits.addresses_max, limits.subnets.clone()),
-            outbound: AddressTable::new(limits.addresses_max.div_ceil(4), Vec::new()),
+            outbound: Outbound::new(limits.addresses_max.div_ceil(4)),
             totals: Totals::default(),
             closed: VecDeque::new(),
             discarded_closed: 0,
+            discarded_until: Timestamp(i64::MIN),
             losses: BTreeMap::new(),
             host: HostInfo::default(),
             capture: CaptureInfo::default(),
             records: 0,
             packets: 0,
             now: Timestamp::default(),
-            started: None,
+            age: None,
             limits,
         }
     }
 
-    /// Takes one event at time `now`; time never runs backwards inside.
+    /// Takes one event at time `now`. A time slightly before the one told last counts as that one.
     pub fn step(&mut self, now: Timestamp, event: Event<'_>, effects: &mut Effects) {
-        self.now = self.now.max(now);
-        let now = self.now;
-        self.started.get_or_insert(now);
+        self.advance(now, matches!(event, Event::Records { .. } | Event::Tick));
         match event {
             Event::Records { records, clock } => {
                 for record in records {
@@ -123,8 +139,8 @@ impl Engine {
                 }
             }
             Event::Tick => self.tick(effects),
-            Event::Interfaces { all, captured } => self.interfaces.update(all, &captured, now),
-            Event::Tallies(tallies) => self.interfaces.set_tallies(&tallies),
+            Event::Interfaces { all, captured } => self.know_interfaces(all, &captured),
+            Event::Tallies(tallies) => self.interfaces.set_tallies(tallies),
             Event::Losses(losses) => self.losses.extend(losses),
             Event::About { host, capture } => {
                 self.host = host;
@@ -134,25 +150,58 @@ impl Engine {
         }
     }
 
-    /// The latest time seen.
+    fn advance(&mut self, now: Timestamp, starts: bool) {
+        match &mut self.age {
+            // A replay's clock shows nothing of use before its first packet.
+            None => {
+                self.now = now;
+                self.age = starts.then_some(Duration::ZERO);
+            }
+            Some(age) if now > self.now => {
+                *age += now.since(self.now);
+                self.now = now;
+            }
+            Some(_) if self.now.since(now) > STEP_BACK => self.now = now,
+            Some(_) => {}
+        }
+    }
+
+    fn age(&self) -> Duration {
+        self.age.unwrap_or_default()
+    }
+
+    fn age_ns(&self) -> u64 {
+        u64::try_from(self.age().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    fn know_interfaces(&mut self, all: Vec<Interface>, captured: &[u32]) {
+        if !self.interfaces.update(all, captured, self.age()) {
+            return;
+        }
+        // What is booked as outbound stays so, since it has to be taken back where it was booked.
+        for entry in self.table.iter_mut().filter(|entry| !entry.is_outbound) {
+            entry.local = [self.interfaces.is_local(entry.key.a_ip()), self.interfaces.is_local(entry.key.b_ip())];
+        }
+    }
+
+    /// The time reached.
     pub fn now(&self) -> Timestamp {
         self.now
     }
 
     /// Flows that live.
     pub fn active_flows(&self) -> usize {
-        self.table.len()
+        self.totals.living as usize
     }
 
     fn tick(&mut self, effects: &mut Effects) {
-        let now = self.now;
-        while let Some((slot, reason)) = self.table.next_expired(now, &self.limits) {
+        let age = self.age();
+        while let Some((slot, reason)) = self.table.next_expired(age, &self.limits) {
             self.expire(slot, reason, effects);
         }
-        self.totals.tick(now);
-        self.addresses.tick(now);
-        self.outbound.tick(now);
-        self.interfaces.tick(now);
+        self.totals.tick(age);
+        self.addresses.tick(age);
+        self.interfaces.tick(age);
     }
 
     fn shutdown(&mut self, effects: &mut Effects) {
@@ -165,23 +214,31 @@ impl Engine {
     /// Closes a flow: it leaves the table and is kept a while for questions.
     fn end(&mut self, slot: table::Slot, reason: EndReason, effects: &mut Effects) {
         let Some(entry) = self.table.remove(slot) else { return };
+        if entry.is_asleep {
+            return;
+        }
+        // Its tuple had been taken, whatever else made it go.
+        let reason = if entry.is_displaced { EndReason::Reused } else { reason };
         self.totals.ended(&entry, reason);
-        self.retire(&entry, reason, effects);
+        self.retire(entry.to_flow(&self.interfaces, self.now), reason, effects);
     }
 
-    fn retire(&mut self, entry: &entry::Entry, reason: EndReason, effects: &mut Effects) {
-        let mut flow = entry.to_flow(&self.interfaces, self.now);
+    fn retire(&mut self, mut flow: Flow, reason: EndReason, effects: &mut Effects) {
         flow.ended = Some(reason);
         flow.rate = 0.0;
         let flow = Arc::new(flow);
         effects.closed.push(Arc::clone(&flow));
-        if self.limits.closed_keep == 0 {
-            return;
-        }
-        if self.closed.len() >= self.limits.closed_keep {
-            self.closed.pop_front();
-            self.discarded_closed += 1;
-        }
         self.closed.push_back(flow);
+        while self.closed.len() > self.limits.closed_keep
+            && let Some(oldest) = self.closed.pop_front()
+        {
+            self.discarded_closed += 1;
+            self.discarded_until = self.discarded_until.max(oldest.last);
+        }
+    }
+
+    /// Closed flows kept, oldest first.
+    fn kept(&self) -> impl Iterator<Item = &Arc<Flow>> {
+        self.closed.iter()
     }
 }

@@ -5,7 +5,7 @@
 
 use hivewall_view::AddressTraffic;
 
-use crate::addresses::{AddressTable, Hint};
+use crate::addresses::AddressTable;
 use crate::entry::Entry;
 use crate::points::Sum;
 
@@ -24,17 +24,21 @@ impl Outbound {
         match (entry.is_outbound, goes_out) {
             (false, false) => return,
             (true, true) => self.count(entry, a_to_b, delta),
-            (false, true) => [true, false].into_iter().for_each(|way| self.count(entry, way, entry.outside(way))),
+            (false, true) => {
+                for way in [true, false] {
+                    let whole = entry.outside(way);
+                    self.count(entry, way, whole);
+                }
+            }
             (true, false) => self.take_back(entry, a_to_b, delta),
         }
         entry.is_outbound = goes_out;
     }
 
-    fn count(&mut self, entry: &Entry, a_to_b: bool, sum: Sum) {
+    fn count(&mut self, entry: &mut Entry, a_to_b: bool, sum: Sum) {
         let client_is_a = entry.a_is_client();
         let (_, remote) = entry.key.ends(client_is_a);
-        // Flows that go out share their remote ends far less than their own; the index is asked each time.
-        self.table.count(remote, &mut Hint::default(), a_to_b != client_is_a, sum);
+        self.table.count(remote, &mut entry.remote_row, a_to_b != client_is_a, sum);
     }
 
     /// The roles turned out to be the other way round.

@@ -41,11 +41,8 @@ impl PairKey {
         let (src, dst) = (key.src_octets(), key.dst_octets());
         let (sport, dport) = ports(key);
         // A host that pings itself has one address for both ends: there the type says who asks.
-        let forward = if src == dst && is_icmp(protocol) {
-            !is_reply(protocol, key.sport)
-        } else {
-            (src, sport) <= (dst, dport)
-        };
+        let forward =
+            if src == dst && is_icmp(protocol) { !is_reply(protocol, key.sport) } else { (src, sport) <= (dst, dport) };
         let (a, b, a_port, b_port) = if forward { (src, dst, sport, dport) } else { (dst, src, dport, sport) };
         let [outer, inner] = key.vlans();
         // An untagged frame on eth0.10 is the frame with tag 10 on eth0.

@@ -51,7 +51,8 @@ impl Sum {
         }
     }
 
-    fn since(self, before: Self) -> Self {
+    /// What was added since it was `before`.
+    pub(crate) fn since(self, before: Self) -> Self {
         Self {
             packets: self.packets - before.packets,
             ip_bytes: self.ip_bytes - before.ip_bytes,
@@ -60,12 +61,7 @@ impl Sum {
     }
 
     pub(crate) fn side(self) -> Side {
-        Side {
-            packets: self.packets,
-            ip_bytes: self.ip_bytes,
-            wire_bytes: self.wire_bytes,
-            ..Side::default()
-        }
+        Side { packets: self.packets, ip_bytes: self.ip_bytes, wire_bytes: self.wire_bytes, ..Side::default() }
     }
 }
 
@@ -81,20 +77,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    fn is(&self, other: &Self) -> bool {
+    fn is(self, other: Self) -> bool {
         self.ifindex == other.ifindex && self.is_beside(other)
     }
 
     /// The same but for the interface.
-    fn is_beside(&self, other: &Self) -> bool {
+    fn is_beside(self, other: Self) -> bool {
         self.direction == other.direction && self.tunnel == other.tunnel && self.a_to_b == other.a_to_b
     }
 
     /// Whether two points of one direction carry different packets.
-    fn adds_to(&self, other: &Self) -> bool {
-        self.direction == other.direction
-            && self.rank == other.rank
-            && self.tunnel.is_some() == other.tunnel.is_some()
+    fn adds_to(self, other: Self) -> bool {
+        self.direction == other.direction && self.rank == other.rank && self.tunnel.is_some() == other.tunnel.is_some()
     }
 }
 
@@ -115,11 +109,12 @@ pub(crate) struct Points {
 
 impl Points {
     pub(crate) fn iter(&self) -> impl Iterator<Item = &EntryPoint> {
-        std::iter::successors(Some(self), |points| points.more.as_deref()).flat_map(|points| points.pair.iter().flatten())
+        std::iter::successors(Some(self), |points| points.more.as_deref())
+            .flat_map(|points| points.pair.iter().flatten())
     }
 
-    fn find(&mut self, is: impl Fn(&Place) -> bool + Copy) -> Option<&mut EntryPoint> {
-        let found = self.pair.iter().position(|point| point.as_ref().is_some_and(|point| is(&point.place)));
+    fn find(&mut self, is: impl Fn(Place) -> bool + Copy) -> Option<&mut EntryPoint> {
+        let found = self.pair.iter().position(|point| point.as_ref().is_some_and(|point| is(point.place)));
         match found {
             Some(at) => self.pair.get_mut(at)?.as_mut(),
             None => self.more.as_mut()?.find(is),
@@ -135,13 +130,13 @@ impl Points {
 
     fn point(&mut self, mut place: Place) -> Option<&mut EntryPoint> {
         // Looked for twice, since a borrow that may be returned lasts to the end.
-        if self.iter().any(|point| point.place.is(&place)) {
-            return self.find(|known| known.is(&place));
+        if self.iter().any(|point| point.place.is(place)) {
+            return self.find(|known| known.is(place));
         }
-        if self.iter().count() >= POINTS_MAX && self.iter().any(|point| point.place.is_beside(&place)) {
+        if self.iter().count() >= POINTS_MAX && self.iter().any(|point| point.place.is_beside(place)) {
             place.ifindex = OTHERS;
-            if self.iter().any(|point| point.place.is(&place)) {
-                return self.find(|known| known.is(&place));
+            if self.iter().any(|point| point.place.is(place)) {
+                return self.find(|known| known.is(place));
             }
         }
         self.push(place)
@@ -150,12 +145,32 @@ impl Points {
     /// Adds at one point; returns what is new to the host as a whole: nothing for packets inside of a tunnel, whose
     /// bytes the tunnel's own flow carries.
     pub(crate) fn add(&mut self, place: Place, sum: Sum, to_many: bool) -> Sum {
+        if let Some(point) = self.only(place) {
+            point.sum.add(sum);
+            return sum;
+        }
         let inside = place.tunnel.is_some();
         let before = if inside { Sum::default() } else { self.outside(place.a_to_b, to_many) };
         if let Some(point) = self.point(place) {
             point.sum.add(sum);
         }
         if inside { Sum::default() } else { self.outside(place.a_to_b, to_many).since(before) }
+    }
+
+    /// The point of this place, where it is the only one of its direction: what is new there is new, and most flows
+    /// have no others.
+    fn only(&mut self, place: Place) -> Option<&mut EntryPoint> {
+        if self.more.is_some() || place.tunnel.is_some() {
+            return None;
+        }
+        let apart = |other: &EntryPoint| other.place.a_to_b != place.a_to_b;
+        let at = match &self.pair {
+            [Some(one), None] if one.place.is(place) => 0,
+            [Some(one), Some(other)] if one.place.is(place) && apart(other) => 0,
+            [Some(other), Some(one)] if one.place.is(place) && apart(other) => 1,
+            _ => return None,
+        };
+        self.pair.get_mut(at)?.as_mut()
     }
 
     /// One direction, each packet once, but for what was seen inside of tunnels.
@@ -168,8 +183,8 @@ impl Points {
         self.count(to_many, |place| place.a_to_b == a_to_b)
     }
 
-    fn count(&self, to_many: bool, wanted: impl Fn(&Place) -> bool + Copy) -> Sum {
-        let points = || self.iter().filter(move |point| wanted(&point.place));
+    fn count(&self, to_many: bool, wanted: impl Fn(Place) -> bool + Copy) -> Sum {
+        let points = || self.iter().filter(move |point| wanted(point.place));
         let mut several = points();
         let Some(first) = several.next() else { return Sum::default() };
         if several.next().is_none() {
@@ -180,7 +195,7 @@ impl Points {
         }
         points().fold(Sum::default(), |most, sample| {
             let mut sum = Sum::default();
-            points().filter(|p| p.place.adds_to(&sample.place)).for_each(|p| sum.add(p.sum));
+            points().filter(|p| p.place.adds_to(sample.place)).for_each(|p| sum.add(p.sum));
             most.max(sum)
         })
     }

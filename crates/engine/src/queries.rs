@@ -23,64 +23,83 @@ enum Found<'a> {
 /// Largest first; among equals the older flow first, so that pages do not shuffle.
 type Rank = (Reverse<u64>, FlowId);
 
+/// The best of many, without holding more than twice as many as are wanted.
+struct Best<'a> {
+    wanted: usize,
+    found: Vec<(Rank, Found<'a>)>,
+    matched: usize,
+}
+
+impl<'a> Best<'a> {
+    fn new(wanted: usize) -> Self {
+        Self { wanted, found: Vec::new(), matched: 0 }
+    }
+
+    fn offer(&mut self, weight: u64, id: FlowId, found: Found<'a>) {
+        self.matched += 1;
+        self.found.push(((Reverse(weight), id), found));
+        if self.found.len() >= self.wanted.saturating_mul(2).max(1024) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        if self.found.len() > self.wanted {
+            self.found.select_nth_unstable_by_key(self.wanted, |(rank, _)| *rank);
+            self.found.truncate(self.wanted);
+        }
+    }
+
+    fn sorted(&mut self) -> &[(Rank, Found<'a>)] {
+        self.cut();
+        self.found.sort_unstable_by_key(|(rank, _)| *rank);
+        &self.found
+    }
+}
+
 impl Engine {
     /// One page of flows.
     pub fn flows(&self, query: &Query) -> FlowPage {
         let name = |ifindex| self.interfaces.name(ifindex);
         let all = query.filter.is_empty();
-        let mut found: Vec<(Rank, Found<'_>)> = Vec::new();
+        let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
+        let end = query.offset.saturating_add(limit);
+        let mut best = Best::new(end);
         let mut searched = 0;
-        for entry in self.living() {
+        for entry in self.table.iter() {
             searched += 1;
             if all || query.filter.matches(&entry.to_flow(&self.interfaces, self.now), &name) {
-                found.push(((Reverse(self.weigh_entry(query.sort, entry)), entry.id), Found::Living(entry)));
+                best.offer(self.weigh_entry(query.sort, entry), entry.id, Found::Living(entry));
             }
         }
         for flow in self.kept() {
             searched += 1;
             if all || query.filter.matches(flow, &name) {
-                found.push(((Reverse(weigh(query.sort, flow)), flow.id), Found::Kept(flow)));
+                best.offer(weigh(query.sort, flow), flow.id, Found::Kept(flow));
             }
         }
-        let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
-        let matched = found.len();
-        let end = query.offset.saturating_add(limit);
-        if end < matched {
-            // Only the part that is shown has to be in order.
-            found.select_nth_unstable_by_key(end, |(rank, _)| *rank);
-            found.truncate(end);
-        }
-        found.sort_unstable_by_key(|(rank, _)| *rank);
-        let shown = found.iter().skip(query.offset);
+        let shown = best.sorted().iter().skip(query.offset).map(|(_, found)| match found {
+            Found::Living(entry) => FlowRow::new(&entry.to_flow(&self.interfaces, self.now), &name),
+            Found::Kept(flow) => FlowRow::new(flow, &name),
+        });
         FlowPage {
             time: rfc3339(self.now),
-            matched: matched as u64,
+            flows: shown.collect(),
+            matched: best.matched as u64,
             searched,
-            flows: shown
-                .map(|(_, found)| match found {
-                    Found::Living(entry) => FlowRow::new(&entry.to_flow(&self.interfaces, self.now), &name),
-                    Found::Kept(flow) => FlowRow::new(flow, &name),
-                })
-                .collect(),
-            next_offset: (end < matched).then_some(end as u64),
-            reaches_back_to: if self.discarded_closed == 0 {
-                None
-            } else {
-                self.kept().next().map(|oldest| rfc3339(oldest.last))
-            },
+            next_offset: (end < best.matched).then_some(end as u64),
+            reaches_back_to: (self.discarded_closed > 0).then(|| rfc3339(self.discarded_until)),
         }
     }
 
     fn weigh_entry(&self, sort: Sort, entry: &Entry) -> u64 {
         match sort {
-            Sort::Bytes | Sort::Packets => {
-                let (there, back) = (entry.side(true, &self.interfaces), entry.side(false, &self.interfaces));
-                if sort == Sort::Bytes { there.ip_bytes + back.ip_bytes } else { there.packets + back.packets }
-            }
-            Sort::Rate => entry.rate(self.now) as u64,
-            Sort::Start => instant(entry.start),
+            Sort::Bytes => entry.side(true).ip_bytes + entry.side(false).ip_bytes,
+            Sort::Packets => entry.side(true).packets + entry.side(false).packets,
+            Sort::Rate => bits(entry.rate(self.now)),
+            Sort::Start => instant(entry.start()),
             Sort::Last => instant(entry.last),
-            Sort::Duration => entry.last.since(entry.start).as_nanos() as u64,
+            Sort::Duration => entry.last.since(entry.start()).as_nanos() as u64,
         }
     }
 
@@ -94,11 +113,16 @@ fn weigh(sort: Sort, flow: &Flow) -> u64 {
     match sort {
         Sort::Bytes => flow.ip_bytes(),
         Sort::Packets => flow.packets(),
-        Sort::Rate => flow.rate as u64,
+        Sort::Rate => bits(flow.rate),
         Sort::Start => instant(flow.start),
         Sort::Last => instant(flow.last),
         Sort::Duration => flow.duration().as_nanos() as u64,
     }
+}
+
+/// As shown: whole bits.
+fn bits(bytes: f64) -> u64 {
+    (bytes * 8.0).round() as u64
 }
 
 /// Later is larger.

@@ -1,11 +1,18 @@
 //! Totals of the whole host: protocols, flows, TCP states.
+//!
+//! Invariant: flows that began less those that ended are those that live, in all, by protocol and by TCP state.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
-use hivewall_model::{EndReason, TcpState, Timestamp};
+use hivewall_model::{EndReason, TcpState};
 use hivewall_view::{ProtocolTraffic, protocol_text};
 
-use crate::entry::{Delta, Entry};
+use crate::entry::Entry;
+use crate::points::Sum;
+
+/// Rates are worked out over at least this long; a tick that comes sooner is left out.
+pub(crate) const TICK_MIN: Duration = Duration::from_millis(500);
 
 #[derive(Clone, Copy, Debug, Default)]
 struct Protocol {
@@ -21,10 +28,13 @@ pub(crate) struct Totals {
     protocols: Vec<Protocol>,
     states: [u64; TcpState::ALL.len()],
     ended: [u64; EndReason::ALL.len()],
+    /// Flows that began.
     pub(crate) flows: u64,
+    /// Flows that live.
+    pub(crate) living: u64,
     previous_flows: u64,
     pub(crate) new_per_second: f64,
-    ticked: Option<Timestamp>,
+    ticked: Option<Duration>,
 }
 
 impl Default for Totals {
@@ -34,6 +44,7 @@ impl Default for Totals {
             states: [0; TcpState::ALL.len()],
             ended: [0; EndReason::ALL.len()],
             flows: 0,
+            living: 0,
             previous_flows: 0,
             new_per_second: 0.0,
             ticked: None,
@@ -48,7 +59,7 @@ fn bump<const N: usize>(counters: &mut [u64; N], at: usize, by: i64) {
 }
 
 impl Totals {
-    pub(crate) fn count(&mut self, protocol: u8, delta: Delta) {
+    pub(crate) fn count(&mut self, protocol: u8, delta: Sum) {
         if let Some(row) = self.protocols.get_mut(usize::from(protocol)) {
             row.packets += delta.packets;
             row.bytes += delta.ip_bytes;
@@ -57,23 +68,20 @@ impl Totals {
 
     pub(crate) fn began(&mut self, entry: &Entry) {
         self.flows += 1;
+        self.living += 1;
         if let Some(row) = self.protocols.get_mut(usize::from(entry.key.protocol)) {
             row.active += 1;
         }
+        self.moved(None, entry.state);
     }
 
     pub(crate) fn ended(&mut self, entry: &Entry, reason: EndReason) {
         if let Some(row) = self.protocols.get_mut(usize::from(entry.key.protocol)) {
             row.active = row.active.saturating_sub(1);
         }
+        self.living = self.living.saturating_sub(1);
         self.moved(entry.state, None);
         bump(&mut self.ended, reason as usize, 1);
-    }
-
-    /// A flow was cut by the active timeout and goes on as another.
-    pub(crate) fn cut(&mut self) {
-        self.flows += 1;
-        bump(&mut self.ended, EndReason::Active as usize, 1);
     }
 
     pub(crate) fn moved(&mut self, before: Option<TcpState>, after: Option<TcpState>) {
@@ -88,13 +96,18 @@ impl Totals {
         }
     }
 
-    pub(crate) fn tick(&mut self, now: Timestamp) {
-        let Some(then) = self.ticked.replace(now) else { return };
-        let seconds = now.since(then).as_secs_f64();
-        if seconds < 0.5 {
-            self.ticked = Some(then);
+    /// Works out rates at this age of the engine.
+    pub(crate) fn tick(&mut self, now: Duration) {
+        let Some(then) = self.ticked else {
+            self.ticked = Some(now);
+            return;
+        };
+        let passed = now.saturating_sub(then);
+        if passed < TICK_MIN {
             return;
         }
+        self.ticked = Some(now);
+        let seconds = passed.as_secs_f64();
         for row in &mut self.protocols {
             row.rate = (row.bytes - row.previous_bytes) as f64 / seconds;
             row.previous_bytes = row.bytes;

@@ -1,10 +1,10 @@
-//! The snapshot document, from the engine's state.
+//! The snapshot document, from the engine's state. It counts nothing itself.
 
 use std::collections::BTreeMap;
 
 use hivewall_model::{EndReason, Reason};
 use hivewall_view::time::rfc3339;
-use hivewall_view::{FlowCounts, Loss, Query, Snapshot, Sort, SuspiciousTraffic};
+use hivewall_view::{FlowCounts, FlowRow, Loss, Query, Snapshot, Sort, SuspiciousTraffic};
 
 use crate::Engine;
 
@@ -12,7 +12,7 @@ impl Engine {
     /// Everything the engine knows now.
     pub fn snapshot(&self) -> Snapshot {
         let mut host = self.host.clone();
-        host.uptime_seconds = self.started.map_or(0.0, |start| self.now.since(start).as_secs_f64());
+        host.uptime_seconds = self.age().as_secs_f64();
         let mut capture = self.capture.clone();
         capture.packets = self.packets;
         capture.records = self.records;
@@ -44,18 +44,23 @@ impl Engine {
                 ended: self.totals.ends(),
                 new_per_second: (self.totals.new_per_second * 10.0).round() / 10.0,
             },
-            flows: self
-                .flows(&Query { sort: Sort::Bytes, limit: self.limits.flows_shown, ..Query::default() })
-                .flows,
+            flows: self.largest(),
             interface_utilization: self.interfaces.utilization(),
             outbound_traffic: self.outbound.busiest(self.limits.addresses_shown).collect(),
             losses: self.losses_now(),
         }
     }
 
+    fn largest(&self) -> Vec<FlowRow> {
+        // A query's limit of 0 means the default.
+        if self.limits.flows_shown == 0 {
+            return Vec::new();
+        }
+        self.flows(&Query { sort: Sort::Bytes, limit: self.limits.flows_shown, ..Query::default() }).flows
+    }
+
     fn losses_now(&self) -> BTreeMap<String, Loss> {
-        let mut view: BTreeMap<String, Loss> =
-            self.losses.clone();
+        let mut view = self.losses.clone();
         for reason in [Reason::Snapped, Reason::NoCache, Reason::UnknownLink, Reason::InnerUnread] {
             let tally = self.interfaces.tallied(reason);
             let loss = Loss {
@@ -79,7 +84,8 @@ impl Engine {
             "closed_flows_discarded".to_owned(),
             Loss {
                 count: self.discarded_closed,
-                meaning: "Closed flows no longer kept for questions (raise flows.closed_keep); logs have them.".to_owned(),
+                meaning: "Closed flows no longer kept for questions (raise flows.closed_keep); logs have them."
+                    .to_owned(),
                 ..Loss::default()
             },
         );

@@ -1,7 +1,7 @@
 //! The flow table: a slab of entries, an index by pair, and a wheel of deadlines.
 //!
 //! The slab grows by chunks, so that a million flows never need to be copied; a slot's generation tells a stale
-//! reference from a live one. Time here is the engine's own, in whole seconds. Invariant: what is in the index or in
+//! reference from a live one. Time here is the engine's own. Invariant: what is in the index or in
 //! the wheel is in the slab, and at most one entry of a pair is in the index.
 
 use std::hash::BuildHasher;
@@ -16,8 +16,12 @@ use crate::pair::PairKey;
 use crate::wheel::Wheel;
 
 const CHUNK: usize = 4096;
-/// Entries looked at when the table is full and one has to go.
+/// Entries looked at when the table is full and one has to go: some side by side, which is cheap, in several places,
+/// since neighbours often began together and are alike.
 const VICTIMS: usize = 32;
+const VICTIMS_TOGETHER: usize = 4;
+/// Spreads successive numbers (2³² over the golden ratio).
+const SPREAD: usize = 2_654_435_769;
 
 /// A place in the slab, valid while the generation matches.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,14 +45,9 @@ pub(crate) struct FlowTable {
     wheel: Wheel,
     limit: usize,
     entries: usize,
-    /// Where the search for a victim goes on.
-    hand: usize,
+    /// Places in which victims were looked for.
+    searched: usize,
     next_id: u64,
-}
-
-fn seconds(limit: Duration) -> u32 {
-    // Rounded up: never before its time.
-    u32::try_from(limit.as_millis().div_ceil(1000)).unwrap_or(u32::MAX)
 }
 
 impl FlowTable {
@@ -62,7 +61,7 @@ impl FlowTable {
             wheel: Wheel::new(),
             limit: limit.max(1),
             entries: 0,
-            hand: 0,
+            searched: 0,
             next_id: 1,
         }
     }
@@ -200,13 +199,13 @@ impl FlowTable {
     /// Asks to be reminded of the entry when its time is up.
     pub(crate) fn arm(&mut self, slot: Slot, limits: &Limits) {
         let Some(entry) = self.get(slot) else { return };
-        let (second, _) = Self::deadline(entry, limits);
-        self.wheel.arm(slot.index, second);
+        let (deadline, _) = Self::deadline(entry, limits);
+        self.wheel.arm(slot.index, seconds(deadline));
     }
 
-    /// The second in which the flow is over if nothing more is heard of it, and why.
-    fn deadline(entry: &Entry, limits: &Limits) -> (u32, EndReason) {
-        let after = |since: u32, limit| since.saturating_add(seconds(limit)).saturating_add(1);
+    /// When the flow is over if nothing more is heard of it, and why.
+    fn deadline(entry: &Entry, limits: &Limits) -> (Duration, EndReason) {
+        let after = |since: u64, limit| Duration::from_nanos(since).saturating_add(limit);
         if entry.is_displaced {
             return (after(entry.heard, limits.linger), EndReason::Reused);
         }
@@ -219,33 +218,49 @@ impl FlowTable {
     }
 
     /// The next flow whose time is up; call until `None`.
-    pub(crate) fn next_expired(&mut self, now: u32, limits: &Limits) -> Option<(Slot, EndReason)> {
-        while let Some(index) = self.wheel.due(now) {
+    pub(crate) fn next_expired(&mut self, now: Duration, limits: &Limits) -> Option<(Slot, EndReason)> {
+        let second = seconds(now);
+        while let Some(index) = self.wheel.due(second) {
             let Some(cell) = self.cell(index) else { continue };
             let Some(entry) = &cell.entry else { continue };
-            let (second, reason) = Self::deadline(entry, limits);
-            if second <= now {
+            let (deadline, reason) = Self::deadline(entry, limits);
+            if deadline <= now {
                 return Some((Slot { index, generation: cell.generation }, reason));
             }
-            self.wheel.arm(index, second);
+            // What is due later in this second is looked at with the next: never twice in one round.
+            self.wheel.arm(index, seconds(deadline).max(second.saturating_add(1)));
         }
         None
     }
 
-    /// The flow to give up when the table is full: the quietest of the next few in the slab, so that each is looked at
-    /// in its turn.
+    /// The flow to give up when the table is full: the quietest of some, of all where there are few.
     pub(crate) fn victim(&mut self) -> Option<Slot> {
         let cells = self.chunks.iter().map(Vec::len).sum::<usize>();
-        let mut quietest: Option<(u32, i64, Slot)> = None;
-        for _ in 0..VICTIMS.min(cells) {
-            let index = (self.hand % cells) as u32;
-            self.hand = self.hand.wrapping_add(1);
+        let mut quietest: Option<((u64, i64), Slot)> = None;
+        for number in 0..VICTIMS.min(cells) {
+            let index = self.candidate(number, cells);
             let Some(Cell { generation, entry: Some(entry) }) = self.cell(index) else { continue };
             let rank = (entry.heard, entry.last.0);
-            if quietest.is_none_or(|(heard, last, _)| rank < (heard, last)) {
-                quietest = Some((rank.0, rank.1, Slot { index, generation: *generation }));
+            if quietest.is_none_or(|(quiet, _)| rank < quiet) {
+                quietest = Some((rank, Slot { index, generation: *generation }));
             }
         }
-        quietest.map(|(_, _, slot)| slot)
+        quietest.map(|(_, slot)| slot)
     }
+
+    fn candidate(&mut self, number: usize, cells: usize) -> u32 {
+        if cells <= VICTIMS {
+            return number as u32;
+        }
+        let beside = number % VICTIMS_TOGETHER;
+        if beside == 0 {
+            self.searched = self.searched.wrapping_add(1);
+        }
+        ((self.searched.wrapping_mul(SPREAD) >> 3).wrapping_add(beside) % cells) as u32
+    }
+}
+
+/// Seconds for the wheel. They stand still after 136 years, which only a clock that leaps to and fro can reach.
+fn seconds(time: Duration) -> u32 {
+    time.as_secs().min(u64::from(u32::MAX / 2) * 2) as u32
 }

@@ -63,8 +63,7 @@ fn watch(pipeline: &mut Pipeline<Box<dyn Source>>, signals: &Signals) -> Result<
 /// The best source there is, or the one that was asked for.
 fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
     let patterns = config.capture.interfaces.iter().map(ToString::to_string);
-    let filter = InterfaceFilter::new(patterns, config.capture.loopback)
-        .map_err(|error| ending(Exit::Usage, error))?;
+    let filter = InterfaceFilter::new(patterns, config.capture.loopback).map_err(|error| ending(Exit::Usage, error))?;
     let hook = match config.capture.backend {
         Backend::Auto => Hook::Auto,
         Backend::Ebpf | Backend::EbpfTcx => Hook::Tcx,

@@ -34,14 +34,14 @@ pub(crate) fn command() -> Command {
         .subcommand(check())
         .subcommand(Command::new("uninstall").about("Take everything of hivewall out of this kernel"))
         .subcommand(
-            Command::new("completions").about("Print the completion script of a shell").arg(
-                Arg::new("shell").required(true).value_parser(value_parser!(Shell)),
-            ),
+            Command::new("completions")
+                .about("Print the completion script of a shell")
+                .arg(Arg::new("shell").required(true).value_parser(value_parser!(Shell))),
         )
         .subcommand(
-            Command::new("man").about("Print the man page, or write one for each command").arg(
-                Arg::new("directory").value_name("DIRECTORY").value_parser(value_parser!(PathBuf)),
-            ),
+            Command::new("man")
+                .about("Print the man page, or write one for each command")
+                .arg(Arg::new("directory").value_name("DIRECTORY").value_parser(value_parser!(PathBuf))),
         )
 }
 
@@ -97,7 +97,12 @@ fn top() -> Command {
         .about("Watch a running agent in the terminal")
         .arg(host())
         .arg(Arg::new("once").long("once").action(ArgAction::SetTrue).help("Print an overview as text and end"))
-        .arg(Arg::new("filter").long("filter").value_name("FILTER").help("Start with this filter (see `hivewall flows --help`)"))
+        .arg(
+            Arg::new("filter")
+                .long("filter")
+                .value_name("FILTER")
+                .help("Start with this filter (see `hivewall flows --help`)"),
+        )
         .arg(
             Arg::new("interval")
                 .long("interval")
@@ -122,7 +127,12 @@ fn flows() -> Command {
         .arg(Arg::new("sort").long("sort").value_parser(sorts).help("Order, largest or latest first [default: bytes]"))
         .arg(Arg::new("limit").long("limit").short('n').value_name("ROWS").help("At most so many flows [default: 100]"))
         .arg(Arg::new("offset").long("offset").value_name("ROWS").help("Leave out so many first"))
-        .arg(Arg::new("text-filter").long("filter").value_name("FILTER").help("Filter in one line, such as 'ip:10.0.0.0/8 port:443 !proto:udp'"))
+        .arg(
+            Arg::new("text-filter")
+                .long("filter")
+                .value_name("FILTER")
+                .help("Filter in one line, such as 'ip:10.0.0.0/8 port:443 !proto:udp'"),
+        )
         .arg(
             Arg::new("not")
                 .long("not")

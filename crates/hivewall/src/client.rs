@@ -51,7 +51,10 @@ impl Client {
         let response = request.call().map_err(|error| {
             ending(
                 Exit::Unreachable,
-                format!("no agent answers at {} ({error}); start one with `hivewall run`, or name another with --host", self.base),
+                format!(
+                    "no agent answers at {} ({error}); start one with `hivewall run`, or name another with --host",
+                    self.base
+                ),
             )
         })?;
         let status = response.status();
@@ -70,7 +73,11 @@ impl Client {
     }
 
     /// One answer.
-    pub(crate) fn get<T: serde_json_de::Answer>(&self, path: &str, parameters: &[(String, String)]) -> anyhow::Result<T> {
+    pub(crate) fn get<T: serde_json_de::Answer>(
+        &self,
+        path: &str,
+        parameters: &[(String, String)],
+    ) -> anyhow::Result<T> {
         let mut body = self.request(path, parameters, Some(TIMEOUT))?;
         let text = body.with_config().limit(1 << 30).read_to_string()?;
         T::read(&text)
@@ -121,7 +128,8 @@ impl Agent for Client {
 
     fn flows(&mut self, question: &FlowQuestion) -> Result<FlowPage, String> {
         let sort = Sort::ALL.iter().find(|(sort, _)| *sort == question.sort).map_or("bytes", |(_, name)| name);
-        let mut parameters = vec![("sort".to_owned(), sort.to_owned()), ("limit".to_owned(), question.limit.to_string())];
+        let mut parameters =
+            vec![("sort".to_owned(), sort.to_owned()), ("limit".to_owned(), question.limit.to_string())];
         if !question.filter.is_empty() {
             parameters.push(("filter".to_owned(), question.filter.clone()));
         }

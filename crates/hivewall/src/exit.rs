@@ -93,7 +93,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
 fn source_exit(error: &SourceError) -> Exit {
     match error {
         SourceError::NoInterface { .. } => Exit::NoInterface,
-        SourceError::File(FileError::CutOff { .. } | FileError::Broken { .. } | FileError::TooLong { .. }) => Exit::CutOff,
+        SourceError::File(FileError::CutOff { .. } | FileError::Broken { .. } | FileError::TooLong { .. }) => {
+            Exit::CutOff
+        }
         SourceError::Packet(PacketError::Privilege { .. }) => Exit::Privilege,
         SourceError::Ebpf(EbpfError::Privilege(_)) => Exit::Privilege,
         _ => Exit::Failed,

@@ -143,7 +143,8 @@ fn follow(
         } else if let Some(data) = line.strip_prefix("data:") {
             match event.as_str() {
                 "flow" => {
-                    let flow: FlowRow = serde_json::from_str(data.trim()).context("the agent sent a flow that cannot be read")?;
+                    let flow: FlowRow =
+                        serde_json::from_str(data.trim()).context("the agent sent a flow that cannot be read")?;
                     print_one(out, &flow, format, first)?;
                     first = false;
                 }

@@ -220,12 +220,8 @@ impl<S: Source> Pipeline<S> {
 
     fn losses(&self) -> Vec<(String, Loss)> {
         let told = self.source.losses().into_iter().map(|loss| {
-            let view = Loss {
-                count: loss.count,
-                packets: loss.packets,
-                bytes: loss.bytes,
-                meaning: loss.meaning.to_owned(),
-            };
+            let view =
+                Loss { count: loss.count, packets: loss.packets, bytes: loss.bytes, meaning: loss.meaning.to_owned() };
             (loss.name.to_owned(), view)
         });
         let log = self.log.iter().flat_map(|log| log.counters().totals().losses());

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use clap::ArgMatches;
 use hivewall_export::LogWriter;
 use hivewall_host::signal::Signals;
@@ -29,10 +30,11 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     };
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
     let lines = config.capture.flow_cache_lines().unwrap_or(LINES);
-    let source = FileSource::open(path, lines, random_seed().map_err(hivewall_host::source::SourceError::from)?)?;
+    let seed = random_seed().map_err(hivewall_host::source::SourceError::from)?;
+    let source = FileSource::open(path, lines, seed).with_context(|| path.display().to_string())?;
     // The log takes standard output only when it was asked for; else the answer is the overview at the end.
-    let wants_log = args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine)
-        || config.log.file().is_some();
+    let wants_log =
+        args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine) || config.log.file().is_some();
     let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
     let mut pipeline = Pipeline::new(source, &config, log, true);
     let format = args.get_one::<Format>("output").copied();
@@ -72,7 +74,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     match failure {
         None => Ok(ExitCode::SUCCESS),
         Some(error) => Err(anyhow::Error::new(hivewall_host::source::SourceError::File(error))
-            .context("the capture could not be read to its end; everything before was used")),
+            .context(format!("{} could not be read to its end; everything before was used", path.display()))),
     }
 }
 

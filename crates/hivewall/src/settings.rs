@@ -46,7 +46,10 @@ pub(crate) fn load(matches: &ArgMatches) -> anyhow::Result<(Config, Origins)> {
     let (mut config, mut origins) = match named.map(PathBuf::as_path).or_else(|| there(Path::new(FILE))) {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|error| {
-                ending(Exit::Usage, format!("cannot read the configuration {}: {error}; name another with --config", path.display()))
+                ending(
+                    Exit::Usage,
+                    format!("cannot read the configuration {}: {error}; name another with --config", path.display()),
+                )
             })?;
             Config::parse(&text, &path.display().to_string()).context("the configuration is refused")?
         }
@@ -107,7 +110,8 @@ pub(crate) fn limits(config: &Config) -> hivewall_engine::Limits {
 
 /// Messages about the agent itself, on standard error.
 pub(crate) fn start_messages(level: &str) {
-    let filter = tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    let filter =
+        tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)

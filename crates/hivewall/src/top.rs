@@ -20,7 +20,10 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     if !std::io::stdout().is_terminal() {
-        return Err(ending(Exit::Usage, "`hivewall top` needs a terminal; `hivewall top --once` prints the same as text"));
+        return Err(ending(
+            Exit::Usage,
+            "`hivewall top` needs a terminal; `hivewall top --once` prints the same as text",
+        ));
     }
     let mut options = hivewall_tui::Options::default();
     if let Some(filter) = args.get_one::<String>("filter") {

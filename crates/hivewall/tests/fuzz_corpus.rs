@@ -13,7 +13,7 @@ use hivewall_testkit::pcap::{PcapFormat, pcap_bytes};
 use targets::{Body, TARGETS};
 
 /// Inputs of noise for each target.
-const INPUTS: u64 = 3_000;
+const INPUTS: u64 = 20_000;
 
 fn fuzz_folder(name: &str) -> PathBuf {
     Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../../fuzz")).join(name)
@@ -53,23 +53,81 @@ fn noise(name: &str, rng: &mut Rng, frames: &mut Generator) -> Vec<u8> {
 fn capture(rng: &mut Rng, frames: &mut Generator) -> Vec<u8> {
     let frames: Vec<Vec<u8>> = (0..rng.below(6)).map(|_| frames.next_frame()).collect();
     let link = rng.pick(&[1, 1, 1, 0, 101, 108, 113, 276, 9]).unwrap_or(1);
-    let packets: Vec<(u64, &[u8])> = frames.iter().map(|frame| (rng.bits() >> (1 + rng.below(40)), &frame[..])).collect();
+    let packets: Vec<(u64, &[u8])> =
+        frames.iter().map(|frame| (rng.bits() >> (1 + rng.below(40)), &frame[..])).collect();
     let mut bytes = pcap_bytes(PcapFormat { link, ..PcapFormat::default() }, packets);
     for _ in 0..rng.below(4) {
         let at = rng.below(bytes.len() as u64) as usize;
-        bytes[at] = rng.bits() as u8;
+        if let Some(byte) = bytes.get_mut(at) {
+            *byte = rng.bits() as u8;
+        }
     }
     bytes.truncate(bytes.len() - rng.below(8) as usize);
     bytes
 }
 
 const FILTER_WORDS: &[&str] = &[
-    "ip:", "port:", "proto:", "!", "bytes>", "last:5m", "10.0.0.0/8", "::1", "443", "80,443", "1-1024", "udp", "\"", "\\",
-    " ", " ", "-", "text:", "state:", "iface:", "vlan:", "*", "?", "é", "1M", ">=", "<", "=", "dns", "2026-01-01T00:00:00Z",
+    "ip:",
+    "port:",
+    "proto:",
+    "!",
+    "bytes>",
+    "last:5m",
+    "10.0.0.0/8",
+    "::1",
+    "443",
+    "80,443",
+    "1-1024",
+    "udp",
+    "\"",
+    "\\",
+    " ",
+    " ",
+    "-",
+    "text:",
+    "state:",
+    "iface:",
+    "vlan:",
+    "*",
+    "?",
+    "é",
+    "1M",
+    ">=",
+    "<",
+    "=",
+    "dns",
+    "2026-01-01T00:00:00Z",
 ];
 const CONFIG_WORDS: &[&str] = &[
-    "[capture]", "[flows]", "[log]", "[api]", "[traffic]", "[agent]", "\n", "\n", "=", " ", "\"", "'", "[", "]", "{", "}",
-    "max", "idle_timeout_s", "interfaces", "level", "1", "-1", "99999999999999999999", "true", "\"eth*\"", "#", ".", ",", "1.5",
+    "[capture]",
+    "[flows]",
+    "[log]",
+    "[api]",
+    "[traffic]",
+    "[agent]",
+    "\n",
+    "\n",
+    "=",
+    " ",
+    "\"",
+    "'",
+    "[",
+    "]",
+    "{",
+    "}",
+    "max",
+    "idle_timeout_s",
+    "interfaces",
+    "level",
+    "1",
+    "-1",
+    "99999999999999999999",
+    "true",
+    "\"eth*\"",
+    "#",
+    ".",
+    ",",
+    "1.5",
 ];
 
 fn words(rng: &mut Rng, list: &[&str]) -> Vec<u8> {

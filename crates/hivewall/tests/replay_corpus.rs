@@ -72,13 +72,7 @@ const DIFFERENT: &[Different] = &[
         ours: count(1, 22, 3783),
         why: "nfstream does not look into GRE; we show the flows inside, marked with their tunnel, as nfpcapd does.",
     },
-    Different {
-        file: "proto_gre.pcap",
-        protocol: "udp",
-        from: &[Nfstream],
-        ours: count(4, 8, 578),
-        why: "As above.",
-    },
+    Different { file: "proto_gre.pcap", protocol: "udp", from: &[Nfstream], ours: count(4, 8, 578), why: "As above." },
     Different {
         file: "proto_v6_hbh_routing.pcap",
         protocol: "udp",
@@ -129,8 +123,11 @@ fn flows_packets_and_bytes_are_those_of_independent_tools() {
             let different = DIFFERENT.iter().find(|entry| entry.file == capture.file && entry.protocol == protocol);
             needed.extend(different.map(|entry| (entry.file, entry.protocol)));
             let tuples = capture.number(&format!("{protocol}_5tuples"));
-            let tools =
-                [(Nfpcapd, capture.nfpcapd(protocol)), (Nfstream, capture.nfstream(protocol)), (Tshark, Count { tuples, ..ours })];
+            let tools = [
+                (Nfpcapd, capture.nfpcapd(protocol)),
+                (Nfstream, capture.nfstream(protocol)),
+                (Tshark, Count { tuples, ..ours }),
+            ];
             let from: Vec<Tool> = tools.iter().filter(|(_, theirs)| *theirs != ours).map(|(tool, _)| *tool).collect();
             let mut listed = different.map_or(Vec::new(), |entry| entry.from.to_vec());
             listed.sort_by_key(|tool| tools.iter().position(|(other, _)| other == tool));
@@ -138,7 +135,8 @@ fn flows_packets_and_bytes_are_those_of_independent_tools() {
             if let Some(entry) = different {
                 assert_eq!(ours, entry.ours, "{} {protocol}: {}", capture.file, entry.why);
             }
-            let reused = REUSED.iter().find(|(file, _)| *file == capture.file && protocol == "tcp").map_or(0, |(_, n)| *n);
+            let reused =
+                REUSED.iter().find(|(file, _)| *file == capture.file && protocol == "tcp").map_or(0, |(_, n)| *n);
             assert_eq!(sum.flows, ours.tuples + reused, "{} {protocol}: flows beyond 5-tuples", capture.file);
         }
     }
@@ -159,7 +157,12 @@ fn every_packet_and_byte_of_every_file_is_accounted_for() {
                 let all = played.all();
                 assert_eq!(all.packets, capture.number("packets"), "{}", capture.file);
                 assert_eq!(all.bytes, capture.number("total_bytes_tshark"), "{}", capture.file);
-                assert_eq!(played.loss("capture_records_late") == 0, capture.text("time_ordered") == "True", "{}", capture.file);
+                assert_eq!(
+                    played.loss("capture_records_late") == 0,
+                    capture.text("time_ordered") == "True",
+                    "{}",
+                    capture.file
+                );
             }
         }
     }
@@ -171,7 +174,8 @@ fn default_timeouts_cut_only_the_conversations_that_fell_silent() {
     for capture in &captures {
         let (without, with) = (played(capture, play::no_timeouts()), played(capture, Limits::default()));
         let more = PROTOCOLS.map(|(_, number)| with.sum(number).flows - without.sum(number).flows);
-        let listed = CUT_BY_DEFAULT.iter().find(|(file, ..)| *file == capture.file).map_or([0; 2], |(_, tcp, udp)| [*tcp, *udp]);
+        let listed =
+            CUT_BY_DEFAULT.iter().find(|(file, ..)| *file == capture.file).map_or([0; 2], |(_, tcp, udp)| [*tcp, *udp]);
         assert_eq!(more, listed, "{}", capture.file);
     }
 }
@@ -219,7 +223,12 @@ fn no_cut_through_any_file_panics_or_loses_a_packet_before_it() {
             // A file without a whole header is refused, which is an answer too.
             let Ok(played) = play::play(bytes[..cut].to_vec(), Limits::default(), 256) else { continue };
             played.check_sums();
-            assert!(played.packets >= before, "{} cut at {cut}: {} packets, {before} before", capture.file, played.packets);
+            assert!(
+                played.packets >= before,
+                "{} cut at {cut}: {} packets, {before} before",
+                capture.file,
+                played.packets
+            );
             before = played.packets;
         }
         assert!(before > 0 || bytes.len() <= EVERY_CUT_BYTES, "{}: no cut left a packet", capture.file);

@@ -162,15 +162,8 @@ pub enum EndReason {
 
 impl EndReason {
     /// Every reason.
-    pub const ALL: [EndReason; 7] = [
-        Self::Finished,
-        Self::Reset,
-        Self::Idle,
-        Self::Active,
-        Self::TableFull,
-        Self::Reused,
-        Self::Shutdown,
-    ];
+    pub const ALL: [EndReason; 7] =
+        [Self::Finished, Self::Reset, Self::Idle, Self::Active, Self::TableFull, Self::Reused, Self::Shutdown];
 
     /// The name shown everywhere.
     pub fn name(self) -> &'static str {

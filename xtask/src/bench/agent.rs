@@ -125,7 +125,8 @@ impl Server {
     /// Starts it and waits until it takes connections.
     pub(super) fn start(host: &Host) -> Result<Self> {
         let mut command: Command = host.command("iperf3");
-        let child = command.arg("--server").stdin(Stdio::null()).stdout(Stdio::null()).spawn();
+        command.arg("--server").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+        let child = command.spawn();
         let server = Self(Owned(child.context("cannot start iperf3; is it installed?")?));
         let deadline = Instant::now() + PATIENCE;
         // Its control port is looked for in the kernel's table: a connection would count as a client.

@@ -84,7 +84,8 @@ pub(crate) fn captures() -> Option<Vec<Capture>> {
     let names: Vec<&str> = lines.next().expect("the manifest has a head").split('\t').collect();
     let captures: Vec<Capture> = lines
         .map(|line| {
-            let columns = names.iter().zip(line.split('\t')).map(|(name, value)| ((*name).to_owned(), value.to_owned()));
+            let columns =
+                names.iter().zip(line.split('\t')).map(|(name, value)| ((*name).to_owned(), value.to_owned()));
             let columns: BTreeMap<String, String> = columns.collect();
             let file = columns.get("file").expect("the manifest names files").clone();
             Capture { path: folder.join(&file), file, columns }

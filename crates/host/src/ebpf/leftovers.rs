@@ -66,8 +66,7 @@ pub fn detach_links(programs: &BTreeSet<u32>) -> Result<Vec<String>, EbpfError> 
         }
         let mut attr = [0; 32];
         attr[0] = link.0 as u32;
-        bpf(BPF_LINK_DETACH, &mut attr)
-            .map_err(|source| EbpfError::System { call: "detaching a BPF link", source })?;
+        bpf(BPF_LINK_DETACH, &mut attr).map_err(|source| EbpfError::System { call: "detaching a BPF link", source })?;
         done.push(format!("detached link {id} of program {program}"));
     }
 }

@@ -29,10 +29,9 @@ impl<T> SharedArray<T> {
         let bytes = NonZeroUsize::new((len * size_of::<T>()).next_multiple_of(page))
             .ok_or(EbpfError::Missing("entries in a shared map"))?;
         // SAFETY: a fresh shared mapping of a map that was made mmapable; the kernel checks the length.
-        let base = unsafe {
-            mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, fd, 0)
-        }
-        .map_err(|errno| EbpfError::System { call: "mmap of a map", source: errno.into() })?;
+        let base =
+            unsafe { mmap(None, bytes, ProtFlags::PROT_READ | ProtFlags::PROT_WRITE, MapFlags::MAP_SHARED, fd, 0) }
+                .map_err(|errno| EbpfError::System { call: "mmap of a map", source: errno.into() })?;
         Ok(Self { base: base.cast(), len, bytes })
     }
 

@@ -3,8 +3,8 @@
 //! Invariant: a record is read once, and `tail` moves only after it was copied.
 
 mod leftovers;
-mod object;
 mod memory;
+mod object;
 mod test_run;
 
 pub use leftovers::detach_links;
@@ -21,7 +21,9 @@ pub enum EbpfError {
     #[error("the kernel refused the eBPF datapath: {0}; run `hivewall check` to see which feature is missing")]
     Load(#[source] Box<aya::EbpfError>),
     /// Not allowed to load programs.
-    #[error("loading eBPF programs needs privileges: run as root, or give the program CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON ({0})")]
+    #[error(
+        "loading eBPF programs needs privileges: run as root, or give the program CAP_BPF, CAP_NET_ADMIN and CAP_PERFMON ({0})"
+    )]
     Privilege(#[source] Box<aya::EbpfError>),
     /// A program was refused.
     #[error("the kernel refused the eBPF program {name}: {source}")]

@@ -6,9 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd};
 use aya::maps::{Map, MapData, PerCpuHashMap};
 use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use hivewall_datapath::{
-    FlowLine, HashSeed, RING_SLOTS, Reason, RingControl, SweepControl, Tally, TallyKey, WAYS,
-};
+use hivewall_datapath::{FlowLine, HashSeed, RING_SLOTS, Reason, RingControl, SweepControl, Tally, TallyKey, WAYS};
 
 use super::memory::{Rings, SharedArray};
 use super::{EbpfError, TestRun};
@@ -128,9 +126,7 @@ impl Loaded {
             return Err(EbpfError::Missing(name));
         };
         if program.fd().is_err() {
-            program
-                .load()
-                .map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
+            program.load().map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
         }
         Ok(program)
     }
@@ -138,7 +134,8 @@ impl Loaded {
     /// Verifies a program and gives it for running by hand.
     pub fn test_run(&mut self, name: &'static str) -> Result<TestRun, EbpfError> {
         let program = self.classifier(name)?;
-        let fd = program.fd().map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
+        let fd =
+            program.fd().map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
         TestRun::new(fd.as_fd())
     }
 
@@ -212,4 +209,3 @@ fn reserve_rows(tallies: &mut PerCpuHashMap<MapData, TallyBytes, TallyValue>) ->
     }
     Ok(())
 }
-

@@ -11,6 +11,7 @@
 //! refuses time resolutions that are powers of two, reads the time offset of big-endian files as little-endian,
 //! does not know the obsolete packet block, and allocates for each packet that has options.
 
+mod ahead;
 mod error;
 mod link;
 mod pcap;
@@ -189,8 +190,11 @@ impl CaptureFile {
         let refused = |source| FileError::Open { path: path.to_path_buf(), source };
         let file = File::open(path).map_err(refused)?;
         let meta = file.metadata().map_err(refused)?;
-        let size = meta.is_file().then_some(meta.len());
-        CaptureFile::from_reader(file, size)
+        if meta.is_file() {
+            let size = Some(meta.len());
+            return CaptureFile::from_reader(ahead::ReadAhead::start(file).map_err(refused)?, size);
+        }
+        CaptureFile::from_reader(file, None)
     }
 
     /// Reads a capture that is in memory.

@@ -24,6 +24,8 @@ pub(super) struct Clock {
     ticks: u64,
     monotonic_ns: u64,
     tick_ns: u64,
+    /// Wall-clock time minus monotonic time, as last taken over.
+    wall_offset_ns: i64,
 }
 
 impl Clock {
@@ -45,7 +47,7 @@ impl Clock {
         let (ticks, monotonic_ns) = edge(first_ticks + 4)?;
         let measured = (monotonic_ns - first_ns) / (ticks - first_ticks);
         let tick_ns = TICKS_NS.into_iter().min_by_key(|known| known.abs_diff(measured)).unwrap_or(measured);
-        Ok(Self { ticks, monotonic_ns, tick_ns })
+        Ok(Self { ticks, monotonic_ns, tick_ns, wall_offset_ns: wall_offset_ns() })
     }
 
     /// Nanoseconds of a tick.
@@ -57,16 +59,33 @@ impl Clock {
     pub(super) fn hold(&mut self, ticks: u64, monotonic_ns: u64) {
         let edge = self.monotonic_ns + ticks.saturating_sub(self.ticks) * self.tick_ns;
         let earliest = monotonic_ns.saturating_sub(self.tick_ns);
-        *self = Self { ticks, monotonic_ns: edge.clamp(earliest, monotonic_ns), tick_ns: self.tick_ns };
+        *self = Self { ticks, monotonic_ns: edge.clamp(earliest, monotonic_ns), ..*self };
     }
 
-    /// As wall-clock time, by the offset between the clocks as it is now.
-    pub(super) fn to_wall(self) -> TickClock {
-        let monotonic =
-            clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.tv_sec() * 1_000_000_000 + t.tv_nsec());
-        let offset = wall_clock().0 - monotonic;
-        TickClock { ticks: self.ticks, time: Timestamp(self.monotonic_ns as i64 + offset), tick_ns: self.tick_ns }
+    /// As wall-clock time. The offset between the clocks is kept until it is wrong by half a tick: measured anew each
+    /// time it would differ by microseconds, and packets of one tick would seem to have come one after the other.
+    pub(super) fn to_wall(&mut self) -> TickClock {
+        self.take_offset(wall_offset_ns());
+        let time = Timestamp(self.monotonic_ns as i64 + self.wall_offset_ns);
+        TickClock { ticks: self.ticks, time, tick_ns: self.tick_ns }
     }
+
+    fn take_offset(&mut self, measured: i64) {
+        if measured.abs_diff(self.wall_offset_ns) > self.tick_ns / 2 {
+            self.wall_offset_ns = measured;
+        }
+    }
+}
+
+/// Wall-clock time minus monotonic time: the closest of three readings, since this thread may be put aside between two
+/// looks at a clock.
+fn wall_offset_ns() -> i64 {
+    let monotonic = || clock_gettime(ClockId::CLOCK_MONOTONIC).map_or(0, |t| t.tv_sec() * 1_000_000_000 + t.tv_nsec());
+    let reading = |_| {
+        let (before, wall, after) = (monotonic(), wall_clock().0, monotonic());
+        (after - before, wall - i64::midpoint(before, after))
+    };
+    (0..3).map(reading).min().map_or(0, |(_, offset)| offset)
 }
 
 #[cfg(test)]
@@ -96,11 +115,20 @@ mod tests {
     #[test]
     fn rounding_does_not_add_up() {
         // 300 Hz: a third of a nanosecond is lost with each tick.
-        let mut clock = Clock { ticks: 0, monotonic_ns: 0, tick_ns: 3_333_333 };
+        let mut clock = Clock { ticks: 0, monotonic_ns: 0, tick_ns: 3_333_333, wall_offset_ns: 0 };
         for second in 1..=1_000_000_u64 {
             clock.hold(second * 300, second * 1_000_000_000 + 1_000_000);
         }
         let drift = clock.monotonic_ns.abs_diff(1_000_000 * 1_000_000_000);
         assert!(drift <= 3_333_333, "{drift} ns after eleven days");
+    }
+
+    #[test]
+    fn one_tick_stays_one_moment_until_the_wall_clock_has_really_moved() {
+        let mut clock = Clock { ticks: 0, monotonic_ns: 0, tick_ns: 4_000_000, wall_offset_ns: 1_000 };
+        clock.take_offset(1_999_000);
+        assert_eq!(clock.wall_offset_ns, 1_000);
+        clock.take_offset(2_002_000);
+        assert_eq!(clock.wall_offset_ns, 2_002_000);
     }
 }

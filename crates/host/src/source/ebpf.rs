@@ -80,10 +80,7 @@ pub struct EbpfSource {
 }
 
 /// Runs `work` on one CPU after the other; CPUs that are offline or forbidden are left out.
-fn on_each_cpu(
-    cpus: &[usize],
-    mut work: impl FnMut(usize) -> Result<(), SourceError>,
-) -> Result<(), SourceError> {
+fn on_each_cpu(cpus: &[usize], mut work: impl FnMut(usize) -> Result<(), SourceError>) -> Result<(), SourceError> {
     let before = sched_getaffinity(Pid::from_raw(0)).ok();
     let mut outcome = Ok(());
     for cpu in cpus {
@@ -161,8 +158,14 @@ impl EbpfSource {
         };
         let mut attached = Attached { name: interface.name.clone(), links: Vec::new(), made_qdisc: false };
         for (program, side) in [(ingress, TcAttachType::Ingress), (egress, TcAttachType::Egress)] {
-            let link = self.hang(program, side, &interface.name, &mut attached)?;
-            attached.links.push((program, link));
+            match self.hang(program, side, &interface.name, &mut attached) {
+                Ok(link) => attached.links.push((program, link)),
+                Err(error) => {
+                    // Both directions or none.
+                    self.take_down(interface.index, attached);
+                    return Err(error);
+                }
+            }
         }
         Ok(attached)
     }
@@ -190,6 +193,8 @@ impl EbpfSource {
         match tc::qdisc_add_clsact(interface) {
             Ok(()) => attached.made_qdisc = true,
             Err(TcError::AlreadyAttached) => {}
+            // Our own from the other direction, or somebody else's.
+            Err(TcError::NetlinkError(error)) if error.raw_os_error() == Some(libc::EEXIST) => {}
             Err(error) => return Err(refuse(ProgramError::TcError(error))),
         }
         let classifier: &mut SchedClassifier = self.loaded.classifier(program)?;
@@ -198,7 +203,12 @@ impl EbpfSource {
     }
 
     fn let_go(&mut self, index: u32) {
-        let Some(attached) = self.attached.remove(&index) else { return };
+        if let Some(attached) = self.attached.remove(&index) {
+            self.take_down(index, attached);
+        }
+    }
+
+    fn take_down(&mut self, index: u32, attached: Attached) {
         for (program, link) in attached.links {
             if let Ok(classifier) = self.loaded.classifier(program) {
                 // Fails only when the interface took its hooks with it.
@@ -399,4 +409,3 @@ pub fn uninstall() -> Result<Vec<String>, SourceError> {
     done.extend(crate::ebpf::detach_links(&programs)?);
     Ok(done)
 }
-

@@ -6,7 +6,7 @@
 use std::path::Path;
 use std::time::Duration;
 
-use hivewall_datapath::{FrameBytes, HashSeed, Reason, Tally, TallyKey};
+use hivewall_datapath::{Direction, Frame, FrameBytes, HashSeed, Reason, Tally, TallyKey};
 use hivewall_model::{Interface, TickClock, Timestamp};
 use hivewall_soft::SoftDatapath;
 
@@ -23,6 +23,33 @@ const IDLE_TICKS: u32 = 10_000;
 const FRAMES_PER_POLL: usize = 16_384;
 const TICK_NS: u64 = 1_000_000;
 
+/// What one record was.
+enum Step {
+    Counted,
+    /// It began another second of virtual time, and what was counted before was handed over.
+    Swept,
+    /// It came after a leap back and is held.
+    Leap,
+    End,
+}
+
+/// A frame behind a leap back, held until everything before it was handed over by the clock it was counted by.
+struct Held {
+    bytes: Vec<u8>,
+    meta: Meta,
+    time_ns: i64,
+}
+
+/// A frame but for its bytes.
+struct Meta {
+    /// `None` when nothing reads its link.
+    frame: Option<Frame>,
+    ifindex: u32,
+    direction: Direction,
+    /// Link bytes.
+    len: u32,
+}
+
 /// A capture file being replayed.
 pub struct FileSource {
     file: CaptureFile,
@@ -34,6 +61,7 @@ pub struct FileSource {
     late: u64,
     late_max_ns: i64,
     rebased: u64,
+    held: Option<Held>,
     ended: bool,
     /// What cut the capture short, kept until everything before it was handed over.
     failure: Option<FileError>,
@@ -58,6 +86,7 @@ impl FileSource {
             late: 0,
             late_max_ns: 0,
             rebased: 0,
+            held: None,
             ended: false,
             failure: None,
         }
@@ -86,42 +115,69 @@ impl FileSource {
         let now = self.reached.unwrap_or(0);
         batch.now = Timestamp(now);
         let ticks = now.div_euclid(TICK_NS as i64);
-        batch.clock = TickClock {
-            ticks: ticks as u64,
-            time: Timestamp(ticks.saturating_mul(TICK_NS as i64)),
-            tick_ns: TICK_NS,
-        };
+        batch.clock =
+            TickClock { ticks: ticks as u64, time: Timestamp(ticks.saturating_mul(TICK_NS as i64)), tick_ns: TICK_NS };
+        let from = batch.records.len();
         batch.records.append(self.soft.records());
+        // A sweep goes by the hash, which is secret: in order of time, the same file gives the same flows each time. On
+        // a tie the packet that opened a connection comes first.
+        let fresh = batch.records.get_mut(from..).unwrap_or_default();
+        let base = Self::ticks(now).wrapping_sub(1 << 31);
+        fresh.sort_by_key(|record| (record.first_ticks().wrapping_sub(base), !record.line.opened()));
     }
 
-    fn sweep(&mut self, drain: bool) {
-        let now = self.reached.unwrap_or(0);
-        self.soft.sweep(Self::ticks(now), IDLE_TICKS, drain);
-        self.next_sweep = now.saturating_add(SWEEP.as_nanos() as i64);
+    /// Hands over everything and frees every line.
+    fn drain(&mut self) {
+        self.soft.sweep(Self::ticks(self.reached.unwrap_or(0)), IDLE_TICKS, true);
     }
 
-    fn count(&mut self) -> Result<bool, FileError> {
-        let Some(captured) = self.file.next()? else { return Ok(false) };
+    fn count(&mut self) -> Result<Step, FileError> {
+        let Some(captured) = self.file.next()? else { return Ok(Step::End) };
+        let ifindex = captured.interface + 1;
+        let meta = Meta {
+            frame: captured.frame(ifindex),
+            ifindex,
+            direction: captured.direction,
+            len: captured.len + captured.stripped,
+        };
         let reached = self.reached.unwrap_or(captured.time_ns);
         let behind = reached.saturating_sub(captured.time_ns);
-        let now = if behind <= 0 {
-            captured.time_ns
-        } else if behind <= REBASE.as_nanos() as i64 {
+        if behind > REBASE.as_nanos() as i64 {
+            self.rebased += 1;
+            self.held = Some(Held { bytes: captured.bytes.to_vec(), meta, time_ns: captured.time_ns });
+            return Ok(Step::Leap);
+        }
+        if behind > 0 {
             self.late += 1;
             self.late_max_ns = self.late_max_ns.max(behind);
-            reached
-        } else {
-            self.rebased += 1;
-            captured.time_ns
-        };
-        self.reached = Some(now);
-        let ifindex = captured.interface + 1;
-        match captured.frame(ifindex) {
-            // A refusal has been tallied under its reason.
-            Some(frame) => _ = self.soft.observe(&FrameBytes(captured.bytes), &frame, Self::ticks(now)),
-            None => self.soft.refuse(ifindex, captured.direction, Reason::UnknownLink, captured.len + captured.stripped),
         }
-        Ok(true)
+        let now = reached.max(captured.time_ns);
+        let is_due = now >= self.next_sweep;
+        if is_due {
+            // Before this packet, not after: it may come after a silence longer than a line's 16 bits can tell.
+            self.soft.sweep(Self::ticks(reached), IDLE_TICKS, false);
+            self.next_sweep = now.saturating_add(SWEEP.as_nanos() as i64);
+        }
+        self.reached = Some(now);
+        observe(&mut self.soft, captured.bytes, &meta, Self::ticks(now));
+        Ok(if is_due { Step::Swept } else { Step::Counted })
+    }
+
+    /// Starts the clock anew with the frame that leapt back.
+    fn release(&mut self) {
+        let Some(held) = self.held.take() else { return };
+        self.reached = Some(held.time_ns);
+        self.next_sweep = held.time_ns.saturating_add(SWEEP.as_nanos() as i64);
+        observe(&mut self.soft, &held.bytes, &held.meta, Self::ticks(held.time_ns));
+    }
+}
+
+#[inline]
+fn observe(soft: &mut SoftDatapath, bytes: &[u8], meta: &Meta, now: u32) {
+    match &meta.frame {
+        // A refusal has been tallied under its reason.
+        Some(frame) => _ = soft.observe(&FrameBytes(bytes), frame, now),
+        None => soft.refuse(meta.ifindex, meta.direction, Reason::UnknownLink, meta.len),
     }
 }
 
@@ -130,25 +186,22 @@ impl Source for FileSource {
         if self.ended {
             return Ok(Progress::End);
         }
+        self.release();
         for _ in 0..FRAMES_PER_POLL {
-            let (before, rebased) = (self.reached, self.rebased);
-            let more = self.count().unwrap_or_else(|error| {
+            let step = self.count().unwrap_or_else(|error| {
                 self.failure = Some(error);
-                false
+                Step::End
             });
-            if !more {
-                self.ended = true;
-                self.sweep(true);
-                break;
+            match step {
+                Step::Counted => continue,
+                Step::Swept => {}
+                Step::Leap => self.drain(),
+                Step::End => {
+                    self.ended = true;
+                    self.drain();
+                }
             }
-            let now = self.reached.unwrap_or(0);
-            if before.is_none() {
-                self.next_sweep = now.saturating_add(SWEEP.as_nanos() as i64);
-            }
-            if now >= self.next_sweep || rebased != self.rebased {
-                self.sweep(false);
-                break;
-            }
+            break;
         }
         self.stamp(batch);
         Ok(if self.ended { Progress::End } else { Progress::More })
@@ -186,10 +239,22 @@ impl Source for FileSource {
                 packets: file.dropped,
                 ..loss("capture_dropped", "Packets the capturing program says it dropped.", file.dropped)
             },
-            loss("capture_blocks_skipped", "Blocks of the file that hold no packets and were passed over.", file.skipped_blocks),
-            loss("capture_records_untimed", "Records without a time of their own; they got that of the packet before.", file.untimed),
+            loss(
+                "capture_blocks_skipped",
+                "Blocks of the file that hold no packets and were passed over.",
+                file.skipped_blocks,
+            ),
+            loss(
+                "capture_records_untimed",
+                "Records without a time of their own; they got that of the packet before.",
+                file.untimed,
+            ),
             loss("capture_records_late", "Records out of time order; counted at the time already reached.", self.late),
-            loss("capture_clock_restarts", "Leaps back of more than a minute; the clock was started anew.", self.rebased),
+            loss(
+                "capture_clock_restarts",
+                "Leaps back of more than a minute; the clock was started anew.",
+                self.rebased,
+            ),
         ]
     }
 
@@ -200,10 +265,10 @@ impl Source for FileSource {
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError> {
         if !self.ended {
             self.ended = true;
-            self.sweep(true);
+            self.release();
+            self.drain();
         }
         self.stamp(batch);
         Ok(())
     }
 }
-

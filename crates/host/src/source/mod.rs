@@ -132,7 +132,9 @@ pub enum SourceError {
     #[error(transparent)]
     File(#[from] FileError),
     /// A program could not be attached.
-    #[error("cannot attach to {interface}: {source}; another program may hold the hook exclusively, or the interface went away")]
+    #[error(
+        "cannot attach to {interface}: {source}; another program may hold the hook exclusively, or the interface went away"
+    )]
     Attach {
         /// Interface name.
         interface: String,
@@ -154,7 +156,11 @@ impl SourceError {
         let names: Vec<&str> = all.iter().map(|interface| interface.name.as_str()).collect();
         let present = names.join(", ");
         Self::NoInterface {
-            wanted: if filter.include.is_empty() { "the default (all but lo)".to_owned() } else { filter.include.join(", ") },
+            wanted: if filter.include.is_empty() {
+                "the default (all but lo)".to_owned()
+            } else {
+                filter.include.join(", ")
+            },
             present: why.map_or_else(|| present.clone(), |why| format!("{present} ({why})")),
         }
     }

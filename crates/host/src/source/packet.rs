@@ -122,8 +122,7 @@ impl PacketSource {
         let now = wall_clock().0.max(self.reached);
         let ticks = now.div_euclid(TICK_NS);
         batch.now = Timestamp(now);
-        batch.clock =
-            TickClock { ticks: ticks as u64, time: Timestamp(ticks * TICK_NS), tick_ns: TICK_NS as u64 };
+        batch.clock = TickClock { ticks: ticks as u64, time: Timestamp(ticks * TICK_NS), tick_ns: TICK_NS as u64 };
         batch.records.append(self.soft.records());
     }
 }
