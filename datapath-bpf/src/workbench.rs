@@ -11,7 +11,7 @@ mod shell;
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU},
-    helpers::bpf_ktime_get_ns,
+    helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
     macros::{classifier, map},
     maps::{Array, HashMap, LruHashMap},
     programs::TcContext,
@@ -124,6 +124,26 @@ fn parse_into_mark(ctx: &TcContext) -> i32 {
     }
     -1
 }
+
+macro_rules! clock {
+    ($name:ident, $read:expr) => {
+        /// Parsing and one look at a clock.
+        #[classifier]
+        pub fn $name(ctx: TcContext) -> i32 {
+            let answer = parse_into_mark(&ctx);
+            // SAFETY: a helper without arguments.
+            let now: u64 = unsafe { $read };
+            // SAFETY: the mark is the program's to write.
+            unsafe { (*ctx.skb.skb).mark ^= now as u32 };
+            take_turn(&ctx);
+            answer
+        }
+    };
+}
+
+clock!(clock_jiffies_many, bpf_jiffies64());
+clock!(clock_coarse_many, bpf_ktime_get_coarse_ns());
+clock!(clock_ktime_many, bpf_ktime_get_ns());
 
 /// What a peer keeps for each flow in a kernel map.
 #[repr(C)]

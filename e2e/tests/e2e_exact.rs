@@ -293,7 +293,7 @@ fn tags_that_the_kernel_keeps_beside_the_frame_count_as_bytes() {
     // A tagged frame that crosses a bridge leaves it with its outer tag in metadata; without the offload the tag is
     // written back behind the hook and before the interface counts.
     let between = Between::bridge("x-tags");
-    tool(&between.middle, "ethtool", &["-K", "eth1", "tx-vlan-hw-insert", "off"]);
+    tool(&between.middle, "ethtool", &["-K", "eth1", "tx-vlan-hw-insert", "off", "tx-vlan-stag-hw-insert", "off"]);
     let agent = Agent::start(&between.middle, &["--interface", "eth1"]);
     let before = between.middle.counters("eth1").unwrap();
     let frames = tagged(500);

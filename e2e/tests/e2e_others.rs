@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use hivewall_e2e::agent::Agent;
 use hivewall_e2e::books::{Account, Both, logged};
+use hivewall_e2e::hooks::filters;
 use hivewall_e2e::network::Pair;
 use hivewall_e2e::tool::tool;
 use hivewall_testkit::require_root;
@@ -60,16 +61,26 @@ fn tcx_is_what_runs_when_nothing_is_asked_for() {
     assert_eq!((capture["source"].as_str(), capture["fallback_reason"].is_null()), (Some("ebpf-tcx"), true));
 }
 
-/// Makes `b` copy what arrives to its own `lo` with a filter on clsact: a foreign user of the hook whose work shows.
-fn mirror(pair: &Pair) {
-    tool(&pair.b, "tc", &["qdisc", "add", "dev", "eth0", "clsact"]);
-    let words = "filter add dev eth0 ingress protocol ip prio 7 u32 match u32 0 0 action mirred egress mirror dev lo";
-    tool(&pair.b, "tc", &words.split(' ').collect::<Vec<_>>());
-}
+/// Packets that the mirror made.
+struct Mirror<'a>(&'a Pair);
 
-/// Packets the mirror sent on since `before`.
-fn mirrored(pair: &Pair) -> u64 {
-    pair.b.counters("lo").unwrap().tx_packets
+impl<'a> Mirror<'a> {
+    /// An interface `out0` for the copies, which carries nothing else.
+    fn new(pair: &'a Pair) -> Self {
+        pair.lab.link(&pair.a, "out0", &pair.b, "out0").up().unwrap();
+        Self(pair)
+    }
+
+    /// Copies what arrives by a filter on clsact: a foreign user of the hook whose work shows.
+    fn hang(&self) {
+        let words =
+            "filter add dev eth0 ingress protocol ip prio 7 u32 match u32 0 0 action mirred egress mirror dev out0";
+        tool(&self.0.b, "tc", &words.split(' ').collect::<Vec<_>>());
+    }
+
+    fn copies(&self) -> u64 {
+        self.0.b.counters("out0").unwrap().tx_packets
+    }
 }
 
 #[test]
@@ -77,23 +88,19 @@ fn a_filter_that_was_there_goes_on_beside_the_agent_and_after_it() {
     require_root!();
     for backend in ["ebpf-tcx", "ebpf-clsact"] {
         let pair = Pair::new("o-filter");
-        mirror(&pair);
-        let show = || {
-            let qdiscs = tool(&pair.b, "tc", &["qdisc", "show", "dev", "eth0"]);
-            qdiscs + &tool(&pair.b, "tc", &["filter", "show", "dev", "eth0", "ingress"])
-        };
-        let before = show();
+        let mirror = Mirror::new(&pair);
+        tool(&pair.b, "tc", &["qdisc", "add", "dev", "eth0", "clsact"]);
+        mirror.hang();
+        let before = filters(&pair.b, "eth0");
         let agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", backend]);
-        // The API is asked over the loopback as well, so the mirror is looked at while nobody asks.
-        let at = mirrored(&pair);
         pair.a.enter(|| udp_blast("10.0.0.2:9".parse().unwrap(), 400, 10, 1)).unwrap().unwrap();
-        assert_eq!(mirrored(&pair) - at, 400, "{backend}: the foreign filter sees every packet");
+        assert_eq!(mirror.copies(), 400, "{backend}: the foreign filter sees every packet");
         agent.until("the packets, as well", |snapshot| {
             let seen = Account::of(snapshot, "eth0").flows.rx.packets;
             if seen == 400 { Ok(()) } else { Err(format!("{seen}")) }
         });
         assert_eq!(agent.stop().code, Some(0));
-        assert_eq!(show(), before, "{backend}");
+        assert_eq!(filters(&pair.b, "eth0"), before, "{backend}");
     }
 }
 
@@ -101,13 +108,12 @@ fn a_filter_that_was_there_goes_on_beside_the_agent_and_after_it() {
 fn a_filter_added_while_the_agent_runs_survives_it() {
     require_root!();
     let pair = Pair::new("o-later");
+    let mirror = Mirror::new(&pair);
     let agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", "ebpf-clsact"]);
-    let words = "filter add dev eth0 ingress protocol ip prio 7 u32 match u32 0 0 action mirred egress mirror dev lo";
-    tool(&pair.b, "tc", &words.split(' ').collect::<Vec<_>>());
+    mirror.hang();
     assert_eq!(agent.stop().code, Some(0));
-    let at = mirrored(&pair);
     pair.a.enter(|| udp_blast("10.0.0.2:9".parse().unwrap(), 100, 10, 1)).unwrap().unwrap();
-    assert_eq!(mirrored(&pair) - at, 100, "the qdisc with a filter of others on it has to stay");
+    assert_eq!(mirror.copies(), 100, "the qdisc with a filter of others on it has to stay");
 }
 
 #[test]

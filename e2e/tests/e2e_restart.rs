@@ -8,20 +8,21 @@ use std::time::Duration;
 
 use hivewall_e2e::agent::Agent;
 use hivewall_e2e::books::Account;
+use hivewall_e2e::hooks::{filters, held, is_loaded, our_filters};
 use hivewall_e2e::network::Pair;
-use hivewall_e2e::tool::{hivewall, tool};
+use hivewall_e2e::tool::hivewall;
 use hivewall_e2e::until;
-use hivewall_testkit::netns::Host;
 use hivewall_testkit::require_root;
 use hivewall_testkit::traffic::{UdpSink, udp_blast};
 
-/// Everything on the hooks of `eth0`: queueing disciplines, filters, and tcx links.
-fn hooks(host: &Host) -> String {
-    let mut all = tool(host, "tc", &["qdisc", "show", "dev", "eth0"]);
-    for side in ["ingress", "egress"] {
-        all += &tool(host, "tc", &["filter", "show", "dev", "eth0", side]);
-    }
-    all + &tool(host, "bpftool", &["net", "show", "dev", "eth0"])
+/// Waits until none of these programs is loaded: nothing holds them any more, neither a process nor a hook.
+#[track_caller]
+fn until_unloaded(programs: &[u32]) {
+    assert!(!programs.is_empty());
+    until("the kernel to unload the programs", || {
+        let loaded: Vec<_> = programs.iter().filter(|program| is_loaded(**program)).collect();
+        if loaded.is_empty() { Ok(()) } else { Err(format!("{loaded:?} are loaded")) }
+    });
 }
 
 fn count(pair: &Pair, agent: &Agent, packets: u64) {
@@ -33,12 +34,22 @@ fn count(pair: &Pair, agent: &Agent, packets: u64) {
     });
 }
 
+/// Ends the sender when the test does, by success or by panic.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 /// Keeps datagrams flowing while `work` runs, and says how many were sent and how many arrived.
 fn under_traffic(pair: &Pair, work: impl FnOnce()) {
     let to = "10.0.0.2:9000".parse().unwrap();
     let sink = pair.b.enter(|| UdpSink::bind(to)).unwrap().unwrap();
     let stop = AtomicBool::new(false);
     let sent = std::thread::scope(|scope| {
+        let _ending = Ending(&stop);
         let sender = scope.spawn(|| {
             let mut sent = 0;
             while !stop.load(Ordering::Relaxed) {
@@ -61,32 +72,31 @@ fn under_traffic(pair: &Pair, work: impl FnOnce()) {
 #[test]
 fn an_agent_that_stops_leaves_the_kernel_as_it_was() {
     require_root!();
-    for backend in ["ebpf-tcx", "ebpf-clsact"] {
+    for (backend, links, hung) in [("ebpf-tcx", 2, 0), ("ebpf-clsact", 0, 2)] {
         let pair = Pair::new("r-stop");
-        let before = hooks(&pair.b);
+        let before = filters(&pair.b, "eth0");
         let agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", backend]);
-        let during = hooks(&pair.b);
-        assert!(during.contains("hivewall_in_eth") && during.contains("hivewall_out_eth"), "{during}");
+        let during = held(agent.pid());
+        assert_eq!((during.links.len(), our_filters(&pair.b, "eth0")), (links, hung), "{backend}");
         count(&pair, &agent, 100);
         let left = agent.stop();
         assert_eq!(left.code, Some(0), "{}", left.messages);
-        assert_eq!(hooks(&pair.b), before, "{backend}");
+        assert_eq!(filters(&pair.b, "eth0"), before, "{backend}");
+        until_unloaded(&during.programs);
     }
 }
 
 #[test]
-fn a_killed_agent_leaves_no_program_and_no_packet_behind() {
+fn a_killed_agent_leaves_no_program_and_takes_no_packet_along() {
     require_root!();
     let pair = Pair::new("r-kill");
-    let before = hooks(&pair.b);
+    let before = filters(&pair.b, "eth0");
     let mut agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", "ebpf-tcx"]);
-    assert_ne!(hooks(&pair.b), before);
+    let during = held(agent.pid());
     under_traffic(&pair, || agent.kill());
-    // The kernel takes the links once the last reference to them is gone.
-    until("the kernel to let go", || {
-        let now = hooks(&pair.b);
-        if now == before { Ok(()) } else { Err(now) }
-    });
+    // The kernel takes the links when the last reference to them is gone.
+    until_unloaded(&during.programs);
+    assert_eq!(filters(&pair.b, "eth0"), before);
     drop(agent);
     let again = Agent::start(&pair.b, &["--interface", "eth0"]);
     count(&pair, &again, 300);
@@ -96,41 +106,38 @@ fn a_killed_agent_leaves_no_program_and_no_packet_behind() {
 fn filters_of_a_killed_agent_are_cleaned_up_by_the_next_one() {
     require_root!();
     let pair = Pair::new("r-next");
-    let before = hooks(&pair.b);
+    let before = filters(&pair.b, "eth0");
     let mut agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", "ebpf-clsact"]);
-    let during = hooks(&pair.b);
+    let mut programs = held(agent.pid()).programs;
     under_traffic(&pair, || agent.kill());
     drop(agent);
-    // Without tcx nobody takes them: that is why they have to be found.
-    assert_eq!(during.matches("hivewall_").count(), hooks(&pair.b).matches("hivewall_").count());
-    for backend in ["ebpf-clsact", "ebpf-tcx"] {
+    for (backend, hung) in [("ebpf-clsact", 2), ("ebpf-tcx", 0)] {
+        // Without tcx nobody takes them down: that is why they have to be found.
+        assert_eq!(our_filters(&pair.b, "eth0"), 2);
         let mut next = Agent::start(&pair.b, &["--interface", "eth0", "--backend", backend]);
-        // Were the old filters still there, they would cost time but count for nobody; were ours there twice, twice.
+        until_unloaded(&programs);
+        assert_eq!(our_filters(&pair.b, "eth0"), hung, "{backend}");
         count(&pair, &next, 300);
-        let filters: usize = ["ingress", "egress"]
-            .map(|side| tool(&pair.b, "tc", &["filter", "show", "dev", "eth0", side]).matches("hivewall_").count())
-            .iter()
-            .sum();
-        assert_eq!(filters, if backend == "ebpf-clsact" { 2 } else { 0 }, "{backend}");
+        programs = held(next.pid()).programs;
         next.kill();
     }
-    until("the kernel to be as it was", || {
-        let now = hooks(&pair.b);
-        if now == before { Ok(()) } else { Err(now) }
-    });
+    until_unloaded(&programs);
+    assert_eq!(filters(&pair.b, "eth0"), before);
 }
 
 #[test]
 fn uninstall_removes_what_a_killed_agent_left() {
     require_root!();
     let pair = Pair::new("r-uninst");
-    let before = hooks(&pair.b);
+    let before = filters(&pair.b, "eth0");
     assert!(hivewall(&pair.b, &["uninstall"]).fine().contains("nothing of hivewall"));
     let mut agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", "ebpf-clsact"]);
+    let programs = held(agent.pid()).programs;
     agent.kill();
     let said = hivewall(&pair.b, &["uninstall"]).fine();
     assert!(said.contains("eth0"), "{said}");
-    assert_eq!(hooks(&pair.b), before);
+    assert_eq!(filters(&pair.b, "eth0"), before);
+    until_unloaded(&programs);
     assert!(hivewall(&pair.b, &["uninstall"]).fine().contains("nothing of hivewall"));
 }
 
@@ -138,15 +145,14 @@ fn uninstall_removes_what_a_killed_agent_left() {
 fn uninstall_takes_the_links_of_a_running_agent_and_of_no_other_namespace() {
     require_root!();
     let pair = Pair::new("r-links");
-    let before = hooks(&pair.b);
     let (here, there) = (Agent::start(&pair.b, &[]), Agent::start(&pair.a, &[]));
-    let elsewhere = hooks(&pair.a);
+    let elsewhere = held(there.pid());
     under_traffic(&pair, || {
         let said = hivewall(&pair.b, &["uninstall"]).fine();
         assert_eq!(said.lines().count(), 2, "{said}");
     });
-    assert_eq!(hooks(&pair.b), before);
-    assert_eq!(hooks(&pair.a), elsewhere);
+    assert_eq!(held(here.pid()).links, [0, 0]);
+    assert_eq!(held(there.pid()), elsewhere);
     // Both still answer and end well.
     for agent in [here, there] {
         agent.snapshot();
@@ -159,16 +165,11 @@ fn uninstall_takes_the_links_of_a_running_agent_and_of_no_other_namespace() {
 fn a_second_signal_ends_an_agent_at_once_and_still_leaves_nothing() {
     require_root!();
     let pair = Pair::new("r-twice");
-    let before = hooks(&pair.b);
-    let agent = Agent::start(&pair.b, &["--interface", "eth0"]);
-    let pid = agent.pid();
+    let agent = Agent::start(&pair.b, &["--interface", "eth0", "--backend", "ebpf-tcx"]);
+    let programs = held(agent.pid()).programs;
     for _ in 0..2 {
         // The first may have been enough.
-        let _ = nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGINT);
+        let _ = nix::sys::signal::kill(agent.pid(), nix::sys::signal::Signal::SIGINT);
     }
-    drop(agent);
-    until("the kernel to be as it was", || {
-        let now = hooks(&pair.b);
-        if now == before { Ok(()) } else { Err(now) }
-    });
+    until_unloaded(&programs);
 }

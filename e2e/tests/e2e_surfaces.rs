@@ -235,12 +235,14 @@ fn the_terminal_view_shows_the_flows_and_ends_at_a_key() {
     let program = binary::path().to_str().unwrap();
     terminal.tmux(&["new-session", "-d", "-x", "160", "-y", "40", "env", "TERM=tmux-256color", program, "top"]);
     terminal.tmux(&["set", "-g", "remain-on-exit", "on"]);
-    terminal.until(&["10.0.0.1", "9002", "eth0"]);
+    terminal.until(&["10.0.0.1", "eth0", "tcp", "udp"]);
+    terminal.tmux(&["send-keys", "2"]);
+    terminal.until(&["9000", "9001", "9002"]);
     // A filter leaves what fits.
     terminal.tmux(&["send-keys", "/", "proto:udp", "Enter"]);
     until("the filter to leave UDP alone", || {
         let screen = terminal.screen();
-        if screen.contains("9001") && !screen.contains(":9002") { Ok(()) } else { Err(screen) }
+        if screen.contains("9001") && !screen.contains("9002") { Ok(()) } else { Err(screen) }
     });
     terminal.tmux(&["send-keys", "q"]);
     until("the view to end", || {

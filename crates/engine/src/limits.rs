@@ -8,7 +8,7 @@ use ipnet::IpNet;
 /// Bounds and timeouts.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
-    /// Flows that live at once. One more ends the one that has been quiet longest.
+    /// Flows that live at once. One more ends the quietest of some that are looked at.
     pub flows_max: usize,
     /// Closed flows kept for questions.
     pub closed_keep: usize,

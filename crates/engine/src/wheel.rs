@@ -96,7 +96,9 @@ mod tests {
     #[test]
     fn cells_come_at_their_second_and_once() {
         let mut wheel = Wheel::new();
-        [(0, 5), (1, 5), (2, 6), (3, 900)].into_iter().for_each(|(cell, at)| wheel.arm(cell, at));
+        for (cell, at) in [(0, 5), (1, 5), (2, 6), (3, 900)] {
+            wheel.arm(cell, at);
+        }
         assert!(due(&mut wheel, 4).is_empty());
         assert_eq!(due(&mut wheel, 5), [0, 1]);
         assert_eq!(due(&mut wheel, 899), [2]);

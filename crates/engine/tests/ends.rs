@@ -2,6 +2,7 @@
 //!
 //! Invariant: whatever ends a flow, no packet of it is lost or counted twice.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 
 mod common;
 

@@ -3,6 +3,7 @@
 //! What ends a flow is tested in `ends.rs`. Invariant: each test compares the flow, the totals of the host and the
 //! counters of each interface, since they are counted apart from each other.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 
 mod common;
 

@@ -3,6 +3,7 @@
 //! How frames are read is tested in `hivewall-datapath`. Invariant: what is expected is known from how the frames were
 //! made, never from how they were read.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 
 mod common;
 

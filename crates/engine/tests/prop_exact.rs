@@ -137,6 +137,12 @@ impl Run {
         Self { desk, closed: Vec::new(), fed: Sums::default(), protocols: BTreeMap::new(), interfaces: BTreeMap::new() }
     }
 
+    fn play(&mut self, all: Vec<Happening>) {
+        for happening in all {
+            self.happen(happening);
+        }
+    }
+
     fn happen(&mut self, happening: Happening) {
         match happening {
             Happening::Records(packets) => {
@@ -213,7 +219,7 @@ proptest! {
     #[test]
     fn seen_from_one_place_the_flows_are_the_records(limits in limits(), all in happenings(1)) {
         let mut run = Run::new(limits, Vec::new());
-        all.into_iter().for_each(|happening| run.happen(happening));
+        run.play(all);
         prop_assert_eq!(&run.flow_sums(), &run.fed);
         let snapshot = run.desk.snapshot();
         let protocols: BTreeMap<_, _> =
@@ -235,7 +241,7 @@ proptest! {
         let rank = |at: usize| [Rank::Plain, Rank::Port, Rank::Master, Rank::Upper][ranks[at]];
         let interfaces = (1..=4).map(|index| interface(index, &format!("if{index}"), rank(index as usize - 1))).collect();
         let mut run = Run::new(limits, interfaces);
-        all.into_iter().for_each(|happening| run.happen(happening));
+        run.play(all);
         let snapshot = run.desk.snapshot();
         let (packets, bytes) = run.desk.total();
         prop_assert_eq!(&run.flow_sums(), &Sums { packets, bytes });
@@ -259,7 +265,7 @@ proptest! {
         let address = format!("10.0.{}.{}", local / 16, local % 16).parse().unwrap();
         let here = Interface { addresses: vec![address], ..interface(1, "if1", Rank::Plain) };
         let mut run = Run::new(limits, vec![here]);
-        all.into_iter().for_each(|happening| run.happen(happening));
+        run.play(all);
         let (mut sent, mut received) = (Sums::default(), Sums::default());
         for row in run.desk.rows().iter().filter(|row| row.direction == "outbound") {
             received.add(row.packets_to_server, row.bytes_to_server);

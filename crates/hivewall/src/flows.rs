@@ -56,10 +56,10 @@ pub(crate) fn print_flows(out: &mut dyn Write, flows: &[FlowRow], format: Format
         }
         Format::Csv => {
             if header {
-                writeln!(out, "{}", csv_line(csv_header()))?;
+                write!(out, "{}", csv_line(csv_header()))?;
             }
             for flow in flows {
-                writeln!(out, "{}", csv_line(csv_values(flow)))?;
+                write!(out, "{}", csv_line(csv_values(flow)))?;
             }
         }
     }

@@ -29,6 +29,9 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("peer_hash_many", "peer: HASH and ktime"),
     ("peer_lru_many", "peer: LRU_HASH and ktime"),
     ("peer_lru_local_many", "peer: LRU_HASH per CPU and ktime"),
+    ("clock_jiffies_many", "clock: jiffies"),
+    ("clock_coarse_many", "clock: ktime_get_coarse_ns"),
+    ("clock_ktime_many", "clock: ktime_get_ns"),
 ];
 /// Entries of the map `FLOW_LIST`.
 const DRAWS: u32 = 1 << 20;
@@ -242,7 +245,7 @@ fn report(columns: &[Column], geometry: Geometry, cpu: u32, rounds: u32) -> Repo
         let name = if *program == FLOOR { format!("{about} (absolute)") } else { (*about).to_owned() };
         report.row(&name, cells.collect());
     }
-    for (peer, about) in PROGRAMS.iter().skip(3) {
+    for (peer, about) in PROGRAMS.iter().filter(|(_, about)| about.starts_with("peer")) {
         let cells = columns.iter().map(|column| {
             let floor = column.sample(FLOOR);
             let ours = column.sample(OURS).above(&floor).median().max(0.5);

@@ -77,6 +77,8 @@ pub struct EbpfSource {
     clock: Clock,
     next_sweep: Instant,
     cpus: Vec<usize>,
+    /// What was captured when it ended; from then on nothing is attached any more.
+    finished: Option<Vec<u32>>,
 }
 
 /// Runs `work` on one CPU after the other; CPUs that are offline or forbidden are left out.
@@ -142,6 +144,7 @@ impl EbpfSource {
             clock,
             next_sweep,
             cpus,
+            finished: None,
         };
         let (all, captured) = source.refresh()?;
         if captured.is_empty() {
@@ -287,6 +290,9 @@ impl Source for EbpfSource {
 
     fn refresh(&mut self) -> Result<(Vec<Interface>, Vec<u32>), SourceError> {
         let all = self.links.dump()?;
+        if let Some(captured) = &self.finished {
+            return Ok((all, captured.clone()));
+        }
         let gone: Vec<u32> =
             self.attached.keys().copied().filter(|index| !all.iter().any(|i| i.index == *index)).collect();
         for index in gone {
@@ -351,9 +357,10 @@ impl Source for EbpfSource {
 
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError> {
         let attached: Vec<u32> = self.attached.keys().copied().collect();
-        for index in attached {
-            self.let_go(index);
+        for index in &attached {
+            self.let_go(*index);
         }
+        self.finished = Some(attached);
         self.sweep(true, batch)?;
         while self.take(batch) {}
         batch.clock = self.clock.to_wall();

@@ -117,18 +117,12 @@ impl FileSource {
         let ticks = now.div_euclid(TICK_NS as i64);
         batch.clock =
             TickClock { ticks: ticks as u64, time: Timestamp(ticks.saturating_mul(TICK_NS as i64)), tick_ns: TICK_NS };
-        let from = batch.records.len();
         batch.records.append(self.soft.records());
-        // A sweep goes by the hash, which is secret: in order of time, the same file gives the same flows each time. On
-        // a tie the packet that opened a connection comes first.
-        let fresh = batch.records.get_mut(from..).unwrap_or_default();
-        let base = Self::ticks(now).wrapping_sub(1 << 31);
-        fresh.sort_by_key(|record| (record.first_ticks().wrapping_sub(base), !record.line.opened()));
     }
 
     /// Hands over everything and frees every line.
     fn drain(&mut self) {
-        self.soft.sweep(Self::ticks(self.reached.unwrap_or(0)), IDLE_TICKS, true);
+        sweep(&mut self.soft, Self::ticks(self.reached.unwrap_or(0)), true);
     }
 
     fn count(&mut self) -> Result<Step, FileError> {
@@ -155,7 +149,7 @@ impl FileSource {
         let is_due = now >= self.next_sweep;
         if is_due {
             // Before this packet, not after: it may come after a silence longer than a line's 16 bits can tell.
-            self.soft.sweep(Self::ticks(reached), IDLE_TICKS, false);
+            sweep(&mut self.soft, Self::ticks(reached), false);
             self.next_sweep = now.saturating_add(SWEEP.as_nanos() as i64);
         }
         self.reached = Some(now);
@@ -170,6 +164,16 @@ impl FileSource {
         self.next_sweep = held.time_ns.saturating_add(SWEEP.as_nanos() as i64);
         observe(&mut self.soft, &held.bytes, &held.meta, Self::ticks(held.time_ns));
     }
+}
+
+/// Hands over all counters in order of time: a sweep goes by the hash, which is secret, and the same file shall give the
+/// same flows each time. On a tie the packet that opened a connection comes first.
+fn sweep(soft: &mut SoftDatapath, now: u32, drain: bool) {
+    let from = soft.records().len();
+    soft.sweep(now, IDLE_TICKS, drain);
+    let base = now.wrapping_sub(1 << 31);
+    let swept = soft.records().get_mut(from..).unwrap_or_default();
+    swept.sort_by_key(|record| (record.first_ticks().wrapping_sub(base), !record.line.opened()));
 }
 
 #[inline]
