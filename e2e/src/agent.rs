@@ -4,7 +4,8 @@
 //! its value.
 
 use std::fs::File;
-use std::path::{Path, PathBuf};
+use std::io::{BufRead, BufReader};
+use std::path::PathBuf;
 use std::process::{Child, Stdio};
 
 use hivewall_testkit::netns::Host;
@@ -33,8 +34,30 @@ pub struct Left {
     pub code: Option<i32>,
     /// Its messages about itself.
     pub messages: String,
-    /// The events of its log.
-    pub events: Vec<Value>,
+    /// Where its log was; see [`Left::each`].
+    log: PathBuf,
+    /// Keeps the log.
+    _directory: TempDir,
+}
+
+impl Left {
+    /// Gives each event of its log to `take`, one at a time: a long log is larger in memory than on the disk.
+    #[track_caller]
+    pub fn each(&self, mut take: impl FnMut(Value)) {
+        let Ok(file) = File::open(&self.log) else { return };
+        for line in BufReader::new(file).lines() {
+            let line = line.expect("the log can be read");
+            take(serde_json::from_str(&line).unwrap_or_else(|error| panic!("not JSON ({error}): {line}")));
+        }
+    }
+
+    /// The flows of its log.
+    #[track_caller]
+    pub fn flows(&self) -> Vec<Value> {
+        let mut flows = Vec::new();
+        self.each(|event| flows.extend((event["event_type"] == "flow").then_some(event)));
+        flows
+    }
 }
 
 impl Agent {
@@ -119,7 +142,9 @@ impl Agent {
         kill(self.pid(), Signal::SIGTERM).expect("the agent runs");
         let status = tool::wait(&mut self.child, PATIENCE);
         let status = status.unwrap_or_else(|| panic!("the agent did not stop: {}", self.messages()));
-        Left { code: status.code(), messages: self.messages(), events: events(&self.log()) }
+        let (messages, log) = (self.messages(), self.log());
+        let directory = std::mem::replace(&mut self.directory, TempDir::new().expect("a directory"));
+        Left { code: status.code(), messages, log, _directory: directory }
     }
 
     /// Ends it without a chance to clean up.
@@ -148,12 +173,4 @@ pub fn get(host: &Host, path: &str) -> Result<String, String> {
         if answer.status().is_success() { Ok(body) } else { Err(format!("{}: {body}", answer.status())) }
     };
     host.enter(ask).map_err(|error| error.to_string())?
-}
-
-/// The events of a log of JSON lines. A line that is no JSON fails the test.
-#[track_caller]
-pub fn events(log: &Path) -> Vec<Value> {
-    let text = std::fs::read_to_string(log).unwrap_or_default();
-    let read = |line: &str| serde_json::from_str(line).unwrap_or_else(|error| panic!("not JSON ({error}): {line}"));
-    text.lines().map(read).collect()
 }

@@ -32,7 +32,7 @@ impl Sub for Sum {
     type Output = Self;
 
     fn sub(self, other: Self) -> Self {
-        Self { packets: self.packets - other.packets, bytes: self.bytes - other.bytes }
+        Self { packets: self.packets.saturating_sub(other.packets), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 }
 
@@ -129,31 +129,37 @@ impl Account {
         self.flows + self.others
     }
 
-    /// Everything, as an interface counts that takes one buffer for one packet.
+    /// Everything, as an interface counts that takes one buffer for one packet. While traffic flows the segments are
+    /// ahead of the flows, which are read by the sweep: the answer is then of no use, but it is one.
     pub fn buffers(&self) -> Both {
         let seen = self.seen();
         Both { rx: seen.rx - self.segments.rx, tx: seen.tx - self.segments.tx }
     }
 }
 
-/// All flows of a log, each packet once, in link-layer bytes; panics when one is still open or not a flow at all.
-#[track_caller]
-pub fn logged(left: &Left) -> Sum {
-    let mut sum = Sum::default();
-    for event in left.events.iter().filter(|event| event["event_type"] == "flow") {
-        let of = |name: &str| number(event, &format!("/flow/{name}"));
-        sum = sum
-            + Sum {
-                packets: of("pkts_toserver") + of("pkts_toclient"),
-                bytes: of("bytes_toserver") + of("bytes_toclient"),
-            };
-    }
-    sum
+/// The flows of a log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Logged {
+    /// How many there are.
+    pub flows: u64,
+    /// All of them, each packet once.
+    pub sum: Sum,
 }
 
-/// How many flows a log has.
-pub fn flows_logged(left: &Left) -> usize {
-    left.events.iter().filter(|event| event["event_type"] == "flow").count()
+/// Adds up the flows of a log; panics when an event is not what it says it is.
+#[track_caller]
+pub fn logged(left: &Left) -> Logged {
+    let mut logged = Logged::default();
+    left.each(|event| {
+        if event["event_type"] == "flow" {
+            let of = |name: &str| number(&event, &format!("/flow/{name}"));
+            let packets = of("pkts_toserver") + of("pkts_toclient");
+            let bytes = of("bytes_toserver") + of("bytes_toclient");
+            logged.flows += 1;
+            logged.sum = logged.sum + Sum { packets, bytes };
+        }
+    });
+    logged
 }
 
 /// Every loss of a snapshot that is not 0, by reason.

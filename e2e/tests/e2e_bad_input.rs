@@ -257,7 +257,8 @@ fn a_log_file_moved_away_goes_on_after_a_hangup() {
     hivewall_e2e::until("a flow in the new log", || in_file(&agent.log()));
     let left = agent.stop();
     // The port is closed: the datagrams are answered by ICMP, at a rate of the kernel's own choosing.
-    let udp: Vec<_> = left.events.iter().filter(|event| event["proto"] == "UDP").collect();
+    let flows = left.flows();
+    let udp: Vec<_> = flows.iter().filter(|flow| flow["proto"] == "UDP").collect();
     assert_eq!(udp.len(), 1, "{udp:#?}");
     assert_eq!(number(udp[0], "/flow/pkts_toserver"), 7);
 }

@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use hivewall_e2e::agent::Agent;
-use hivewall_e2e::books::{Account, flows_logged, logged, number};
+use hivewall_e2e::books::{Account, logged, number};
 use hivewall_e2e::network::{Between, Pair};
 use hivewall_testkit::netns::{Host, Lab};
 use hivewall_testkit::require_root;
@@ -71,7 +71,7 @@ fn an_interface_that_appears_is_picked_up_and_one_that_goes_is_let_go() {
     send(&pair, 2, 50);
     until_counted(&agent, "eth1", 300);
     let left = agent.stop();
-    assert_eq!((left.code, logged(&left).packets), (Some(0), 420), "{}", left.messages);
+    assert_eq!((left.code, logged(&left).sum.packets), (Some(0), 420), "{}", left.messages);
 }
 
 #[test]
@@ -182,8 +182,8 @@ fn a_router_sees_each_packet_once_per_flow() {
     let kernel = between.middle.counters("eth0").unwrap() - before;
     let left = agent.stop();
     assert_eq!(left.code, Some(0), "{}", left.messages);
-    assert_eq!(flows_logged(&left), 2);
-    assert_eq!(logged(&left).packets, 2_000 + kernel.rx_packets + kernel.tx_packets);
+    assert_eq!(logged(&left).flows, 2);
+    assert_eq!(logged(&left).sum.packets, 2_000 + kernel.rx_packets + kernel.tx_packets);
 }
 
 #[test]
@@ -200,6 +200,7 @@ fn a_bridge_sees_each_packet_once_per_flow() {
         assert!(seen.contains(&place), "{seen:?}");
     }
     let left = agent.stop();
-    let udp = left.events.iter().find(|event| event["dest_port"] == 9000).unwrap();
+    let flows = left.flows();
+    let udp = flows.iter().find(|flow| flow["dest_port"] == 9000).unwrap();
     assert_eq!(number(udp, "/flow/pkts_toserver"), 2_000);
 }

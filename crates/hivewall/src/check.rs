@@ -47,7 +47,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
 
 /// A missing feature is a finding, not a failure: the agent degrades by name. Still, a script can tell.
 fn code(all: bool) -> ExitCode {
-    if all { ExitCode::SUCCESS } else { ExitCode::from(Exit::Unsupported as u8) }
+    let exit = if all { Exit::Done } else { Exit::Unsupported };
+    ExitCode::from(exit as u8)
 }
 
 pub(crate) fn uninstall() -> anyhow::Result<ExitCode> {

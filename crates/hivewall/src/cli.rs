@@ -167,7 +167,7 @@ fn host() -> Arg {
 }
 
 fn output(default: &'static str, formats: &'static [Format]) -> Arg {
-    let names = formats.iter().filter_map(|format| format.to_possible_value());
+    let names = formats.iter().filter_map(clap::ValueEnum::to_possible_value);
     Arg::new("output")
         .long("output")
         .short('o')

@@ -1,5 +1,6 @@
 //! Exit codes: one table, also the source of the help text and of docs/reference/exit-codes.md.
 
+use std::fmt::Write as _;
 use std::process::ExitCode;
 
 use hivewall_host::ebpf::EbpfError;
@@ -96,8 +97,9 @@ fn source_exit(error: &SourceError) -> Exit {
         SourceError::File(FileError::CutOff { .. } | FileError::Broken { .. } | FileError::TooLong { .. }) => {
             Exit::CutOff
         }
-        SourceError::Packet(PacketError::Privilege { .. }) => Exit::Privilege,
-        SourceError::Ebpf(EbpfError::Privilege(_)) => Exit::Privilege,
+        SourceError::Packet(PacketError::Privilege { .. }) | SourceError::Ebpf(EbpfError::Privilege(_)) => {
+            Exit::Privilege
+        }
         _ => Exit::Failed,
     }
 }
@@ -106,7 +108,8 @@ fn source_exit(error: &SourceError) -> Exit {
 pub(crate) fn help() -> String {
     let mut text = String::from("Exit codes:\n");
     for (code, meaning) in EXITS {
-        text.push_str(&format!("  {code}  {meaning}\n"));
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "  {code}  {meaning}");
     }
     text
 }

@@ -122,7 +122,8 @@ fn tell_rest(page: &FlowPage, format: Format) {
         line.push_str("; --limit shows more");
     }
     if let Some(oldest) = &page.reaches_back_to {
-        line.push_str(&format!("; closed flows are kept since {oldest}"));
+        line.push_str("; closed flows are kept since ");
+        line.push_str(oldest);
     }
     eprintln!("{line}");
 }

@@ -38,7 +38,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("top", args)) => top::run(args),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
-        Some(("completions", args)) => pages::completions(args),
+        Some(("completions", args)) => Ok(pages::completions(args)),
         Some(("man", args)) => pages::man(args),
         _ => Ok(ExitCode::from(exit::Exit::Usage as u8)),
     }

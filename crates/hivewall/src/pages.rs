@@ -10,25 +10,22 @@ use clap_complete::Shell;
 
 use crate::cli;
 
-pub(crate) fn completions(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+pub(crate) fn completions(args: &ArgMatches) -> ExitCode {
     if let Some(shell) = args.get_one::<Shell>("shell") {
         clap_complete::generate(*shell, &mut cli::command(), "hivewall", &mut std::io::stdout());
     }
-    Ok(ExitCode::SUCCESS)
+    ExitCode::SUCCESS
 }
 
 pub(crate) fn man(args: &ArgMatches) -> anyhow::Result<ExitCode> {
-    match args.get_one::<PathBuf>("directory") {
-        Some(directory) => {
-            std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
-            clap_mangen::generate_to(cli::command(), directory)
-                .with_context(|| format!("cannot write to {}", directory.display()))?;
-        }
-        None => {
-            let mut page = Vec::new();
-            clap_mangen::Man::new(cli::command()).render(&mut page)?;
-            std::io::stdout().write_all(&page)?;
-        }
+    if let Some(directory) = args.get_one::<PathBuf>("directory") {
+        std::fs::create_dir_all(directory).with_context(|| format!("cannot make {}", directory.display()))?;
+        clap_mangen::generate_to(cli::command(), directory)
+            .with_context(|| format!("cannot write to {}", directory.display()))?;
+    } else {
+        let mut page = Vec::new();
+        clap_mangen::Man::new(cli::command()).render(&mut page)?;
+        std::io::stdout().write_all(&page)?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -134,9 +134,14 @@ impl<S: Source> Pipeline<S> {
     pub(crate) fn step(&mut self, timeout: Duration) -> Result<Progress, SourceError> {
         self.batch.records.clear();
         let progress = self.source.poll(timeout, &mut self.batch)?;
+        let due = self.batch.now >= self.next_second;
+        if due {
+            // Before the records: how interfaces lie to each other decides what is counted once.
+            self.tell()?;
+        }
         self.take_batch();
-        if self.batch.now >= self.next_second {
-            self.second()?;
+        if due {
+            self.second();
         }
         self.answer();
         Ok(progress)
@@ -179,9 +184,8 @@ impl<S: Source> Pipeline<S> {
     }
 
     /// Once a second of the source's time.
-    fn second(&mut self) -> Result<(), SourceError> {
+    fn second(&mut self) {
         self.next_second = self.batch.now + Duration::from_secs(1);
-        self.tell()?;
         self.engine.step(self.batch.now, Event::Tick, &mut self.effects);
         self.deliver();
         if self.engine.active_flows() < FLOWS_MANY || self.published.elapsed() >= SNAPSHOT_SLOW {
@@ -196,7 +200,6 @@ impl<S: Source> Pipeline<S> {
                 self.log_stats();
             }
         }
-        Ok(())
     }
 
     /// Tells the engine what the edges know.

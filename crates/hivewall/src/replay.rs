@@ -93,7 +93,7 @@ fn play(pipeline: &mut Pipeline<FileSource>, real_time: bool, signals: &Signals)
             let now = pipeline.engine.now();
             let due = now.since(*first.get_or_insert(now));
             while began.elapsed() < due && !signals.stop() {
-                pipeline.answer_within((due - began.elapsed().min(due)).min(Duration::from_millis(50)));
+                pipeline.answer_within(due.saturating_sub(began.elapsed()).min(Duration::from_millis(50)));
             }
         }
     }

@@ -152,7 +152,7 @@ pub enum EndReason {
     Idle,
     /// Cut by the active timeout; the conversation may go on as a new flow.
     Active,
-    /// The flow table was full and this one had been quiet longest.
+    /// The flow table was full and this one was the quietest of those looked at.
     TableFull,
     /// A new connection began on the same tuple.
     Reused,

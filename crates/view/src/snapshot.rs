@@ -170,7 +170,7 @@ pub struct SuspiciousTraffic {
     pub invalid_packets: u64,
     /// The same, by reason.
     pub invalid_by_reason: BTreeMap<String, u64>,
-    /// TCP flows whose SYN has no answer yet.
+    /// TCP flows whose handshake is not complete: SYN sent, or answered and not confirmed.
     pub half_open: u64,
 }
 

@@ -97,7 +97,7 @@ mod tests {
 
     #[test]
     fn a_reader_that_is_dropped_ends_the_thread() {
-        struct Endless(SyncSender<()>);
+        struct Endless(#[expect(dead_code, reason = "held: it is dropped with the thread")] SyncSender<()>);
         impl Read for Endless {
             fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
                 Ok(into.len())

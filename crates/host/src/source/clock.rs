@@ -64,7 +64,7 @@ impl Clock {
 
     /// As wall-clock time. The offset between the clocks is kept until it is wrong by half a tick: measured anew each
     /// time it would differ by microseconds, and packets of one tick would seem to have come one after the other.
-    pub(super) fn to_wall(&mut self) -> TickClock {
+    pub(super) fn now_in_wall_time(&mut self) -> TickClock {
         self.take_offset(wall_offset_ns());
         let time = Timestamp(self.monotonic_ns as i64 + self.wall_offset_ns);
         TickClock { ticks: self.ticks, time, tick_ns: self.tick_ns }

@@ -283,7 +283,7 @@ impl Source for EbpfSource {
             }
             std::thread::sleep(left.min(NAP).min(self.next_sweep.saturating_duration_since(Instant::now())));
         };
-        batch.clock = self.clock.to_wall();
+        batch.clock = self.clock.now_in_wall_time();
         batch.now = wall_clock();
         Ok(progress)
     }
@@ -363,7 +363,7 @@ impl Source for EbpfSource {
         self.finished = Some(attached);
         self.sweep(true, batch)?;
         while self.take(batch) {}
-        batch.clock = self.clock.to_wall();
+        batch.clock = self.clock.now_in_wall_time();
         batch.now = wall_clock();
         Ok(())
     }
