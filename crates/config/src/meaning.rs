@@ -5,28 +5,12 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Capture, Flows, Log, Pattern};
+use crate::{Capture, Flows, Log};
 
 /// Bytes in what the configuration calls a megabyte.
 const MEGABYTE: u64 = 1_000_000;
 
 impl Capture {
-    /// Whether an interface is to be captured; `loopback` tells whether it is the loopback.
-    ///
-    /// An exclusion wins over everything. The loopback has to be asked for, by [`Capture::loopback`] or by its full
-    /// name; any other interface has to match when there is anything to match.
-    pub fn selects(&self, name: &str, loopback: bool) -> bool {
-        let fits = |pattern: &Pattern| pattern.matches(name);
-        if self.interfaces.iter().any(|pattern| pattern.excludes() && fits(pattern)) {
-            return false;
-        }
-        let mut included = self.interfaces.iter().filter(|pattern| !pattern.excludes()).peekable();
-        if loopback {
-            return self.loopback || included.any(|pattern| pattern.is_literal() && fits(pattern));
-        }
-        included.peek().is_none() || included.any(fits)
-    }
-
     /// Lines of the flow cache for each CPU; `None` when the host is to decide.
     pub fn flow_cache_lines(&self) -> Option<u32> {
         Some(self.flow_cache_lines).filter(|lines| *lines != 0)
@@ -90,43 +74,6 @@ impl Log {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    fn capture(patterns: &[&str], loopback: bool) -> Capture {
-        let interfaces = patterns.iter().map(|text| text.parse().unwrap()).collect();
-        Capture { interfaces, loopback, ..Capture::default() }
-    }
-
-    #[test]
-    fn without_patterns_all_but_the_loopback_is_captured() {
-        let capture = capture(&[], false);
-        assert!(capture.selects("eth0", false) && capture.selects("docker0", false));
-        assert!(!capture.selects("lo", true));
-    }
-
-    #[test]
-    fn exclusions_alone_leave_the_rest() {
-        let capture = capture(&["!docker*"], false);
-        assert!(capture.selects("eth0", false));
-        assert!(!capture.selects("docker0", false) && !capture.selects("lo", true));
-    }
-
-    #[test]
-    fn an_exclusion_wins_over_an_inclusion_in_any_order() {
-        for patterns in [["!eth9", "eth*"], ["eth*", "!eth9"]] {
-            let capture = capture(&patterns, false);
-            assert!(capture.selects("eth0", false));
-            assert!(!capture.selects("eth9", false) && !capture.selects("wg0", false));
-        }
-    }
-
-    #[test]
-    fn the_loopback_is_captured_on_request_alone() {
-        assert!(!capture(&["*"], false).selects("lo", true));
-        assert!(capture(&["lo"], false).selects("lo", true));
-        assert!(!capture(&["lo"], false).selects("eth0", false));
-        assert!(capture(&["eth0"], true).selects("lo", true));
-        assert!(!capture(&["!lo"], true).selects("lo", true));
-    }
 
     #[test]
     fn a_zero_or_empty_text_with_a_meaning_is_none() {

@@ -395,9 +395,11 @@ fn the_reference_names_every_setting_flag_and_variable() {
 
         - Type: text
         - Default: `"auto"`
-        - Allowed: `auto`, `ebpf` or `af-packet`
+        - Allowed: `auto`, `ebpf`, `ebpf-tcx`, `ebpf-clsact` or `af-packet`
           - `auto`: eBPF where the kernel has it, else AF_PACKET; the log says which, and why.
-          - `ebpf`: eBPF only; without it the agent does not start.
+          - `ebpf`: eBPF only, on tcx or else clsact; without it the agent does not start.
+          - `ebpf-tcx`: eBPF on tcx hooks (Linux 6.6 and later) only.
+          - `ebpf-clsact`: eBPF on the clsact qdisc only, as kernels before 6.6 have it.
           - `af-packet`: AF_PACKET only.
         - Example: `backend = "af-packet"`
         - Flag: `--backend`
