@@ -2,13 +2,13 @@
 //!
 //! NH (Black et al., "UMAC", CRYPTO '99): sums of 32×32→64-bit products of key words with secret words, which is
 //! 2⁻³²-almost-universal. An attacker who does not know the seed cannot aim flows at one set; the seed is drawn
-//! anew at every load. Three multiplications for IPv4, six for IPv6, no table.
+//! anew at every load. Four multiplications for IPv4, seven for IPv6, no table.
 
 use crate::FlowKey;
 
 /// Where the secret words of the flow hash come from.
 pub trait Seed {
-    /// Secret word `index`, 0–9.
+    /// Secret word `index`, 0–11.
     fn word(&self, index: usize) -> u32;
     /// Final multiplier; its lowest bit is set before use.
     fn multiplier(&self) -> u64;
@@ -44,17 +44,14 @@ fn pair(a: u32, b: u32, ka: u32, kb: u32) -> u64 {
 /// 32 well-mixed bits of the key; take as many upper bits as there are sets.
 ///
 /// The upper words of mapped IPv4 addresses are the same in every key that the family tag marks as IPv4, so they add
-/// nothing and are left out. Interface, protocol and tags share a word: between the same ends there are few of them.
+/// nothing and are left out.
 #[inline(always)]
 pub fn flow_hash<S: Seed>(key: &FlowKey, seed: &S) -> u32 {
     let k = |index| seed.word(index);
     let ports = u32::from(key.sport) << 16 | u32::from(key.dport);
-    let mut sum = pair(key.src[3], key.dst[3], k(0), k(1)).wrapping_add(pair(
-        ports,
-        key.place ^ key.tags.rotate_left(12),
-        k(2),
-        k(3),
-    ));
+    let mut sum = pair(key.src[3], key.dst[3], k(0), k(1))
+        .wrapping_add(pair(ports, key.place, k(2), k(3)))
+        .wrapping_add(pair(key.tags, 0, k(10), k(11)));
     if key.is_v6() {
         sum = sum
             .wrapping_add(pair(key.src[0], key.src[1], k(4), k(5)))
