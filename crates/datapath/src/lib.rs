@@ -15,6 +15,7 @@ pub mod cache;
 mod hash;
 mod key;
 pub mod parse;
+mod peek;
 mod reason;
 mod record;
 mod shard;
@@ -24,6 +25,7 @@ pub use bytes::{Bytes, FrameBytes};
 pub use hash::{HashSeed, Seed, flow_hash};
 pub use key::{Direction, FlowKey, FragmentId, IFINDEX_MAX, Tunnel, proto};
 pub use parse::{Frame, HEADERS_MAX, Link, Packet};
+pub use peek::{PEEK_BYTES_MAX, PeekHead};
 pub use reason::Reason;
 pub use record::{
     ABI_VERSION, Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, RING_SLOTS, Record, RingControl, SweepControl, Tally,

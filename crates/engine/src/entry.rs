@@ -278,6 +278,10 @@ impl Entry {
             portless: self.key.is_portless(),
             points: points.collect(),
             rate: self.rate(now),
+            client_process: None,
+            server_process: None,
+            names: None,
+            timing: hivewall_model::Timing::default(),
         }
     }
 

@@ -160,7 +160,9 @@ impl Row {
             speed_bits_per_second: now.speed,
             utilization: now.speed.filter(|speed| *speed > 0).map(share),
             errors: now.rx_errors + now.tx_errors,
+            in_errors: now.rx_errors,
             dropped: now.rx_dropped + now.tx_dropped,
+            in_dropped: now.rx_dropped,
             up: now.up,
             captured: self.captured,
         }

@@ -28,8 +28,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hivewall_datapath::{Record, Tally, TallyKey};
-use hivewall_model::{EndReason, Flow, Interface, TickClock, Timestamp};
-use hivewall_view::{CaptureInfo, HostInfo, Loss};
+use hivewall_model::{
+    EndReason, Finding, Flow, Interface, KernelDrop, SocketCensus, SocketEvent, SystemReading, TickClock, Timestamp,
+};
+use hivewall_view::{AgentCost, Attribution, CaptureInfo, HistoryInfo, HostInfo, Loss};
 
 pub use limits::Limits;
 
@@ -71,6 +73,27 @@ pub enum Event<'a> {
         host: HostInfo,
         /// The capture source.
         capture: CaptureInfo,
+    },
+    /// What was learned from payload, in the order it was seen. Comes after the records of the same poll, but a finding
+    /// may still come before the first record of its flow: it is kept until then.
+    Findings(&'a [Finding]),
+    /// What was learned of sockets, in order.
+    Sockets(&'a [SocketEvent]),
+    /// This host's sockets by state.
+    Census(SocketCensus),
+    /// What the kernel dropped since the agent's start; replaces what was told before.
+    Drops(Vec<KernelDrop>),
+    /// How busy the host is.
+    System(SystemReading),
+    /// How flows are tied to processes, what the agent costs, what history is kept: as the edges tell it. The engine
+    /// fills in what it knows itself.
+    AboutSelf {
+        /// Source, reason, processes.
+        attribution: Attribution,
+        /// Costs.
+        agent: AgentCost,
+        /// History.
+        history: HistoryInfo,
     },
     /// The agent stops or the capture ended: every flow is closed.
     Shutdown,
@@ -146,6 +169,12 @@ impl Engine {
                 self.host = host;
                 self.capture = capture;
             }
+            Event::Findings(_)
+            | Event::Sockets(_)
+            | Event::Census(_)
+            | Event::Drops(_)
+            | Event::System(_)
+            | Event::AboutSelf { .. } => {}
             Event::Shutdown => self.shutdown(effects),
         }
     }

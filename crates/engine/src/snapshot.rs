@@ -48,6 +48,7 @@ impl Engine {
             interface_utilization: self.interfaces.utilization(),
             outbound_traffic: self.outbound.busiest(self.limits.addresses_shown).collect(),
             losses: self.losses_now(),
+            ..Snapshot::default()
         }
     }
 

@@ -133,6 +133,7 @@ impl<S: Source> Pipeline<S> {
     /// Polls once and does what is due.
     pub(crate) fn step(&mut self, timeout: Duration) -> Result<Progress, SourceError> {
         self.batch.records.clear();
+        self.batch.peeks.clear();
         let progress = self.source.poll(timeout, &mut self.batch)?;
         let due = self.batch.now >= self.next_second;
         if due {
@@ -150,6 +151,7 @@ impl<S: Source> Pipeline<S> {
     /// Stops the source, closes every flow, and writes what is left.
     pub(crate) fn finish(&mut self) -> Result<(), SourceError> {
         self.batch.records.clear();
+        self.batch.peeks.clear();
         self.source.finish(&mut self.batch)?;
         self.take_batch();
         self.tell()?;
@@ -175,7 +177,7 @@ impl<S: Source> Pipeline<S> {
     }
 
     fn take_batch(&mut self) {
-        let Batch { records, clock, now } = &self.batch;
+        let Batch { records, clock, now, .. } = &self.batch;
         if !records.is_empty() {
             self.engine.step(*now, Event::Records { records, clock }, &mut self.effects);
         }

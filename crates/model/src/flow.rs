@@ -2,11 +2,12 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use hivewall_datapath::{Direction, Tunnel, proto};
 
-use crate::Timestamp;
+use crate::{FlowNames, Process, Timestamp, Timing};
 
 /// Number of a flow on this agent, unique since its start; below 2⁵³, so that JSON numbers hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -262,9 +263,22 @@ pub struct Flow {
     pub points: Vec<Point>,
     /// IP bytes per second, both directions, over the latest second or so; 0 when quiet.
     pub rate: f64,
+    /// The process at the client's end, where that end is on this host.
+    pub client_process: Option<Arc<Process>>,
+    /// The process at the server's end, where that end is on this host.
+    pub server_process: Option<Arc<Process>>,
+    /// What is known of it by name; `None` for nothing.
+    pub names: Option<Arc<FlowNames>>,
+    /// How fast its ends answer.
+    pub timing: Timing,
 }
 
 impl Flow {
+    /// The process of this host that the flow belongs to: the client's, else the server's.
+    pub fn process(&self) -> Option<&Arc<Process>> {
+        self.client_process.as_ref().or(self.server_process.as_ref())
+    }
+
     /// Packets, both directions.
     pub fn packets(&self) -> u64 {
         self.to_server.packets + self.to_client.packets

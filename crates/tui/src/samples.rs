@@ -84,6 +84,7 @@ pub(crate) fn flow(n: u64) -> FlowRow {
             point("eth0", "ingress", true, bytes / 10),
             point("eth0", "egress", false, bytes - bytes / 10),
         ],
+        ..FlowRow::default()
     }
 }
 
@@ -217,6 +218,8 @@ fn interfaces(load: Load) -> BTreeMap<String, InterfaceUtilization> {
         speed_bits_per_second: speed,
         utilization: speed.map(|speed| share * busy * 2.1e5 / speed as f64),
         errors: 0,
+        in_errors: 0,
+        in_dropped: 0,
         dropped: if share > 0.8 && load == Load::Thousands { 12 } else { 0 },
         up: captured,
         captured,

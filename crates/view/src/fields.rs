@@ -111,6 +111,41 @@ fields! {
     tunnel Text "TUNNEL" "" "The tunnel its packets were inside of." |r| shown(r.tunnel.as_ref());
     ports_unknown Flag "NO PORTS" "" "Fragments whose first one was not seen: ports are unknown."
         |r| r.ports_unknown.to_string();
+    process Text "PROCESS" "" "Command name of the process of this host: the client's, else the server's." |r| shown(r.process.as_ref());
+    pid Number "PID" "" "Its process id." |r| shown(r.pid.as_ref());
+    executable Text "EXECUTABLE" "" "Path of its executable." |r| shown(r.executable.as_ref());
+    user Text "USER" "" "Its user: name, or number where there is no name." |r| shown(r.user.as_ref());
+    container Text "CONTAINER" "" "Its container: name, or id where the runtime tells no name." |r| shown(r.container.as_ref());
+    container_id Text "CONTAINER ID" "" "Id of its container." |r| shown(r.container_id.as_ref());
+    cgroup Text "CGROUP" "" "Path of its cgroup." |r| shown(r.cgroup.as_ref());
+    peer_process Text "PEER PROCESS" "" "Command name of the process at the other end, where both are on this host." |r| shown(r.peer_process.as_ref());
+    peer_pid Number "PEER PID" "" "Its process id." |r| shown(r.peer_pid.as_ref());
+    application Text "APPLICATION" "" "Application protocol: as the payload showed, or guessed from the server's port." |r| shown(r.application.as_ref());
+    application_guessed Flag "GUESSED" "" "True when the application is a guess from the port; shown as `~https`." |r| r.application_guessed.to_string();
+    server_name Text "NAME" "" "Name of the server." |r| shown(r.server_name.as_ref());
+    server_name_source Text "NAMED BY" "" "How the name became known: `sni`, `host`, or `dns`, which is inferred." |r| shown(r.server_name_source.as_ref());
+    tls_version Text "TLS" "" "Greatest TLS version the client offered." |r| shown(r.tls_version.as_ref());
+    tls_alpn Text "ALPN" "" "First protocol the client offered by ALPN." |r| shown(r.tls_alpn.as_ref());
+    ja4 Text "JA4" "" "JA4 fingerprint of the client." |r| shown(r.ja4.as_ref());
+    http_method Text "METHOD" "" "Method of the latest HTTP request." |r| shown(r.http_method.as_ref());
+    http_target Text "TARGET" "" "Target of the latest HTTP request." |r| shown(r.http_target.as_ref());
+    http_status Number "STATUS" "" "Status of the latest HTTP response." |r| shown(r.http_status.as_ref());
+    http_requests Number "REQUESTS" "requests" "HTTP requests seen." |r| r.http_requests.to_string();
+    dns_query Text "DNS NAME" "" "Name of the latest DNS question." |r| shown(r.dns_query.as_ref());
+    dns_type Text "DNS TYPE" "" "Type of the latest DNS question." |r| shown(r.dns_type.as_ref());
+    dns_rcode Text "DNS RCODE" "" "Response code of the latest DNS response." |r| shown(r.dns_rcode.as_ref());
+    ssh_client Text "SSH CLIENT" "" "SSH identification of the client." |r| shown(r.ssh_client.as_ref());
+    ssh_server Text "SSH SERVER" "" "SSH identification of the server." |r| shown(r.ssh_server.as_ref());
+    handshake_rtt_seconds Number "HANDSHAKE" "s" "TCP handshake, SYN to the last ACK." |r| shown(r.handshake_rtt_seconds.as_ref());
+    handshake_server_seconds Number "TO SERVER" "s" "Of the handshake, SYN to SYN-ACK: this host to the server and back." |r| shown(r.handshake_server_seconds.as_ref());
+    handshake_client_seconds Number "TO CLIENT" "s" "Of the handshake, SYN-ACK to ACK: this host to the client and back." |r| shown(r.handshake_client_seconds.as_ref());
+    server_response_seconds Number "RESPONSE" "s" "From the client's first payload to the server's first." |r| shown(r.server_response_seconds.as_ref());
+    round_trip_seconds Number "ROUND TRIP" "s" "Latest request-and-answer round trip (DNS, QUIC, ICMP echo)." |r| shown(r.round_trip_seconds.as_ref());
+    jitter_seconds Number "JITTER" "s" "Jitter of round trips." |r| shown(r.jitter_seconds.as_ref());
+    smoothed_rtt_seconds Number "SRTT" "s" "Smoothed round-trip time of the local TCP socket." |r| shown(r.smoothed_rtt_seconds.as_ref());
+    rtt_deviation_seconds Number "RTT DEV" "s" "Its mean deviation." |r| shown(r.rtt_deviation_seconds.as_ref());
+    retransmits Number "RETRANS" "segments" "Segments the local TCP socket sent again." |r| shown(r.retransmits.as_ref());
+    out_of_order Number "REORDERED" "segments" "Segments the local TCP socket received out of order." |r| shown(r.out_of_order.as_ref());
     interfaces List "INTERFACES" "" "Where it was seen; in CSV the names only." interface_names;
 }
 

@@ -1,14 +1,20 @@
 //! A flow as JSON, table row and CSV line.
 
-use hivewall_model::{Direction, Flow, FlowId, Perspective, TcpFlags, Timestamp, community_id, protocol_name};
+use std::time::Duration;
+
+use hivewall_model::{
+    Container, Direction, Flow, FlowId, FlowNames, Perspective, Process, TcpFlags, Timestamp, Timing, community_id,
+    protocol_name,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::names::{application_by_port, dns_rcode, dns_type, tls_version};
 use crate::time::rfc3339;
 
 /// One conversation. `source` is the client. Bytes are IP bytes (from the IP header to the end of the datagram) unless
 /// the name says wire, which adds link headers, VLAN tags and padding.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FlowRow {
     /// Number of the flow on its agent; unique since the agent's start.
     pub flow_id: u64,
@@ -85,8 +91,118 @@ pub struct FlowRow {
     /// Fragments whose first one was not seen: ports are unknown.
     #[serde(skip_serializing_if = "std::ops::Not::not", default)]
     pub ports_unknown: bool,
+    /// Command name of the process of this host that the flow belongs to: the client's, else the server's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub process: Option<String>,
+    /// Its process id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<u32>,
+    /// Path of its executable.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub executable: Option<String>,
+    /// Its user: name, or number where there is no name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<String>,
+    /// Its container: name, or id where the runtime tells no name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container: Option<String>,
+    /// Id of its container.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub container_id: Option<String>,
+    /// Path of its cgroup.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cgroup: Option<String>,
+    /// Command name of the process at the other end, where both ends are on this host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peer_process: Option<String>,
+    /// Its process id.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub peer_pid: Option<u32>,
+    /// Application protocol: as its payload showed, or guessed from the server's port.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub application: Option<String>,
+    /// True when `application` is a guess from the port; shown as `~https`.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub application_guessed: bool,
+    /// Name of the server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_name: Option<String>,
+    /// How it became known: `sni`, `host`, or `dns`, which is inferred from an earlier look-up.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_name_source: Option<String>,
+    /// Greatest TLS version the client offered: `TLS 1.3`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_version: Option<String>,
+    /// First protocol the client offered by ALPN.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls_alpn: Option<String>,
+    /// JA4 fingerprint of the client.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ja4: Option<String>,
+    /// Method of the latest HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_method: Option<String>,
+    /// Target of the latest HTTP request.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_target: Option<String>,
+    /// Status of the latest HTTP response.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http_status: Option<u16>,
+    /// HTTP requests seen.
+    #[serde(skip_serializing_if = "is_zero", default)]
+    pub http_requests: u32,
+    /// Name of the latest DNS question.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_query: Option<String>,
+    /// Type of the latest DNS question: `A`, `AAAA`, ….
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_type: Option<String>,
+    /// Response code of the latest DNS response: `NOERROR`, `NXDOMAIN`, ….
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub dns_rcode: Option<String>,
+    /// SSH identification of the client.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ssh_client: Option<String>,
+    /// SSH identification of the server.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ssh_server: Option<String>,
+    /// Seconds of the TCP handshake, SYN to the last ACK.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handshake_rtt_seconds: Option<f64>,
+    /// Of that, SYN to SYN-ACK: this host to the server and back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handshake_server_seconds: Option<f64>,
+    /// Of that, SYN-ACK to ACK: this host to the client and back.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub handshake_client_seconds: Option<f64>,
+    /// Seconds from the client's first payload to the server's first.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub server_response_seconds: Option<f64>,
+    /// Seconds of the latest request-and-answer round trip (DNS, QUIC, ICMP echo).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub round_trip_seconds: Option<f64>,
+    /// Jitter of round trips, seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub jitter_seconds: Option<f64>,
+    /// Smoothed round-trip time of the local TCP socket, seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub smoothed_rtt_seconds: Option<f64>,
+    /// Its mean deviation, seconds.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rtt_deviation_seconds: Option<f64>,
+    /// Segments the local TCP socket sent again.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retransmits: Option<u32>,
+    /// Segments the local TCP socket received out of order.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub out_of_order: Option<u32>,
     /// Where it was seen. Each packet counts once in the flow however many interfaces saw it.
     pub interfaces: Vec<PointRow>,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_zero(value: &u32) -> bool {
+    *value == 0
 }
 
 /// What one interface saw of one direction of a flow.
@@ -142,7 +258,7 @@ impl FlowRow {
         let icmp = |value| tuple.is_icmp().then_some(value);
         let mut vlan: Vec<u16> = tuple.vlans.to_vec();
         vlan.retain(|id| *id != 0);
-        Self {
+        let mut row = Self {
             flow_id: flow.id.0,
             community_id: community_id(tuple),
             start: rfc3339(flow.start),
@@ -188,8 +304,86 @@ impl FlowRow {
                     tunnel: point.tunnel.map(tunnel_text),
                 })
                 .collect(),
+            ..Self::default()
+        };
+        row.add_processes(flow);
+        row.add_names(flow);
+        row.add_timing(&flow.timing);
+        row
+    }
+
+    fn add_processes(&mut self, flow: &Flow) {
+        let text = |text: &Option<Box<str>>| text.as_deref().map(str::to_owned);
+        if let Some(process) = flow.process() {
+            self.process = Some(process.comm.to_string());
+            self.pid = Some(process.pid);
+            self.executable = text(&process.executable);
+            self.user = Some(user_text(process));
+            self.container = process.container.as_ref().map(container_text);
+            self.container_id = process.container.as_ref().map(|container| container.id.to_string());
+            self.cgroup = text(&process.cgroup);
+        }
+        if let (Some(_), Some(peer)) = (&flow.client_process, &flow.server_process) {
+            self.peer_process = Some(peer.comm.to_string());
+            self.peer_pid = Some(peer.pid);
         }
     }
+
+    fn add_names(&mut self, flow: &Flow) {
+        let none = FlowNames::default();
+        let known = flow.names.as_deref().unwrap_or(&none);
+        let guess =
+            || flow.tuple.has_ports().then(|| application_by_port(flow.tuple.protocol, flow.tuple.server_port))?;
+        self.application = known.application.or_else(guess).map(str::to_owned);
+        self.application_guessed = known.application.is_none() && self.application.is_some();
+        if let Some((name, source)) = &known.server {
+            self.server_name = Some(name.to_string());
+            self.server_name_source = Some(source.name().to_owned());
+        }
+        if let Some(tls) = &known.tls {
+            self.tls_version = Some(tls_version(tls.version));
+            self.tls_alpn = tls.alpn.first().map(ToString::to_string);
+            self.ja4 = Some(tls.ja4.to_string());
+        }
+        if let Some(http) = &known.http {
+            self.http_method = Some(http.method.to_string());
+            self.http_target = Some(http.target.to_string());
+        }
+        self.http_status = known.http_status;
+        self.http_requests = known.http_requests;
+        if let Some(dns) = &known.dns {
+            self.dns_query = Some(dns.name.to_string());
+            self.dns_type = Some(dns_type(dns.qtype));
+            self.dns_rcode = dns.response.then(|| dns_rcode(dns.rcode));
+        }
+        let [client, server] = &known.ssh;
+        self.ssh_client = client.as_deref().map(str::to_owned);
+        self.ssh_server = server.as_deref().map(str::to_owned);
+    }
+
+    fn add_timing(&mut self, timing: &Timing) {
+        let seconds = |time: Option<Duration>| time.map(|time| (time.as_secs_f64() * 1e9).round() / 1e9);
+        self.handshake_rtt_seconds = seconds(timing.handshake());
+        self.handshake_server_seconds = seconds(timing.handshake_server);
+        self.handshake_client_seconds = seconds(timing.handshake_client);
+        self.server_response_seconds = seconds(timing.server_response);
+        self.round_trip_seconds = seconds(timing.round_trip);
+        self.jitter_seconds = seconds(timing.jitter);
+        self.smoothed_rtt_seconds = seconds(timing.smoothed_rtt);
+        self.rtt_deviation_seconds = seconds(timing.rtt_deviation);
+        self.retransmits = timing.retransmits;
+        self.out_of_order = timing.out_of_order;
+    }
+}
+
+/// The user's name, or its number where it has none.
+pub fn user_text(process: &Process) -> String {
+    process.user.as_deref().map_or_else(|| process.uid.to_string(), str::to_owned)
+}
+
+/// The container's name, or its id where it has none.
+pub fn container_text(container: &Container) -> String {
+    container.name.as_deref().unwrap_or(&container.id).to_owned()
 }
 
 /// A flow for tests of this crate and its users: TCP, 10.0.0.1:40000 → 10.0.0.2:443, 3 packets out, 2 back.
@@ -216,5 +410,9 @@ pub fn example_flow() -> Flow {
         portless: false,
         points: vec![],
         rate: 0.0,
+        client_process: None,
+        server_process: None,
+        names: None,
+        timing: Timing::default(),
     }
 }

@@ -4,9 +4,11 @@
 //! No I/O and no clock: whoever calls brings the time.
 #![forbid(unsafe_code)]
 
+pub mod depth;
 pub mod fields;
 pub mod filter;
 mod flow;
+pub mod names;
 pub mod query;
 mod snapshot;
 mod table;
@@ -14,8 +16,13 @@ mod text;
 pub mod time;
 pub mod units;
 
+pub use depth::{
+    AgentCost, ApplicationTraffic, Attribution, ConntrackFill, DiskLoad, DnsRow, DnsSummary, DropRow, FamilyCount,
+    FilesystemFill, HalfOpenTarget, HistoryInfo, HttpRow, HttpSummary, Latency, NameCount, PeerLatency, ProcessTraffic,
+    SocketSummary, SystemLoad, TlsSummary,
+};
 pub use filter::{Filter, FilterError};
-pub use flow::{FlowRow, PointRow, example_flow, protocol_text};
+pub use flow::{FlowRow, PointRow, container_text, example_flow, protocol_text, user_text};
 pub use query::{FlowPage, Query, Sort};
 pub use snapshot::{
     AddressTraffic, CaptureInfo, FlowCounts, HostInfo, InterfaceTraffic, InterfaceUtilization, Loss, ProtocolTraffic,

@@ -6,6 +6,10 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::FlowRow;
+use crate::depth::{
+    AgentCost, ApplicationTraffic, Attribution, DnsSummary, DropRow, HalfOpenTarget, HistoryInfo, HttpSummary,
+    PeerLatency, ProcessTraffic, SocketSummary, SystemLoad, TlsSummary,
+};
 
 /// The snapshot document (`hivewall snapshot`, `GET /api/v1/snapshot`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -40,6 +44,37 @@ pub struct Snapshot {
     pub interface_utilization: BTreeMap<String, InterfaceUtilization>,
     /// Traffic of conversations opened by this host, by destination address: the busiest, the rest is in `other`.
     pub outbound_traffic: BTreeMap<String, AddressTraffic>,
+    /// Processes of this host by traffic: the busiest, then what is left.
+    pub processes: Vec<ProcessTraffic>,
+    /// How flows are tied to processes.
+    pub attribution: Attribution,
+    /// Application protocol → traffic.
+    pub applications: BTreeMap<String, ApplicationTraffic>,
+    /// DNS.
+    pub dns_queries: DnsSummary,
+    /// HTTP/1.x in the clear.
+    pub http_requests: HttpSummary,
+    /// TLS and QUIC handshakes.
+    pub tls_handshakes: TlsSummary,
+    /// Peer → round-trip time: those with most samples.
+    pub latency: BTreeMap<String, PeerLatency>,
+    /// Peer → jitter, seconds; the same peers.
+    pub jitter: BTreeMap<String, f64>,
+    /// This host's sockets.
+    pub sockets: SocketSummary,
+    /// Targets with most incomplete connections.
+    pub half_open_targets: Vec<HalfOpenTarget>,
+    /// Packets the kernel dropped, by reason, interface and protocol, most first.
+    pub kernel_drops: Vec<DropRow>,
+    /// How busy the host is; absent in a replay.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub system: Option<SystemLoad>,
+    /// Kind → security alerts. Empty until there are detectors.
+    pub security_alerts: BTreeMap<String, u64>,
+    /// What the agent costs.
+    pub agent: AgentCost,
+    /// What history is kept.
+    pub history: HistoryInfo,
     /// Everything not seen or not kept, by reason. All of it; an absent reason is one that cannot happen here.
     pub losses: BTreeMap<String, Loss>,
 }
@@ -216,8 +251,12 @@ pub struct InterfaceUtilization {
     pub utilization: Option<f64>,
     /// Receive and transmit errors.
     pub errors: u64,
+    /// Of those, receive errors.
+    pub in_errors: u64,
     /// Packets the kernel dropped at this interface.
     pub dropped: u64,
+    /// Of those, received ones.
+    pub in_dropped: u64,
     /// Up and with carrier.
     pub up: bool,
     /// Whether its packets are captured.

@@ -80,6 +80,7 @@ prop_compose! {
             start: Timestamp(start), last: Timestamp(start + lasted),
             tcp_state: (tuple.protocol == 6).then_some(state),
             ended, portless: false, points, rate,
+            ..hivewall_view::example_flow()
         }
     }
 }

@@ -98,6 +98,7 @@ pub fn snapshot() -> Snapshot {
         interface_utilization: map([("eth0", utilization(Some(1_000_000_000))), ("lo", utilization(None))]),
         outbound_traffic: map([("10.0.0.2", address(2)), ("other", address(1))]),
         losses: map([("ring_full", loss(3)), ("log_queue_full", loss(0))]),
+        ..Snapshot::default()
     }
 }
 
@@ -173,7 +174,9 @@ fn utilization(speed: Option<u64>) -> InterfaceUtilization {
         speed_bits_per_second: speed,
         utilization: speed.map(|bits| 8000.0 / bits as f64),
         errors: 1,
+        in_errors: 1,
         dropped: 2,
+        in_dropped: 2,
         up: true,
         captured: speed.is_some(),
     }

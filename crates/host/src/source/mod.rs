@@ -9,7 +9,7 @@ mod qdisc;
 
 use std::time::Duration;
 
-use hivewall_datapath::{Record, Tally, TallyKey};
+use hivewall_datapath::{PeekHead, Record, Tally, TallyKey};
 use hivewall_model::{Interface, TickClock, Timestamp};
 
 pub use ebpf::{EbpfOptions, EbpfSource, Hook, uninstall};
@@ -29,6 +29,47 @@ pub struct Batch {
     pub clock: TickClock,
     /// Time at the end of the batch.
     pub now: Timestamp,
+    /// Payload copied for whoever reads names; the caller clears it.
+    pub peeks: Peeks,
+}
+
+/// Copies of payload, one behind the other.
+#[derive(Clone, Debug, Default)]
+pub struct Peeks {
+    heads: Vec<(Timestamp, PeekHead, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl Peeks {
+    /// Adds one; `payload` holds as many bytes as the head says were captured.
+    pub fn push(&mut self, time: Timestamp, head: PeekHead, payload: &[u8]) {
+        self.heads.push((time, head, self.bytes.len()));
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// All of them in order: wall-clock time, head, copied bytes.
+    pub fn iter(&self) -> impl Iterator<Item = (Timestamp, &PeekHead, &[u8])> {
+        self.heads.iter().map(|(time, head, at)| {
+            let payload = self.bytes.get(*at..at + usize::from(head.captured)).unwrap_or_default();
+            (*time, head, payload)
+        })
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Forgets all, keeps the memory.
+    pub fn clear(&mut self) {
+        self.heads.clear();
+        self.bytes.clear();
+    }
 }
 
 /// How a poll went.

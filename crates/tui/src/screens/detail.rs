@@ -173,7 +173,7 @@ mod tests {
             flow_id, community_id, start, end, duration_seconds, protocol, protocol_number, source_ip, src_port, dest_ip,
             dest_port, icmp_type, icmp_code, direction, roles_known, bytes, packets, bytes_to_server, bytes_to_client,
             packets_to_server, packets_to_client, wire_bytes_to_server, wire_bytes_to_client, tcp_flags_to_server,
-            tcp_flags_to_client, tcp_state, state, end_reason, bits_per_second, vlan, tunnel, ports_unknown, interfaces,
+            tcp_flags_to_client, tcp_state, state, end_reason, bits_per_second, vlan, tunnel, ports_unknown, interfaces, ..
         } = row;
         assert!(ports_unknown && !roles_known);
         let mut texts = vec![

@@ -1,0 +1,2 @@
+//! A report over a log that this program, or Suricata, wrote.
+#![forbid(unsafe_code)]
