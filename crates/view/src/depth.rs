@@ -76,6 +76,24 @@ pub struct ApplicationTraffic {
     pub guessed_flows: u64,
 }
 
+/// Traffic of one server port. Ports beyond those kept apart stand under port 0.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ServiceTraffic {
+    /// Protocol.
+    pub protocol: String,
+    /// Server's port.
+    pub port: u16,
+    /// What usually serves there: a guess.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub application: Option<String>,
+    /// IP bytes, each packet once.
+    pub bytes: u64,
+    /// Packets.
+    pub packets: u64,
+    /// Flows since the start.
+    pub flows: u64,
+}
+
 /// A name and how often it was seen.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct NameCount {

@@ -19,7 +19,7 @@ pub mod units;
 pub use depth::{
     AgentCost, ApplicationTraffic, Attribution, ConntrackFill, DiskLoad, DnsRow, DnsSummary, DropRow, FamilyCount,
     FilesystemFill, HalfOpenTarget, HistoryInfo, HttpRow, HttpSummary, Latency, NameCount, PeerLatency, ProcessTraffic,
-    SocketSummary, SystemLoad, TlsSummary,
+    ServiceTraffic, SocketSummary, SystemLoad, TlsSummary,
 };
 pub use filter::{Filter, FilterError};
 pub use flow::{FlowRow, PointRow, container_text, example_flow, protocol_text, user_text};

@@ -52,6 +52,9 @@ pub struct Query {
     pub limit: usize,
     /// Rows to leave out first.
     pub offset: usize,
+    /// Whether closed flows are looked for in the history on disk, where there is one, rather than among those lately
+    /// closed.
+    pub history: bool,
 }
 
 /// One page of the answer.

@@ -8,7 +8,7 @@ use utoipa::ToSchema;
 use crate::FlowRow;
 use crate::depth::{
     AgentCost, ApplicationTraffic, Attribution, DnsSummary, DropRow, HalfOpenTarget, HistoryInfo, HttpSummary,
-    PeerLatency, ProcessTraffic, SocketSummary, SystemLoad, TlsSummary,
+    PeerLatency, ProcessTraffic, ServiceTraffic, SocketSummary, SystemLoad, TlsSummary,
 };
 
 /// The snapshot document (`hivewall snapshot`, `GET /api/v1/snapshot`).
@@ -50,6 +50,8 @@ pub struct Snapshot {
     pub attribution: Attribution,
     /// Application protocol → traffic.
     pub applications: BTreeMap<String, ApplicationTraffic>,
+    /// Server ports by traffic, busiest first.
+    pub services: Vec<ServiceTraffic>,
     /// DNS.
     pub dns_queries: DnsSummary,
     /// HTTP/1.x in the clear.
