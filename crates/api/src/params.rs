@@ -62,7 +62,7 @@ impl Pairs {
             None => 0,
             Some(text) => number("offset", text, 0, usize::MAX)?,
         };
-        Ok(Query { filter: self.terms(shared, &PAGE)?, sort, limit, offset })
+        Ok(Query { filter: self.terms(shared, &PAGE)?, sort, limit, offset, history: false })
     }
 
     /// Which flows, and nothing else.
