@@ -31,4 +31,4 @@ pub use parse::TEXT_BYTES_MAX;
 pub use pattern::{NAME_BYTES_MAX, Pattern, PatternError};
 pub use problem::{ConfigError, Fault, PROBLEMS_MAX, Place, Problem};
 pub use setting::{Kind, Section, Setting, settings};
-pub use settings::{Agent, Api, Capture, Config, Flows, Log, SECTIONS, Traffic};
+pub use settings::{Agent, Api, Capture, Config, Flows, History, Log, Names, Processes, SECTIONS, Traffic};

@@ -5,10 +5,11 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Capture, Flows, Log};
+use crate::{Capture, Flows, History, Log};
 
 /// Bytes in what the configuration calls a megabyte.
 const MEGABYTE: u64 = 1_000_000;
+const DAY_S: u64 = 86_400;
 
 impl Capture {
     /// Lines of the flow cache for each CPU; `None` when the host is to decide.
@@ -46,6 +47,28 @@ impl Flows {
     /// How long a finished TCP flow waits for late packets.
     pub fn closed_linger(&self) -> Duration {
         Duration::from_secs(self.closed_linger_s)
+    }
+}
+
+impl History {
+    /// Where it is kept; `None` for nowhere.
+    pub fn directory(&self) -> Option<&Path> {
+        Some(Path::new(&self.directory)).filter(|path| !path.as_os_str().is_empty())
+    }
+
+    /// Age at which flows are removed.
+    pub fn max_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.max_age_days) * DAY_S)
+    }
+
+    /// Bytes of flows beyond which the oldest are removed.
+    pub fn max_bytes(&self) -> u64 {
+        self.max_size_mb * MEGABYTE
+    }
+
+    /// Age at which summaries are removed.
+    pub fn rollup_age(&self) -> Duration {
+        Duration::from_secs(u64::from(self.rollup_age_days) * DAY_S)
     }
 }
 

@@ -127,7 +127,38 @@ settings! {
         subnets: Vec<IpNet> = Vec::new(), Kind::Networks, flag "subnet", example r#"["10.0.0.0/8", "2001:db8::/32"]"#;
     }
 
-    /// The log of events: flows that ended, and statistics.
+    /// Names and times read from the first bytes of conversations: DNS, TLS, QUIC, HTTP, SSH, handshakes.
+    names: Names {
+        /// Whether they are read. Payload stays on this host and is not kept; without it flows have no names, no
+        /// handshake times, and applications are guessed from ports.
+        enabled: bool = true, Kind::Boolean, flag "names", example "false";
+        /// Packets whose first bytes the kernel copies at most, for each CPU and second. Beyond it names are missing
+        /// and that is counted; flows are exact all the same.
+        peeks_per_second: u32 = 20_000, number(1, 10_000_000, "packets"), flag "peeks-per-second", example "5000";
+    }
+
+    /// Which process is behind a flow.
+    processes: Processes {
+        /// Whether flows are tied to processes and containers.
+        enabled: bool = true, Kind::Boolean, flag "processes", example "false";
+        /// Packets dropped by the kernel are counted by reason. Needs the same kernel features.
+        drops: bool = true, Kind::Boolean, flag "kernel-drops", example "false";
+    }
+
+    /// History: flows that ended, kept on disk for questions about the past.
+    history: History {
+        /// Directory it is kept in; made when it is not there.
+        directory: String = "/var/lib/hivewall".to_owned(), Kind::Path { empty: "no history" },
+            flag "history-directory", example r#""/srv/hivewall""#;
+        /// Age at which flows are removed.
+        max_age_days: u32 = 30, number(1, 3_660, "days"), flag "history-max-age-days", example "7";
+        /// Size of all flows on disk beyond which the oldest are removed.
+        max_size_mb: u64 = 2_048, number(16, 1 << 24, "megabytes"), flag "history-max-size-mb", example "10000";
+        /// Age at which summaries by minute and hour are removed; they answer questions about long spans.
+        rollup_age_days: u32 = 400, number(1, 36_600, "days"), flag "history-rollup-age-days", example "90";
+    }
+
+    /// The log of events: flows that ended, names, and statistics.
     log: Log {
         /// Form of the log.
         format: LogFormat = LogFormat::Console, Kind::Choice(LogFormat::CHOICES), flag "log-format",
@@ -137,7 +168,7 @@ settings! {
             example r#""/var/log/hivewall/eve.json""#;
         /// Events that wait for a slow disk or reader. Beyond it events are left out of the log and counted; capture
         /// never waits.
-        buffer_size: usize = 8_192, number(16, 1 << 24, "events"), flag "log-buffer-size", example "65536";
+        buffer_size: usize = 65_536, number(16, 1 << 24, "events"), flag "log-buffer-size", example "8192";
         /// Size at which the file is put aside and a new one begun. Standard output is never put aside.
         rotate_size_mb: u64 = 100, number_or_zero("off", 1, 1 << 20, "megabytes"), flag "log-rotate-size-mb",
             example "1000";
@@ -148,6 +179,8 @@ settings! {
         rotate_keep: u32 = 7, number(1, 10_000, "files"), flag "log-rotate-keep", example "30";
         /// Whether flows are logged when they end.
         flows: bool = true, Kind::Boolean, flag "log-flows", example "false";
+        /// Whether DNS messages, HTTP requests, TLS and SSH handshakes are logged.
+        names: bool = true, Kind::Boolean, flag "log-names", example "false";
         /// Whether statistics are logged.
         stats: bool = true, Kind::Boolean, flag "log-stats", example "false";
         /// Time between two statistics events.

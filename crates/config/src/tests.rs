@@ -91,9 +91,9 @@ fn an_unknown_setting_names_the_closest_wherever_it_is() {
     refused(
         "max = 3\nzebra = 3\nflows_max = 3",
         &expect![[r#"
-        hivewall.toml:1:1: max: there is no such setting; did you mean `max` in [flows]?
-        hivewall.toml:2:1: zebra: there is no such setting; the sections are [capture], [flows], [traffic], [log], [api], [agent]
-        hivewall.toml:3:1: flows_max: there is no such setting; did you mean `max` in [flows]?"#]],
+            hivewall.toml:1:1: max: there is no such setting; did you mean `max` in [flows]?
+            hivewall.toml:2:1: zebra: there is no such setting; the sections are [capture], [flows], [traffic], [names], [processes], [history], [log], [api], [agent]
+            hivewall.toml:3:1: flows_max: there is no such setting; did you mean `max` in [flows]?"#]],
     );
     refused(
         "[flows]\nmax.of.all = 3\n\"a\\nb\\u001b[31m\" = 3",

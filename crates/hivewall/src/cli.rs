@@ -51,7 +51,7 @@ fn run() -> Command {
          Every setting is also a key of the configuration file and an environment variable (HIVEWALL_…); \
          `hivewall check` shows where each value comes from. SIGHUP opens the log file again, SIGINT and SIGTERM stop.",
     );
-    settings::add(command, &["capture", "flows", "traffic", "log", "api", "agent"])
+    settings::add(command, &["capture", "flows", "traffic", "names", "processes", "history", "log", "api", "agent"])
 }
 
 fn replay() -> Command {
@@ -82,14 +82,14 @@ fn replay() -> Command {
                 .value_parser(value_parser!(Format))
                 .help("Print at the end: table (overview), json (snapshot), jsonl or csv (all flows) [default: table, without a log]"),
         );
-    settings::add(command, &["capture", "flows", "traffic", "log", "api", "agent"])
+    settings::add(command, &["capture", "flows", "traffic", "names", "processes", "history", "log", "api", "agent"])
 }
 
 fn check() -> Command {
     let command = Command::new("check")
         .about("Check the configuration and what this kernel offers")
         .arg(output("table", &[Format::Table, Format::Json]));
-    settings::add(command, &["capture", "flows", "traffic", "log", "api", "agent"])
+    settings::add(command, &["capture", "flows", "traffic", "names", "processes", "history", "log", "api", "agent"])
 }
 
 fn top() -> Command {
