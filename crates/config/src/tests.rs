@@ -73,7 +73,7 @@ fn an_unknown_section_names_the_closest_or_all() {
     refused(
         "\n [zebra]\n",
         &expect![
-            "hivewall.toml:2:3: zebra: there is no such section; the sections are [capture], [flows], [traffic], [log], [api], [agent]"
+            "hivewall.toml:2:3: zebra: there is no such section; the sections are [capture], [flows], [traffic], [names], [processes], [history], [log], [api], [agent]"
         ],
     );
 }
