@@ -83,11 +83,11 @@ fn name(bytes: &[u8], mut at: usize) -> Option<(Vec<u8>, usize)> {
         let len = *bytes.get(at)?;
         match len {
             0 => return Some((name, end.unwrap_or(at + 1))),
-            // A pointer leads back, so that following them comes to an end.
+            // Pointers lead back (RFC 1035 §4.1.4); scanners send others, and they too end after so many steps.
             0xc0.. => {
                 let to = usize::from(u16::from_be_bytes([len & 0x3f, *bytes.get(at + 1)?]));
                 end = end.or(Some(at + 2));
-                at = (to < at).then_some(to)?;
+                at = to;
             }
             0x40..=0xbf => return None,
             len => {
