@@ -10,8 +10,13 @@ use crate::{corpus, seen};
 
 /// Rows of fields that tshark prints for the packets that `filter` chooses.
 fn tshark(file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
+    tshark_with(&[], file, filter, fields)
+}
+
+fn tshark_with(options: &[&str], file: &Path, filter: &str, fields: &[&str]) -> Vec<Vec<String>> {
     let mut command = Command::new("tshark");
-    command.arg("-n").arg("-r").arg(file).args(["-Y", filter, "-T", "fields", "-E", "aggregator=;"]);
+    command.args(options).arg("-n").arg("-r").arg(file);
+    command.args(["-Y", filter, "-T", "fields", "-E", "aggregator=;"]);
     command.args(fields.iter().flat_map(|field| ["-e", field]));
     let output = command.output().expect("tshark runs");
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
@@ -138,7 +143,9 @@ fn http_heads_are_those_that_tshark_reads() {
         }
         (ours.sort(), theirs.sort());
         assert_eq!(ours, theirs, "{file}");
-        let rows = tshark(&path, "http.response.code && tcp", &["http.response.code"]);
+        // With reassembly, tshark does not show a response whose body the capture does not hold to its end.
+        let filter = "http.response.code && tcp";
+        let rows = tshark_with(&["-o", "tcp.desegment_tcp_streams:false"], &path, filter, &["http.response.code"]);
         let mut codes: Vec<_> = rows.iter().flat_map(|row| row[0].split(';').map(str::to_owned)).collect();
         (codes.sort(), statuses.sort());
         assert_eq!(statuses, codes, "{file}");
