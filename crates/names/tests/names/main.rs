@@ -1,0 +1,18 @@
+//! The crate from outside: packets in, findings and counters out.
+//!
+//! Protocols are told in [`talk`], bytes beside what they mean; captures come through [`seen`]. Expected values are the protocols' own
+//! documents, another tool's, or arithmetic.
+
+mod corpus;
+mod dns;
+mod hostile;
+mod http;
+mod limits;
+mod order;
+mod quic;
+mod seen;
+mod ssh;
+mod talk;
+mod times;
+mod tls;
+mod tshark;
