@@ -157,6 +157,11 @@ impl Entry {
         self.depth.as_ref().map_or([None; 2], |depth| depth.owners.each_ref().map(Option::as_ref))
     }
 
+    /// Whether the address of `a` (0) or `b` (1) is this host's.
+    pub(crate) fn is_local(&self, side: usize) -> bool {
+        self.local.get(side).copied().unwrap_or(false)
+    }
+
     /// 0 when `a` is the client, 1 when `b` is.
     pub(crate) fn client_side(&self) -> usize {
         side_of(self.a_is_client)
@@ -354,10 +359,11 @@ impl Entry {
             client_process: self.process(self.client_side()),
             server_process: self.process(1 - self.client_side()),
             names: self.names().cloned(),
-            timing: self.depth.as_ref().and_then(|depth| depth.measures.as_ref()).map_or_else(
-                Timing::default,
-                |measures| measures.timing(self.client_side()),
-            ),
+            timing: self
+                .depth
+                .as_ref()
+                .and_then(|depth| depth.measures.as_ref())
+                .map_or_else(Timing::default, |measures| measures.timing(self.client_side())),
         }
     }
 

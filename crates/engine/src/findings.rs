@@ -8,7 +8,7 @@ use hivewall_model::{Finding, FlowId, Learned, NameSource, Process, Timestamp, T
 use crate::entry::Entry;
 use crate::insight::Insight;
 use crate::pair::PairKey;
-use crate::sockets::{Ends, Life};
+use crate::sockets::{Ends, Life, Seat};
 use crate::summaries::Said;
 use crate::table::Slot;
 use crate::{Effects, Engine};
@@ -78,14 +78,8 @@ impl Engine {
             let from_client = !is_from_server(&finding.learned);
             let client = usize::from(a_to_b != from_client);
             let ((client, client_port), (server, server_port)) = (pair.end(client), pair.end(1 - client));
-            let tuple = Tuple {
-                protocol: pair.protocol,
-                client,
-                server,
-                client_port,
-                server_port,
-                vlans: pair.vlans(),
-            };
+            let tuple =
+                Tuple { protocol: pair.protocol, client, server, client_port, server_port, vlans: pair.vlans() };
             effects.findings.push(LoggedFinding { finding, flow: None, tuple, from_client, process: None });
         }
     }
@@ -127,8 +121,12 @@ impl Engine {
         let life = Life { start: time, last: time, is_opened: false, is_finished: false };
         [client, 1 - client].into_iter().find_map(|side| {
             let ends = Ends { protocol: pair.protocol, local: pair.end(side), remote: pair.end(1 - side) };
-            let is_local = self.interfaces.is_local(ends.local.0);
-            self.insight.sockets.find(ends, life, is_local, side == client)?.process
+            let seat = Seat {
+                is_local: self.interfaces.is_local(ends.local.0),
+                faces_local: self.interfaces.is_local(ends.remote.0),
+                is_client: side == client,
+            };
+            self.insight.sockets.find(ends, life, seat)?.process
         })
     }
 }
@@ -211,10 +209,7 @@ impl Insight {
     fn time(&mut self, entry: &mut Entry, learned: &Learned) {
         let client_side = entry.client_side();
         // A round trip is with the end that is not here.
-        let away = |entry: &Entry, side: usize| {
-            let is_here = entry.local.get(side).copied().unwrap_or(false);
-            (!is_here).then(|| entry.key.end(side).0)
-        };
+        let away = |entry: &Entry, side: usize| (!entry.is_local(side)).then(|| entry.key.end(side).0);
         let (client, server) = (away(entry, client_side), away(entry, 1 - client_side));
         match *learned {
             Learned::Handshake { server: to_server, client: to_client } => {

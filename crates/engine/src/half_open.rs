@@ -62,7 +62,8 @@ impl HalfOpen {
     }
 
     pub(crate) fn view(&self) -> Vec<HalfOpenTarget> {
-        let mut rows: Vec<(u64, (IpAddr, u16))> = self.targets.iter().map(|(target, count)| (*count, *target)).collect();
+        let mut rows: Vec<(u64, (IpAddr, u16))> =
+            self.targets.iter().map(|(target, count)| (*count, *target)).collect();
         let order = |x: &(u64, (IpAddr, u16)), y: &(u64, (IpAddr, u16))| y.0.cmp(&x.0).then(x.1.cmp(&y.1));
         if rows.len() > TARGETS_SHOWN {
             rows.select_nth_unstable_by(TARGETS_SHOWN, order);

@@ -20,7 +20,7 @@ use crate::limits::Limits;
 use crate::points::Sum;
 use crate::processes::ProcessTable;
 use crate::services::ServiceTable;
-use crate::sockets::{Ends, Match, SocketTable};
+use crate::sockets::{Ends, Match, Seat, SocketTable};
 use crate::summaries::{DnsTally, HttpTally, TlsTally};
 use crate::system::{SocketStates, System};
 use crate::table::{FlowTable, Slot};
@@ -167,8 +167,12 @@ impl Insight {
     /// Looks for the socket at one end.
     pub(crate) fn seek_owner(&mut self, entry: &mut Entry, side: usize) {
         let ends = Ends { protocol: entry.key.protocol, local: entry.key.end(side), remote: entry.key.end(1 - side) };
-        let is_local = entry.local.get(side).copied().unwrap_or(false);
-        let found = self.sockets.find(ends, entry.life(), is_local, side == entry.client_side());
+        let seat = Seat {
+            is_local: entry.is_local(side),
+            faces_local: entry.is_local(1 - side),
+            is_client: side == entry.client_side(),
+        };
+        let found = self.sockets.find(ends, entry.life(), seat);
         let Some(Match { process, is_exact, health }) = found else { return };
         if let Some(process) = process {
             self.processes.own(entry, side, &process, is_exact);
@@ -191,7 +195,7 @@ impl Insight {
         }
         let (client, _) = entry.client();
         let (server, _) = entry.server();
-        let is_local = entry.local.get(entry.client_side()).copied().unwrap_or(false);
+        let is_local = entry.is_local(entry.client_side());
         if let Some(name) = self.answers.find(client, is_local, server, entry.start()) {
             entry.names_mut().server = Some((Arc::clone(&name), NameSource::Dns));
         }

@@ -89,8 +89,27 @@ impl Account for Share {
 impl Share {
     fn add(&mut self, sent: bool, sum: Sum) {
         self.total.add(sent, sum);
+        *self.window(sent) += sum.ip_bytes;
+    }
+
+    fn window(&mut self, sent: bool) -> &mut u64 {
         let [window_sent, window_received] = &mut self.window;
-        *(if sent { window_sent } else { window_received }) += sum.ip_bytes;
+        if sent { window_sent } else { window_received }
+    }
+
+    fn take_back(&mut self, sent: bool, sum: Sum, is_recent: bool) {
+        self.total.take_back(sent, sum);
+        if is_recent {
+            let window = self.window(sent);
+            *window = window.saturating_sub(sum.ip_bytes);
+        }
+    }
+
+    fn take_over(&mut self, sent: bool, sum: Sum, is_recent: bool) {
+        self.total.add(sent, sum);
+        if is_recent {
+            *self.window(sent) += sum.ip_bytes;
+        }
     }
 
     fn begin(&mut self) {
@@ -159,13 +178,7 @@ fn standing(entry: &Entry) -> Option<bool> {
 
 impl ProcessTable {
     pub(crate) fn new(limit: usize) -> Self {
-        Self {
-            ledger: Ledger::new(limit),
-            unknown: Share::default(),
-            attributed: 0,
-            unattributed: 0,
-            ticked: None,
-        }
+        Self { ledger: Ledger::new(limit), unknown: Share::default(), attributed: 0, unattributed: 0, ticked: None }
     }
 
     fn share(&mut self, place: Place) -> &mut Share {
@@ -257,15 +270,17 @@ impl ProcessTable {
             share.flows = share.flows.saturating_sub(1);
         }
         self.tally(standing(entry), false);
-        if let Some(before) = place(entry) {
-            for (sends, sum) in ways {
-                self.share(before).total.take_back(sends, sum);
-            }
-        }
+        let before = place(entry);
         change(entry);
-        if let Some(after) = place(entry) {
-            for (sends, sum) in ways {
-                self.share(after).total.add(sends, sum);
+        let after = place(entry);
+        // The rate goes over as well, where all of the flow is in it.
+        let is_recent = self.ticked.is_none_or(|then| Duration::from_nanos(entry.born) >= then);
+        for (sends, sum) in ways {
+            if let Some(before) = before {
+                self.share(before).take_back(sends, sum, is_recent);
+            }
+            if let Some(after) = after {
+                self.share(after).take_over(sends, sum, is_recent);
             }
         }
         places(entry).into_iter().flatten().for_each(|place| self.share(place).begin());

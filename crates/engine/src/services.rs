@@ -146,8 +146,9 @@ impl ServiceTable {
         };
         // A port that was only guessed to serve, and did not, is left without flows.
         let served = rows.into_iter().filter(|(_, work)| work.flows > 0);
-        let named = served
-            .map(|((protocol, port), work)| (view)(protocol_text(*protocol), *port, application_by_port(*protocol, *port), work));
+        let named = served.map(|((protocol, port), work)| {
+            (view)(protocol_text(*protocol), *port, application_by_port(*protocol, *port), work)
+        });
         let rest = (other.flows > 0).then(|| view(OTHER.to_owned(), 0, None, &other));
         named.chain(rest).collect()
     }

@@ -4,9 +4,7 @@ use std::collections::BTreeMap;
 
 use hivewall_model::{EndReason, Reason};
 use hivewall_view::time::rfc3339;
-use hivewall_view::{
-    AgentCost, Attribution, FlowCounts, FlowRow, Loss, Query, Snapshot, Sort, SuspiciousTraffic,
-};
+use hivewall_view::{AgentCost, Attribution, FlowCounts, FlowRow, Loss, Query, Snapshot, Sort, SuspiciousTraffic};
 
 use crate::Engine;
 use crate::system::drop_rows;

@@ -102,6 +102,17 @@ impl Life {
     }
 }
 
+/// How an end of a flow lies to this host.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Seat {
+    /// Its address is one of this host's.
+    pub is_local: bool,
+    /// So is that of the other end.
+    pub faces_local: bool,
+    /// It opened the conversation, as far as is known.
+    pub is_client: bool,
+}
+
 /// What was found for one end of a flow.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Match {
@@ -195,15 +206,18 @@ impl SocketTable {
 
     /// The socket at one end of a flow. One that merely waits at the port counts only for an address of this host, and
     /// for TCP only at the server's end.
-    pub(crate) fn find(&self, ends: Ends, life: Life, is_local: bool, is_client: bool) -> Option<Match> {
-        let exact = self.look(&ends, life).or_else(|| {
+    pub(crate) fn find(&self, ends: Ends, life: Life, seat: Seat) -> Option<Match> {
+        let anywhere = || {
+            // A socket without an address may be a container's, but a stranger that talks to this host is none.
             let local = (unspecified(ends.local.0), ends.local.1);
-            self.look(&Ends { local, ..ends }, life)
-        });
+            let is_possible = seat.is_local || !seat.faces_local;
+            if is_possible { self.look(&Ends { local, ..ends }, life) } else { None }
+        };
+        let exact = self.look(&ends, life).or_else(anywhere);
         if exact.as_ref().is_some_and(|found| found.process.is_some()) {
             return exact;
         }
-        if !is_local || is_client && ends.protocol == proto::TCP {
+        if !seat.is_local || seat.is_client && ends.protocol == proto::TCP {
             return exact;
         }
         let (ip, port) = ends.local;

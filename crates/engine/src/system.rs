@@ -2,9 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use hivewall_model::{
-    CpuTimes, Disk, KernelDrop, SocketCensus, SocketChange, SocketEvent, SocketState, SystemReading,
-};
+use hivewall_model::{CpuTimes, Disk, KernelDrop, SocketCensus, SocketChange, SocketEvent, SocketState, SystemReading};
 use hivewall_view::{
     ConntrackFill, DiskLoad, DropRow, FamilyCount, FilesystemFill, SocketSummary, SystemLoad, protocol_text,
 };
@@ -65,7 +63,8 @@ fn load(before: Option<&SystemReading>, now: &SystemReading, passed: f64) -> Sys
     let quiet: f64 = grown.iter().filter(|(mode, _)| matches!(*mode, "idle" | "iowait")).map(|(_, time)| time).sum();
     let disk = |disk: &Disk| {
         let old = before.and_then(|before| before.disks.iter().find(|old| old.name == disk.name)).unwrap_or(disk);
-        let rate = |new: u64, old: u64| if passed > 0.0 { (new.saturating_sub(old) as f64 / passed).round() } else { 0.0 };
+        let rate =
+            |new: u64, old: u64| if passed > 0.0 { (new.saturating_sub(old) as f64 / passed).round() } else { 0.0 };
         DiskLoad {
             read_bytes_per_second: rate(disk.read_bytes, old.read_bytes),
             written_bytes_per_second: rate(disk.written_bytes, old.written_bytes),
