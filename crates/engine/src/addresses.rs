@@ -39,7 +39,7 @@ impl Counters {
         }
     }
 
-    fn take_back(&mut self, sent: bool, sum: Sum) {
+    pub(crate) fn take_back(&mut self, sent: bool, sum: Sum) {
         let (bytes, packets) = if sent {
             (&mut self.sent_bytes, &mut self.sent_packets)
         } else {
@@ -49,11 +49,11 @@ impl Counters {
         *packets = packets.saturating_sub(sum.packets);
     }
 
-    fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.sent_bytes + self.received_bytes
     }
 
-    fn merge(&mut self, other: &Self) {
+    pub(crate) fn merge(&mut self, other: &Self) {
         self.sent_bytes += other.sent_bytes;
         self.received_bytes += other.received_bytes;
         self.sent_packets += other.sent_packets;

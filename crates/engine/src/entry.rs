@@ -4,14 +4,20 @@
 //! counts are those of its points.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use hivewall_datapath::{Record, proto};
-use hivewall_model::{EndReason, Flow, FlowId, Point, Side, TcpFlags, TcpState, Timestamp, Tuple};
+use hivewall_model::{
+    EndReason, Flow, FlowId, FlowNames, Point, Process, Side, TcpFlags, TcpState, Timestamp, Timing, Tuple,
+};
 
 use crate::addresses::Hint;
+use crate::depth::{Depth, Measures, Owner};
 use crate::interfaces::InterfaceTable;
 use crate::pair::{self, PairKey};
 use crate::points::{Place, Points, Sum};
+use crate::services::Booking;
+use crate::sockets::{End, Life};
 
 /// Seconds of a rate's window at the least.
 const WINDOW: f32 = 0.9;
@@ -19,6 +25,9 @@ const WINDOW: f32 = 0.9;
 const PAUSE: std::time::Duration = std::time::Duration::from_millis(1500);
 /// Seconds of quiet after which a rate is 0: two sweeps of the datapath and some.
 const QUIET: f64 = 2.5;
+
+/// Records that may look for the socket of a flow in vain.
+const TRIES: u8 = 8;
 
 /// How sure it is who opened the conversation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +80,18 @@ pub(crate) struct Entry {
     pub has_predecessor: bool,
     /// Directions in which the datapath said that a new connection follows.
     renewed: [bool; 2],
+    /// Nothing of it, or of the piece that goes on, is counted yet.
+    pub is_new: bool,
+    /// Whether `a` or `b` is booked as an end on this host: an address of it, or of a socket of it.
+    pub hosted: [bool; 2],
+    /// Records that may still look for its sockets.
+    pub tries: u8,
+    /// Counted as half open, with `a` or with `b` as the client.
+    pub half_open: Option<bool>,
+    /// Where it is counted as a service.
+    pub booking: Option<Booking>,
+    /// What else is known of it.
+    pub depth: Option<Box<Depth>>,
 }
 
 fn side_of(a_to_b: bool) -> usize {
@@ -105,6 +126,63 @@ impl Entry {
             is_displaced: false,
             has_predecessor: false,
             renewed: [false; 2],
+            is_new: true,
+            hosted: [false; 2],
+            tries: TRIES,
+            half_open: None,
+            booking: None,
+            depth: None,
+        }
+    }
+
+    pub(crate) fn depth_mut(&mut self) -> &mut Depth {
+        self.depth.get_or_insert_default()
+    }
+
+    pub(crate) fn measures_mut(&mut self) -> &mut Measures {
+        self.depth_mut().measures.get_or_insert_default()
+    }
+
+    pub(crate) fn names(&self) -> Option<&Arc<FlowNames>> {
+        self.depth.as_ref()?.names.as_ref()
+    }
+
+    pub(crate) fn names_mut(&mut self) -> &mut FlowNames {
+        Arc::make_mut(self.depth_mut().names.get_or_insert_default())
+    }
+
+    /// Processes at `a` and `b`.
+    #[inline]
+    pub(crate) fn owners(&self) -> [Option<&Owner>; 2] {
+        self.depth.as_ref().map_or([None; 2], |depth| depth.owners.each_ref().map(Option::as_ref))
+    }
+
+    /// Whether the address of `a` (0) or `b` (1) is this host's.
+    pub(crate) fn is_local(&self, side: usize) -> bool {
+        self.local.get(side).copied().unwrap_or(false)
+    }
+
+    /// 0 when `a` is the client, 1 when `b` is.
+    pub(crate) fn client_side(&self) -> usize {
+        side_of(self.a_is_client)
+    }
+
+    pub(crate) fn client(&self) -> End {
+        self.key.end(self.client_side())
+    }
+
+    pub(crate) fn server(&self) -> End {
+        self.key.end(1 - self.client_side())
+    }
+
+    /// What tells whether a socket, or something learned, is of this conversation.
+    pub(crate) fn life(&self) -> Life {
+        let syn = |flags: &TcpFlags| flags.has(TcpFlags::SYN);
+        Life {
+            start: self.start(),
+            last: self.last,
+            is_opened: self.key.protocol != proto::TCP || self.flags.iter().any(syn),
+            is_finished: self.finished().is_some(),
         }
     }
 
@@ -278,14 +356,22 @@ impl Entry {
             portless: self.key.is_portless(),
             points: points.collect(),
             rate: self.rate(now),
-            client_process: None,
-            server_process: None,
-            names: None,
-            timing: hivewall_model::Timing::default(),
+            client_process: self.process(self.client_side()),
+            server_process: self.process(1 - self.client_side()),
+            names: self.names().cloned(),
+            timing: self
+                .depth
+                .as_ref()
+                .and_then(|depth| depth.measures.as_ref())
+                .map_or_else(Timing::default, |measures| measures.timing(self.client_side())),
         }
     }
 
-    fn tuple(&self, client: IpAddr, server: IpAddr) -> Tuple {
+    pub(crate) fn process(&self, side: usize) -> Option<Arc<Process>> {
+        Some(Arc::clone(&self.owners()[side]?.process))
+    }
+
+    pub(crate) fn tuple(&self, client: IpAddr, server: IpAddr) -> Tuple {
         let (a, b) = (self.key.a_port, self.key.b_port);
         let (client_port, server_port) = match (self.key.is_icmp(), self.a_is_client) {
             (true, _) => (u16::from(self.icmp[0]), u16::from(self.icmp[1])),
@@ -299,6 +385,7 @@ impl Entry {
     pub(crate) fn sleep(&mut self) {
         self.is_asleep = true;
         self.is_outbound = false;
+        self.booking = None;
         for (earlier, flags) in self.earlier.iter_mut().zip(&mut self.flags) {
             earlier.0 |= std::mem::take(flags).0;
         }
@@ -312,6 +399,8 @@ impl Entry {
     /// It goes on under a new number.
     pub(crate) fn wake(&mut self, id: FlowId, now: u64, first: Timestamp) {
         self.is_asleep = false;
+        self.is_new = true;
+        self.tries = TRIES;
         self.id = id;
         self.born = now;
         self.last = first;

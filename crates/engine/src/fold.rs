@@ -46,7 +46,10 @@ impl Engine {
         let (first, last) = (clock.time_of(record.first_ticks()), clock.time_of(record.last_ticks()));
         let seen = Seen { record, sum, place, first, last };
         let slot = self.flow_of(&key, &seen, effects);
-        self.add(slot, &seen);
+        if self.add(slot, &seen) {
+            self.insight.mark_fresh(slot);
+            self.release(slot, &key, effects);
+        }
     }
 
     /// The flow that a record belongs to: the one on its tuple, the one before that, or a new one.
@@ -106,6 +109,7 @@ impl Engine {
         let mut entry = Entry::new(*key, id, self.age_ns(), seen.first);
         entry.local = [self.interfaces.is_local(key.a_ip()), self.interfaces.is_local(key.b_ip())];
         self.totals.began(&entry);
+        self.insight.began(&mut entry);
         let slot = self.table.insert(entry);
         self.table.arm(slot, &self.limits);
         slot
@@ -116,14 +120,16 @@ impl Engine {
         if let Some(entry) = self.table.get_mut(slot) {
             entry.wake(id, now, first);
             self.totals.began(entry);
+            self.insight.began(entry);
         }
         self.table.arm(slot, &self.limits);
     }
 
-    fn add(&mut self, slot: Slot, seen: &Seen<'_>) {
+    /// Adds a record to its flow and to all totals; tells whether it is the first of the flow.
+    fn add(&mut self, slot: Slot, seen: &Seen<'_>) -> bool {
         let now = self.age_ns();
-        let Some(entry) = self.table.get_mut(slot) else { return };
-        let a_to_b = seen.place.a_to_b;
+        let Some(entry) = self.table.get_mut(slot) else { return false };
+        let (a_to_b, a_was_client) = (seen.place.a_to_b, entry.a_is_client());
         entry.heard = now;
         let delta = entry.add(seen.place, seen.sum);
         let (before, after) = entry.see(seen.record, a_to_b, seen.first, seen.last);
@@ -142,10 +148,14 @@ impl Engine {
         }
         self.outbound.book(entry, a_to_b, delta);
         self.totals.moved(before, after);
+        let turned = a_was_client != entry.a_is_client();
+        self.insight.count(entry, a_to_b, delta, turned);
+        let is_new = std::mem::take(&mut entry.is_new);
         // A connection that said its end is due sooner than the wheel was told.
         if before != after && matches!(after, Some(TcpState::Closed | TcpState::Reset)) {
             self.table.arm(slot, &self.limits);
         }
+        is_new
     }
 
     /// Closes what is due; a flow cut by the active timeout may go on under a new number.
@@ -156,6 +166,7 @@ impl Engine {
         }
         let Some(entry) = self.table.get_mut(slot) else { return };
         self.totals.ended(entry, reason);
+        self.insight.ended(entry);
         let flow = entry.to_flow(&self.interfaces, self.now);
         entry.sleep();
         self.retire(flow, reason, effects);

@@ -176,6 +176,10 @@ pub(crate) struct InterfaceTable {
     forgotten: Cells,
     departures: u64,
     local: HashSet<IpAddr>,
+    /// Whether any of them is a loopback address: then all are (127.0.0.0/8 is one host, RFC 1122 §3.2.1.3).
+    has_loopback: bool,
+    /// VLAN ids that interfaces stand for.
+    vlans: Vec<u16>,
     tallies: Vec<(TallyKey, Tally)>,
 }
 
@@ -183,6 +187,9 @@ impl InterfaceTable {
     /// Takes the host's interfaces as they are now. Tells whether the host's addresses changed.
     pub(crate) fn update(&mut self, all: Vec<Interface>, captured: &[u32], now: Duration) -> bool {
         let local: HashSet<IpAddr> = all.iter().flat_map(|interface| interface.addresses.iter().copied()).collect();
+        self.vlans = all.iter().map(|interface| interface.vlan).filter(|vlan| *vlan != 0).collect();
+        self.vlans.sort_unstable();
+        self.vlans.dedup();
         let present: HashSet<u32> = all.iter().map(|interface| interface.index).collect();
         for interface in all {
             let index = interface.index;
@@ -206,6 +213,7 @@ impl InterfaceTable {
         }
         self.forget();
         let changed = local != self.local;
+        self.has_loopback = local.iter().any(IpAddr::is_loopback);
         self.local = local;
         changed
     }
@@ -234,7 +242,22 @@ impl InterfaceTable {
     }
 
     pub(crate) fn is_local(&self, ip: IpAddr) -> bool {
-        self.local.contains(&ip)
+        self.local.contains(&ip) || self.has_loopback && ip.is_loopback()
+    }
+
+    /// This host's addresses.
+    pub(crate) fn addresses(&self) -> impl Iterator<Item = IpAddr> {
+        self.local.iter().copied()
+    }
+
+    /// VLAN ids that interfaces stand for, each once.
+    pub(crate) fn vlans(&self) -> &[u16] {
+        &self.vlans
+    }
+
+    /// The VLAN id that an interface stands for, 0 for none.
+    pub(crate) fn vlan(&self, ifindex: u32) -> u16 {
+        self.rows.get(&ifindex).and_then(|row| row.known.as_ref()).map_or(0, |interface| interface.vlan)
     }
 
     pub(crate) fn perspective(&self, client: IpAddr, server: IpAddr) -> Perspective {

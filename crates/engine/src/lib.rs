@@ -9,18 +9,34 @@
 #![forbid(unsafe_code)]
 
 mod addresses;
+mod answers;
+mod attribute;
+mod bounded;
+mod depth;
 mod entry;
+mod findings;
 mod fold;
+mod half_open;
+mod held;
+mod insight;
 mod interfaces;
+mod latency;
+mod ledger;
 mod limits;
 mod outbound;
 mod pair;
 mod points;
+mod processes;
 mod queries;
 mod rates;
+mod services;
 mod snapshot;
+mod sockets;
 mod subnets;
+mod summaries;
+mod system;
 mod table;
+mod tallies;
 mod wheel;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -33,9 +49,11 @@ use hivewall_model::{
 };
 use hivewall_view::{AgentCost, Attribution, CaptureInfo, HistoryInfo, HostInfo, Loss};
 
+pub use findings::LoggedFinding;
 pub use limits::Limits;
 
 use addresses::AddressTable;
+use insight::Insight;
 use interfaces::InterfaceTable;
 use outbound::Outbound;
 use rates::Totals;
@@ -104,6 +122,8 @@ pub enum Event<'a> {
 pub struct Effects {
     /// Flows that ended, in the order they did.
     pub closed: Vec<Arc<Flow>>,
+    /// What payload showed (names, not times), as soon as its flow is known or given up.
+    pub findings: Vec<LoggedFinding>,
 }
 
 /// The engine's state.
@@ -118,6 +138,7 @@ pub struct Engine {
     addresses: AddressTable,
     outbound: Outbound,
     totals: Totals,
+    insight: Insight,
     closed: VecDeque<Arc<Flow>>,
     discarded_closed: u64,
     /// The latest packet of any closed flow that is no longer kept.
@@ -138,6 +159,7 @@ impl Engine {
             addresses: AddressTable::new(limits.addresses_max, limits.subnets.clone()),
             outbound: Outbound::new(limits.addresses_max.div_ceil(4)),
             totals: Totals::default(),
+            insight: Insight::new(&limits),
             closed: VecDeque::new(),
             discarded_closed: 0,
             discarded_until: Timestamp(i64::MIN),
@@ -169,12 +191,16 @@ impl Engine {
                 self.host = host;
                 self.capture = capture;
             }
-            Event::Findings(_)
-            | Event::Sockets(_)
-            | Event::Census(_)
-            | Event::Drops(_)
-            | Event::System(_)
-            | Event::AboutSelf { .. } => {}
+            Event::Findings(findings) => self.take_findings(findings, effects),
+            Event::Sockets(events) => self.take_sockets(events),
+            Event::Census(census) => self.insight.states.set(census),
+            Event::Drops(drops) => self.insight.drops = drops,
+            Event::System(reading) => self.insight.system.take(reading),
+            Event::AboutSelf { attribution, agent, history } => {
+                self.insight.attribution = attribution;
+                self.insight.agent = agent;
+                self.insight.history = history;
+            }
             Event::Shutdown => self.shutdown(effects),
         }
     }
@@ -210,6 +236,11 @@ impl Engine {
         // What is booked as outbound stays so, since it has to be taken back where it was booked.
         for entry in self.table.iter_mut().filter(|entry| !entry.is_outbound) {
             entry.local = [self.interfaces.is_local(entry.key.a_ip()), self.interfaces.is_local(entry.key.b_ip())];
+            for side in [0, 1] {
+                if !entry.is_asleep && entry.local.get(side) > entry.hosted.get(side) {
+                    self.insight.processes.host(entry, side);
+                }
+            }
         }
     }
 
@@ -231,6 +262,12 @@ impl Engine {
         self.totals.tick(age);
         self.addresses.tick(age);
         self.interfaces.tick(age);
+        self.insight.settle_fresh(&mut self.table);
+        self.insight.sockets.tick(age);
+        self.insight.processes.tick(age);
+        self.insight.half_open.tick();
+        let gone = self.insight.held.expire(Some(age));
+        self.give_up(gone, effects);
     }
 
     fn shutdown(&mut self, effects: &mut Effects) {
@@ -238,17 +275,20 @@ impl Engine {
             let reason = self.table.get(slot).and_then(entry::Entry::finished).unwrap_or(EndReason::Shutdown);
             self.end(slot, reason, effects);
         }
+        let gone = self.insight.held.expire(None);
+        self.give_up(gone, effects);
     }
 
     /// Closes a flow: it leaves the table and is kept a while for questions.
     fn end(&mut self, slot: table::Slot, reason: EndReason, effects: &mut Effects) {
-        let Some(entry) = self.table.remove(slot) else { return };
+        let Some(mut entry) = self.table.remove(slot) else { return };
         if entry.is_asleep {
             return;
         }
         // Its tuple had been taken, whatever else made it go.
         let reason = if entry.is_displaced { EndReason::Reused } else { reason };
         self.totals.ended(&entry, reason);
+        self.insight.ended(&mut entry);
         self.retire(entry.to_flow(&self.interfaces, self.now), reason, effects);
     }
 

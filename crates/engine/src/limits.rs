@@ -26,6 +26,18 @@ pub struct Limits {
     pub addresses_max: usize,
     /// Prefixes counted as wholes.
     pub subnets: Vec<IpNet>,
+    /// Processes counted one by one.
+    pub processes_max: usize,
+    /// Sockets remembered, closed ones for a while included.
+    pub sockets_max: usize,
+    /// Addresses remembered with the name that DNS gave for them, for each client that asked.
+    pub answers_max: usize,
+    /// Names of each kind (asked for, connected to, …) counted one by one.
+    pub names_max: usize,
+    /// Peers whose round-trip time is remembered.
+    pub peers_max: usize,
+    /// Findings that wait for the first record of their flow.
+    pub findings_max: usize,
     /// Addresses shown in a snapshot; the others are added up under `other`.
     pub addresses_shown: usize,
     /// Flows shown in a snapshot.
@@ -44,6 +56,12 @@ impl Default for Limits {
             linger: Duration::from_secs(2),
             addresses_max: 65_536,
             subnets: Vec::new(),
+            processes_max: 4096,
+            sockets_max: 262_144,
+            answers_max: 65_536,
+            names_max: 4096,
+            peers_max: 16_384,
+            findings_max: 65_536,
             addresses_shown: 1000,
             flows_shown: 100,
         }

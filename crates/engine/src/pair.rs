@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv6Addr};
 use hivewall_datapath::{FlowKey, proto};
 use hivewall_model::icmp_counterpart;
 
+use crate::sockets::End;
+
 /// Both directions of a conversation share this: `a` is the smaller (address, port).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct PairKey {
@@ -55,6 +57,24 @@ impl PairKey {
             tags |= PORTLESS;
         }
         (Self { a, b, a_port, b_port, tags, protocol }, forward)
+    }
+
+    /// The pair of two ends with ports, in this VLAN (0 for none), and whether the first of them is `a`.
+    pub(crate) fn between(protocol: u8, one: End, other: End, vlan: u16) -> (Self, bool) {
+        let octets = |ip: IpAddr| match ip {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped().octets(),
+            IpAddr::V6(v6) => v6.octets(),
+        };
+        let tags = u32::from(vlan) | if one.0.is_ipv6() { V6 } else { 0 };
+        let (x, y) = ((octets(one.0), one.1), (octets(other.0), other.1));
+        let forward = x <= y;
+        let ((a, a_port), (b, b_port)) = if forward { (x, y) } else { (y, x) };
+        (Self { a, b, a_port, b_port, tags, protocol }, forward)
+    }
+
+    /// Address and port of `a` (0) or `b` (1).
+    pub(crate) fn end(&self, side: usize) -> End {
+        if side == 0 { (self.a_ip(), self.a_port) } else { (self.b_ip(), self.b_port) }
     }
 
     fn ip(&self, octets: [u8; 16]) -> IpAddr {

@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 
 use hivewall_model::{EndReason, Reason};
 use hivewall_view::time::rfc3339;
-use hivewall_view::{FlowCounts, FlowRow, Loss, Query, Snapshot, Sort, SuspiciousTraffic};
+use hivewall_view::{AgentCost, Attribution, FlowCounts, FlowRow, Loss, Query, Snapshot, Sort, SuspiciousTraffic};
 
 use crate::Engine;
+use crate::system::drop_rows;
 
 impl Engine {
     /// Everything the engine knows now.
@@ -48,7 +49,43 @@ impl Engine {
             interface_utilization: self.interfaces.utilization(),
             outbound_traffic: self.outbound.busiest(self.limits.addresses_shown).collect(),
             losses: self.losses_now(),
+            ..self.depths()
+        }
+    }
+
+    /// What is known beyond traffic.
+    fn depths(&self) -> Snapshot {
+        let known = &self.insight;
+        let peers = known.peers.view();
+        Snapshot {
+            processes: known.processes.view(),
+            attribution: self.attribution(),
+            applications: known.services.applications(),
+            services: known.services.services(),
+            dns_queries: known.dns.view(),
+            http_requests: known.http.view(),
+            tls_handshakes: known.tls.view(),
+            jitter: peers.iter().map(|(peer, time)| (peer.clone(), time.jitter_seconds)).collect(),
+            latency: peers.into_iter().collect(),
+            sockets: known.states.view(),
+            half_open_targets: known.half_open.view(),
+            kernel_drops: drop_rows(&known.drops, |ifindex| self.interfaces.name(ifindex)),
+            system: known.system.view(),
+            agent: AgentCost { socket_events: known.socket_events, ..known.agent.clone() },
+            history: known.history.clone(),
             ..Snapshot::default()
+        }
+    }
+
+    fn attribution(&self) -> Attribution {
+        let (attributed_flows, unattributed_flows) = self.insight.processes.attributed();
+        let told = &self.insight.attribution;
+        Attribution {
+            source: if told.source.is_empty() { "none".to_owned() } else { told.source.clone() },
+            attributed_flows,
+            unattributed_flows,
+            sockets: self.insight.sockets.len() as u64,
+            ..told.clone()
         }
     }
 
@@ -90,6 +127,56 @@ impl Engine {
                 ..Loss::default()
             },
         );
+        for (name, count, meaning) in self.forgotten() {
+            view.insert(name.to_owned(), Loss { count, meaning: meaning.to_owned(), ..Loss::default() });
+        }
         view
+    }
+
+    /// What bounded tables gave up beyond flows.
+    fn forgotten(&self) -> [(&'static str, u64, &'static str); 8] {
+        let known = &self.insight;
+        [
+            (
+                "findings_unmatched",
+                known.held.unmatched,
+                "Things learned from payload whose flow did not show within seconds; summaries have them, no flow does.",
+            ),
+            (
+                "sockets_evicted",
+                known.sockets.evicted,
+                "Sockets forgotten early to make room; flows that needed them show no process.",
+            ),
+            (
+                "sockets_without_port",
+                known.sockets.unplaced,
+                "Socket events without a local port, which no packet can be tied to.",
+            ),
+            (
+                "dns_answers_evicted",
+                known.answers.evicted,
+                "Addresses forgotten with the name DNS gave while it still held; flows to them go without that name.",
+            ),
+            (
+                "names_folded",
+                known.dns.folded() + known.http.folded() + known.tls.folded(),
+                "Rare names no longer counted one by one to make room; if they come back, they count from 0.",
+            ),
+            (
+                "processes_folded",
+                known.processes.folded(),
+                "Quiet processes no longer counted one by one to make room; their traffic is in (other).",
+            ),
+            (
+                "services_folded",
+                known.services.folded(),
+                "Quiet server ports no longer counted one by one to make room; their traffic is under port 0.",
+            ),
+            (
+                "peers_evicted",
+                known.peers.evicted,
+                "Peers whose round-trip times were forgotten to make room for others.",
+            ),
+        ]
     }
 }

@@ -13,7 +13,10 @@ use std::time::Duration;
 use expect_test::Expect;
 use hivewall_datapath::{Cause, FlowKey, FlowLine, OPENED, Record, Tunnel, proto};
 use hivewall_engine::{Effects, Engine, Event, Limits};
-use hivewall_model::{Flow, Interface, Rank, TickClock, Timestamp};
+use hivewall_model::{
+    DnsAnswer, DnsMessage, Finding, Flow, Interface, Learned, Process, Rank, SocketChange, SocketEnds, SocketEvent,
+    SocketState, TcpHealth, TickClock, Timestamp, TlsHello,
+};
 use hivewall_view::{FlowPage, FlowRow, Query, Snapshot, Sort};
 
 pub const START: Timestamp = Timestamp::from_secs(1_700_000_000);
@@ -183,6 +186,97 @@ pub fn patient() -> Limits {
     Limits { idle: never, tcp_idle: never, icmp_idle: never, active: never, linger: never, ..Limits::default() }
 }
 
+/// A process for tests.
+pub fn process(pid: u32, comm: &str) -> Arc<Process> {
+    Arc::new(Process { pid, started_ns: u64::from(pid) * 1000, comm: comm.into(), uid: 1000, ..Process::default() })
+}
+
+/// A socket event being written: at time 0, of nobody known, without health.
+#[derive(Clone, Debug)]
+pub struct Sock(pub SocketEvent);
+
+/// An event of a socket between these ends; `*` stands for any address, and alone for anybody.
+pub fn socket(protocol: u8, local: &str, remote: &str, change: SocketChange) -> Sock {
+    let end = |text: &str| match text.strip_prefix('*') {
+        Some("") => "0.0.0.0:0".parse().unwrap(),
+        Some(port) => format!("0.0.0.0{port}").parse().unwrap(),
+        None => text.parse().unwrap(),
+    };
+    let ends = SocketEnds { protocol, local: end(local), remote: end(remote) };
+    Sock(SocketEvent { time: START, ends, change, process: None, tcp: None })
+}
+
+/// A process uses a TCP socket.
+pub fn used(local: &str, remote: &str, by: &Arc<Process>) -> Sock {
+    socket(proto::TCP, local, remote, SocketChange::Used).by(by)
+}
+
+/// A TCP socket closes.
+pub fn closes(local: &str, remote: &str) -> Sock {
+    let change = SocketChange::State { from: SocketState::LastAck, to: SocketState::Close };
+    socket(proto::TCP, local, remote, change)
+}
+
+impl Sock {
+    pub fn at(mut self, ms: i64) -> Self {
+        self.0.time = at(ms);
+        self
+    }
+
+    pub fn by(mut self, process: &Arc<Process>) -> Self {
+        self.0.process = Some(Arc::clone(process));
+        self
+    }
+
+    pub fn health(mut self, smoothed_us: u64, retransmits: u32) -> Self {
+        let smoothed_rtt = Some(Duration::from_micros(smoothed_us));
+        self.0.tcp = Some(TcpHealth { smoothed_rtt, retransmits, ..TcpHealth::default() });
+        self
+    }
+}
+
+impl Rec {
+    /// Something learned from this record's packet, at its last time.
+    pub fn shows(self, learned: Learned) -> Finding {
+        Finding { key: self.record.line.key, time: at(self.last), learned }
+    }
+}
+
+/// A DNS query, or a response when there are answers.
+pub fn dns(id: u16, name: &str, answers: &[&str]) -> DnsMessage {
+    DnsMessage {
+        id,
+        name: name.into(),
+        qtype: 1,
+        response: !answers.is_empty(),
+        answers: answers.iter().map(|ip| answer(name, ip, 60)).collect(),
+        latency: (!answers.is_empty()).then(|| Duration::from_millis(4)),
+        ..DnsMessage::default()
+    }
+}
+
+/// An address record, or an alias when `to` is no address.
+pub fn answer(name: &str, to: &str, ttl: u32) -> DnsAnswer {
+    let address: Option<IpAddr> = to.parse().ok();
+    let text = if address.is_none() { to.into() } else { "".into() };
+    DnsAnswer { name: name.into(), rtype: if address.is_none() { 5 } else { 1 }, ttl, address, text }
+}
+
+pub fn hello(name: &str) -> Learned {
+    Learned::Tls(Arc::new(TlsHello {
+        server_name: (!name.is_empty()).then(|| name.into()),
+        version: 0x0304,
+        ja4: "t13d1516h2_8daaf6152771_b186095e22b6".into(),
+        ..TlsHello::default()
+    }))
+}
+
+/// This host, with one interface and these addresses.
+pub fn host(addresses: &[&str]) -> Vec<Interface> {
+    let addresses = addresses.iter().map(|ip| ip.parse().unwrap()).collect();
+    vec![Interface { addresses, ..interface(1, "eth0", Rank::Plain) }]
+}
+
 /// An engine and what came out of it.
 pub struct Desk {
     pub engine: Engine,
@@ -217,6 +311,20 @@ impl Desk {
     pub fn take(&mut self, records: &mut Vec<Record>) {
         self.step(Event::Records { records, clock: &clock() });
         records.clear();
+    }
+
+    /// Socket events, at the time reached.
+    pub fn sockets(&mut self, events: impl IntoIterator<Item = Sock>) -> &mut Self {
+        let events: Vec<SocketEvent> = events.into_iter().map(|sock| sock.0).collect();
+        self.step(Event::Sockets(&events));
+        self
+    }
+
+    /// Findings, at the time reached.
+    pub fn learn(&mut self, findings: impl IntoIterator<Item = Finding>) -> &mut Self {
+        let findings: Vec<Finding> = findings.into_iter().collect();
+        self.step(Event::Findings(&findings));
+        self
     }
 
     /// Ticks once at this time.
@@ -282,6 +390,16 @@ impl Desk {
 
     pub fn check(&self, expect: &Expect) {
         expect.assert_eq(&self.picture());
+    }
+
+    /// Each process's name with flows that live, all flows, bytes sent and received.
+    pub fn processes(&self) -> Vec<String> {
+        let rows = self.snapshot().processes;
+        let text = |row: &hivewall_view::ProcessTraffic| {
+            let (sent, received) = (row.sent_bytes, row.received_bytes);
+            format!("{}[{}] {}/{} flows, {sent} > {received} <", row.process, row.pid, row.active_flows, row.flows)
+        };
+        rows.iter().map(text).collect()
     }
 
     /// Packets and bytes of all protocols together.
