@@ -178,9 +178,12 @@ impl ProcessTable {
     /// Puts together what was told, what was found and what is known of the surroundings.
     fn complete(&mut self, pid: u32, told: Told, started_ticks: u64, found: Option<Look>) -> Process {
         let executed = self.entries.get(&pid).and_then(|entry| entry.executed.as_ref());
-        let executed =
-            executed.filter(|executed| executed.started_ticks == 0 || executed.started_ticks == started_ticks);
         let told_comm = text(&told.comm);
+        // Where one of the starts is not known, the name has to agree.
+        let executed = executed.filter(|executed| match (executed.started_ticks, started_ticks) {
+            (0, _) | (_, 0) => *comm_of(&executed.path) == *told_comm,
+            (executed, asked) => executed == asked,
+        });
         // The program that was told of, if another one has taken its place since.
         let replaced = executed.filter(|executed| *comm_of(&executed.path) == *told_comm);
         let (comm, executable): (Box<str>, Option<Box<str>>) = match &found {
