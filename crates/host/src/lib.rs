@@ -1,9 +1,12 @@
-//! The edges to the machine: kernel programs, AF_PACKET, capture files, netlink, clocks. The only user-space crate
-//! that may be unsafe.
+//! The edges to the machine: kernel programs, AF_PACKET, capture files, netlink, sockets and processes, clocks. The only
+//! user-space crate that may be unsafe.
+pub mod diag;
 pub mod ebpf;
 pub mod file;
 pub mod link;
 pub mod packet;
 pub mod probe;
+pub mod process;
 pub mod signal;
 pub mod source;
+pub mod system;
