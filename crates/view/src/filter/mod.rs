@@ -14,6 +14,7 @@ mod error;
 mod glob;
 mod keys;
 mod parse;
+mod reach;
 mod subject;
 mod term;
 
@@ -24,6 +25,7 @@ use hivewall_model::{Flow, Timestamp};
 
 pub use error::{FilterError, FilterFault};
 pub use keys::{Key, ValueKind, help, keys};
+pub use reach::AddressReach;
 use subject::{LiveFlow, Subject};
 use term::Test;
 
