@@ -86,7 +86,8 @@ pub(crate) struct Measures {
 pub(crate) fn jitter(before: Option<Duration>, previous: Duration, sample: Duration) -> Duration {
     let before = before.unwrap_or_default();
     let step = previous.abs_diff(sample);
-    if step >= before { before + (step - before) / 16 } else { before - (before - step) / 16 }
+    let (more, less) = (step.saturating_sub(before) / 16, before.saturating_sub(step) / 16);
+    before.saturating_add(more).saturating_sub(less)
 }
 
 impl Measures {

@@ -217,13 +217,17 @@ impl Insight {
                 measures.handshake_server = to_server.into();
                 measures.handshake_client = to_client.into();
                 for (peer, time) in [(client, to_client), (server, to_server)] {
-                    peer.into_iter().for_each(|peer| self.peers.see(peer, time));
+                    if let Some(peer) = peer {
+                        self.peers.see(peer, time);
+                    }
                 }
             }
             Learned::ServerResponse(time) => entry.measures_mut().server_response = time.into(),
             Learned::RoundTrip { time, .. } => {
                 entry.measures_mut().see_round_trip(time);
-                server.into_iter().for_each(|peer| self.peers.see(peer, time));
+                if let Some(peer) = server {
+                    self.peers.see(peer, time);
+                }
             }
             _ => {}
         }

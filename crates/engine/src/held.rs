@@ -40,13 +40,11 @@ impl Held {
         }
         while self.count >= self.limit && self.give_up_oldest(gone) {}
         self.count += 1;
-        match self.flows.get_mut(&pair) {
-            Some(waiting) => waiting.findings.push(finding.clone()),
-            None => {
-                let waiting = Waiting { since: age, findings: vec![finding.clone()] };
-                // Never full: there are no more flows than findings, and those were made room for.
-                self.flows.insert(pair, waiting);
-            }
+        if let Some(waiting) = self.flows.get_mut(&pair) {
+            waiting.findings.push(finding.clone());
+        } else {
+            // Never full: there are no more flows than findings, and those were made room for.
+            self.flows.insert(pair, Waiting { since: age, findings: vec![finding.clone()] });
         }
     }
 

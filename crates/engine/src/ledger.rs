@@ -3,6 +3,7 @@
 //! Whoever has a ticket can go on booking, whatever became of the account: a ticket of one that was added to the other
 //! stands for the other. So what was booked can always be taken back, and the sum of all accounts is exact.
 
+use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 
 use hashbrown::{DefaultHashBuilder, HashTable};
@@ -79,9 +80,18 @@ impl<K: Hash + Eq + Clone, A: Account> Ledger<K, A> {
 
     /// The account of this key, opened if there is none.
     pub(crate) fn open(&mut self, key: &K) -> Ticket {
+        self.open_by(key, || key.clone())
+    }
+
+    /// The same by what a key can be looked at as; the key itself is only made when there is no account.
+    pub(crate) fn open_by<Q: Hash + Eq + ?Sized>(&mut self, key: &Q, own: impl FnOnce() -> K) -> Ticket
+    where
+        K: Borrow<Q>,
+    {
         let hash = self.hasher.hash_one(key);
-        let is = |at: &u32| self.rows.get(*at as usize).is_some_and(|row| row.key.as_ref() == Some(key));
-        let at = self.index.find(hash, is).copied().unwrap_or_else(|| self.admit(key, hash));
+        let key_at = |at: &u32| self.rows.get(*at as usize).and_then(|row| row.key.as_ref());
+        let is = |at: &u32| key_at(at).is_some_and(|known| known.borrow() == key);
+        let at = self.index.find(hash, is).copied().unwrap_or_else(|| self.admit(own(), hash));
         Ticket { at, generation: self.rows.get(at as usize).map_or(0, |row| row.generation) }
     }
 
@@ -100,7 +110,7 @@ impl<K: Hash + Eq + Clone, A: Account> Ledger<K, A> {
         if row.generation == ticket.generation { row.key.as_mut() } else { None }
     }
 
-    fn admit(&mut self, key: &K, hash: u64) -> u32 {
+    fn admit(&mut self, key: K, hash: u64) -> u32 {
         if self.index.len() >= self.limit {
             self.fold_light();
         }
@@ -109,7 +119,7 @@ impl<K: Hash + Eq + Clone, A: Account> Ledger<K, A> {
             (self.rows.len() - 1) as u32
         });
         if let Some(row) = self.rows.get_mut(at as usize) {
-            row.key = Some(key.clone());
+            row.key = Some(key);
         }
         // Taken apart by hand, since re-hashing reads the rows while the index changes.
         let (rows, hasher) = (&self.rows, &self.hasher);
@@ -168,7 +178,9 @@ impl<K: Hash + Eq + Clone, A: Account> Ledger<K, A> {
         let rest = rows.split_off(shown.min(rows.len()));
         let mut other = A::default();
         other.merge(&self.other);
-        rest.iter().for_each(|(_, account)| other.merge(account));
+        for (_, account) in rest {
+            other.merge(account);
+        }
         rows.sort_unstable_by(order);
         (rows, other)
     }

@@ -49,7 +49,7 @@ impl Pair {
     }
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 enum Happening {
     Record { pair: Pair, flags: u8, packets: u32, early: i64 },
     Socket { pair: Pair, change: u8, process: Option<u32>, early: i64, any_local: bool },
@@ -117,7 +117,7 @@ fn act(desk: &mut Desk, happening: Happening) {
                 _ => SocketChange::Released,
             };
             if change == SocketChange::Bound {
-                remote = "*".to_owned();
+                "*".clone_into(&mut remote);
             }
             let event = socket(number, &local, &remote, change).at(now - early).health(1000, by.unwrap_or(0));
             desk.sockets([match by {
@@ -262,7 +262,9 @@ proptest! {
         desk.know(host(&["10.0.0.1", "127.0.0.1"]));
         let is_logged = |happening: &&Happening| matches!(happening, Happening::Finding { kind: 0 | 2 | 4, .. });
         let wanted = all.iter().filter(is_logged).count();
-        all.into_iter().for_each(|happening| act(&mut desk, happening));
+        for happening in all {
+            act(&mut desk, happening);
+        }
         desk.stop();
         prop_assert_eq!(desk.effects.findings.len(), wanted);
         let unmatched = desk.effects.findings.iter().filter(|logged| logged.flow.is_none()).count() as u64;
