@@ -4,16 +4,19 @@
 //! keeps for it; the version alone decides only where trying would need more privilege than the agent has, and the
 //! answer says so. It chooses nothing: which backend follows from the answers is decided elsewhere. Invariant: nothing
 //! is left behind. Whatever is attached is attached to the loopback of a network namespace that exists for the probe
-//! alone, and every descriptor is closed.
+//! alone, or to a function of the kernel that nobody calls, and every descriptor is closed.
 
 mod bpf;
+mod btf;
 mod host;
+mod tracing;
 
 use std::os::fd::AsFd;
 
 use hivewall_model::{Interface, LinkLayer};
 use nix::sched::{CloneFlags, unshare};
 
+use crate::diag::SocketDiag;
 use crate::link::Links;
 use crate::packet::{PacketOptions, PacketSocket};
 
@@ -55,6 +58,7 @@ pub fn probe_kernel() -> Vec<Probe> {
     let jit = with_program(&program, |program| bpf::compiled(program.as_fd()));
     let run = with_program(&program, |program| bpf::run(program.as_fd()));
     let loaded = program.as_ref().map(|_| "a sched_cls program was loaded".to_owned()).map_err(Clone::clone);
+    let types = btf::Btf::read();
     vec![
         answer("kernel", host::kernel(), "everything", "5.8"),
         answer("capabilities", host::capabilities(), "eBPF; without them AF_PACKET or nothing", "5.8"),
@@ -66,6 +70,17 @@ pub fn probe_kernel() -> Vec<Probe> {
         answer("mmapable-array", bpf::map_array(), "reading flows without a system call each", "5.5"),
         answer("prog-test-run", run, "the timed sweep of the flow cache, and tests", "4.12"),
         answer("af-packet", packet_ring(), "capture where eBPF is not to be had", "3.2"),
+        answer("cgroup2", host::cgroup2(), "knowing the container of a process", "4.5"),
+        answer("sk-storage", tracing::sk_storage(), "tying sockets to processes; without it sockets are polled", "5.4"),
+        answer(
+            "tp-btf",
+            tracing::tp_btf(&types),
+            "socket states and drops as they happen; without it, polled or unseen",
+            "5.5",
+        ),
+        answer("fexit", tracing::fexit(&types), "socket events without polling, where tracepoints do not tell", "5.5"),
+        answer("sock-diag", sock_diag(), "counting sockets, and owners of those older than the agent", "3.3"),
+        answer("bpf-stats", tracing::statistics(), "telling what the agent costs per packet", "5.8"),
         answer("netlink", netlink(), "knowing the interfaces", "2.6"),
         answer("bpffs", host::bpffs(), "rules that stay enforced when the agent is gone", "4.4"),
         answer("memlock", host::memlock(), "memory for maps on kernels before 5.11", "5.11"),
@@ -114,6 +129,11 @@ fn packet_ring() -> Answer {
     let socket = PacketSocket::open(&interface, options).map_err(|error| error.to_string())?;
     let segments = if socket.counts_segments() { "with segment sizes" } else { "segment sizes need Linux 6.2" };
     Ok(format!("a TPACKET_V3 ring was mapped, {segments}"))
+}
+
+fn sock_diag() -> Answer {
+    let (_, sockets) = SocketDiag::open().and_then(|mut diag| diag.census()).map_err(|error| error.to_string())?;
+    Ok(format!("{} sockets", sockets.len()))
 }
 
 fn netlink() -> Answer {

@@ -9,7 +9,17 @@ use hivewall_testkit::netns::Lab;
 use hivewall_testkit::require_root;
 
 /// Answers that follow from the kernel's version where there is privilege; the others depend on its configuration.
-const FEATURES: [&str; 6] = ["bpf-program", "tcx", "clsact", "mmapable-array", "prog-test-run", "af-packet"];
+const FEATURES: [&str; 9] = [
+    "bpf-program",
+    "tcx",
+    "clsact",
+    "mmapable-array",
+    "prog-test-run",
+    "af-packet",
+    "sk-storage",
+    "tp-btf",
+    "bpf-stats",
+];
 
 fn find<'a>(all: &'a [Probe], name: &str) -> &'a Probe {
     all.iter().find(|probe| probe.name == name).unwrap_or_else(|| panic!("no probe {name}"))
@@ -36,7 +46,7 @@ fn features_are_there_unless_the_kernel_is_older_than_they_are_and_nothing_stays
         println!("{:15} {:5} {} ({}, since {})", probe.name, probe.ok, probe.detail, probe.needed_for, probe.since);
         assert!(!probe.detail.is_empty(), "{probe:?}");
     }
-    assert!(["capabilities", "netlink"].iter().all(|name| find(&all, name).ok));
+    assert!(["capabilities", "netlink", "sock-diag"].iter().all(|name| find(&all, name).ok));
     let qdiscs = host.command("tc").args(["qdisc", "show"]).output().unwrap();
     assert!(
         !String::from_utf8(qdiscs.stdout).unwrap().contains("clsact"),
@@ -49,13 +59,15 @@ fn features_are_there_unless_the_kernel_is_older_than_they_are_and_nothing_stays
         probe_kernel()
     });
     let all = all.unwrap();
-    for name in ["capabilities", "bpf-program", "tcx", "prog-test-run", "mmapable-array", "af-packet"] {
+    for name in FEATURES.iter().filter(|name| **name != "clsact").chain(&["capabilities", "fexit"]) {
         assert!(!find(&all, name).ok, "{name} without privilege");
     }
     let told = &find(&all, "capabilities").detail;
     assert!(told.contains("CAP_BPF") && told.contains("setcap"), "{told}");
     assert!(find(&all, "af-packet").detail.contains("CAP_NET_RAW"));
-    assert!(find(&all, "netlink").ok, "interfaces can be listed by anyone");
+    for name in ["netlink", "sock-diag"] {
+        assert!(find(&all, name).ok, "{name} is for anyone");
+    }
 }
 
 /// Makes the calling thread alone an ordinary user (the raw call is per thread; the C library's is per process).

@@ -26,7 +26,7 @@ const F_MMAPABLE: u32 = 1 << 10;
 const PASS: [u64; 2] = [instruction(0xb7, -1), instruction(0x95, 0)];
 
 /// One instruction without registers but r0: opcode in the first byte, immediate in the last four.
-const fn instruction(opcode: u8, immediate: i32) -> u64 {
+pub(super) const fn instruction(opcode: u8, immediate: i32) -> u64 {
     let [a, b, c, d] = immediate.to_ne_bytes();
     u64::from_ne_bytes([opcode, 0, 0, 0, a, b, c, d])
 }
@@ -104,7 +104,7 @@ unsafe fn call<T>(command: libc::c_long, attr: &mut T) -> io::Result<i32> {
 
 /// # Safety
 /// As for [`call`]; and `command` has to be one that answers with a new descriptor.
-unsafe fn call_for_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
+pub(super) unsafe fn call_for_fd<T>(command: libc::c_long, attr: &mut T) -> io::Result<OwnedFd> {
     // SAFETY: as the caller vouches.
     let fd = unsafe { call(command, attr) }?;
     // SAFETY: a descriptor that the kernel has just made for us and that nobody else knows.

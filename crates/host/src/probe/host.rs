@@ -14,6 +14,7 @@ use nix::sys::resource::{Resource, getrlimit};
 use nix::sys::statfs::{BPF_FS_MAGIC, statfs};
 
 use super::{Answer, refused};
+use crate::process::CgroupMount;
 
 /// Where bpffs is mounted by convention; aya and bpftool look there too.
 const BPFFS: &str = "/sys/fs/bpf";
@@ -95,7 +96,7 @@ pub(super) fn capabilities() -> Answer {
 
 pub(super) fn btf() -> Answer {
     use std::io::Read as _;
-    let path = "/sys/kernel/btf/vmlinux";
+    let path = super::btf::PATH;
     let failed =
         |error: io::Error| format!("{}; CONFIG_DEBUG_INFO_BTF gives it", refused(&format!("read {path}"), &error));
     let mut magic = [0; 2];
@@ -106,6 +107,13 @@ pub(super) fn btf() -> Answer {
         return Err(format!("{path} is not BTF"));
     }
     Ok(format!("{} KiB", bytes >> 10))
+}
+
+pub(super) fn cgroup2() -> Answer {
+    let found = CgroupMount::find().map_err(|error| refused("read the mount table", &error))?;
+    let found =
+        found.ok_or("no cgroup2 tree is mounted; `mount -t cgroup2 none /sys/fs/cgroup` on hosts without version 1")?;
+    Ok(format!("mounted on {}", found.path.display()))
 }
 
 pub(super) fn bpffs() -> Answer {
