@@ -25,6 +25,8 @@ pub struct FlowQuestion {
     pub sort: Sort,
     /// At most so many rows.
     pub limit: usize,
+    /// Whether closed flows are looked for in the history on disk rather than among those lately closed.
+    pub history: bool,
 }
 
 /// What the worker is to ask in one go.

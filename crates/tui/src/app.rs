@@ -1,23 +1,29 @@
-//! State of the view and how keys, answers and time change it. Not here: drawing ([`crate::screens`]), I/O and the
-//! clock; time is an argument, counted from the start of the view.
+//! State of the view and how keys, mouse, answers and time change it: what is asked in [`data`], what is selected and
+//! where it leads in [`browse`]. Not here: drawing ([`crate::screens`]), I/O and the clock; time is an argument, counted
+//! from the start of the view.
 //!
 //! Invariant: at most one request is out at a time, and what is on the screen is always from the latest answer to the
 //! latest question.
 
+mod browse;
+mod data;
+
 use std::time::Duration;
 
-use crossterm::event::KeyEvent;
-use hivewall_view::time::parse_rfc3339;
+use crossterm::event::{KeyEvent, MouseEvent};
 use hivewall_view::{FlowPage, FlowRow, Snapshot, Sort};
 
-use crate::agent::{Answer, FlowQuestion, Request};
+use crate::agent::{Answer, Request};
 use crate::cursor::Cursor;
 use crate::filter_line::{FilterLine, Typed};
-use crate::history::History;
-use crate::keys::{Command, Motion, command, interrupts};
+use crate::history::{History, Trends};
+use crate::keys::{Command, command, interrupts};
+use crate::list::{List, Orders};
+use crate::paper::Spots;
 use crate::rows::Rows;
 use crate::tab::Tab;
 use crate::theme::Theme;
+use crate::travel::Moment;
 
 /// Rows asked for at a time: more than anyone scrolls through before narrowing the filter.
 pub(crate) const FLOWS_MAX: usize = 1000;
@@ -25,14 +31,16 @@ pub(crate) const FLOWS_MAX: usize = 1000;
 const INTERVALS_MS: [u64; 8] = [250, 500, 1000, 2000, 5000, 10_000, 30_000, 60_000];
 /// An agent that has not answered for longer is called slow.
 const SLOW: Duration = Duration::from_secs(3);
-/// Lines that are not rows on a screen with a table: title, tabs, caption, head, footer.
-const CHROME_LINES: u16 = 5;
+/// How long a notice stays.
+const NOTICE: Duration = Duration::from_secs(5);
 
 /// What happened.
 #[derive(Debug)]
 pub(crate) enum Event {
     /// A key was pressed.
     Key(KeyEvent),
+    /// A button of the mouse was pressed, or its wheel turned.
+    Mouse(MouseEvent),
     /// The terminal has this many lines now.
     Resized(u16),
     /// Time has passed.
@@ -48,6 +56,10 @@ pub(crate) enum Effect {
     None,
     /// Send this to the worker.
     Ask(Request),
+    /// Put this onto the clipboard of the terminal.
+    Copy(String),
+    /// Take the mouse, or leave it to the terminal.
+    Mouse(bool),
     /// Leave.
     Quit,
 }
@@ -85,6 +97,25 @@ pub(crate) struct Link {
     pub(crate) error: Option<String>,
 }
 
+/// Something to say once.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Notice {
+    /// One line.
+    pub(crate) text: String,
+    /// Whether something did not go as asked.
+    pub(crate) bad: bool,
+    /// Until when it stays.
+    until: Duration,
+}
+
+/// Where one was before `Open` led elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Place {
+    tab: Tab,
+    filter: String,
+    grouped: bool,
+}
+
 /// The state of the view.
 #[derive(Debug)]
 pub(crate) struct App {
@@ -100,19 +131,33 @@ pub(crate) struct App {
     pub(crate) editing: Option<FilterLine>,
     /// Order of flows.
     pub(crate) sort: Sort,
-    /// Order of talkers and protocols.
-    pub(crate) table_sort: Sort,
+    /// Order of everything else.
+    pub(crate) orders: Orders,
+    /// Whether flows are shown by process.
+    pub(crate) grouped: bool,
+    /// The moment in the past that is looked at; none for now.
+    pub(crate) moment: Option<Moment>,
     pub(crate) snapshot: Option<Box<Snapshot>>,
     pub(crate) page: Option<FlowPage>,
     pub(crate) rows: Rows,
-    pub(crate) history: History,
+    /// Bits per second received, sent, and of the whole host with each packet once.
+    pub(crate) rates: [History; 3],
+    pub(crate) trends: Trends,
     /// Share of one CPU the agent used between the last two snapshots.
     pub(crate) agent_cpu: Option<f64>,
     pub(crate) link: Link,
     pub(crate) now: Duration,
-    cursors: [Cursor; Tab::ALL.len()],
-    /// The flow the cursor follows through changes of order; none while it rests on the first row.
-    followed: Option<u64>,
+    /// What lies where on the screen; set by whoever has drawn it.
+    pub(crate) spots: Spots,
+    /// Whether the mouse is ours.
+    pub(crate) mouse: bool,
+    notice: Option<Notice>,
+    cursors: [Cursor; List::ALL.len()],
+    /// The rows the cursors follow through changes of order; none while they rest on the first row.
+    followed: [Option<String>; List::ALL.len()],
+    /// Which of its lists has the cursor, for each screen.
+    focus: [usize; Tab::ALL.len()],
+    trail: Vec<Place>,
     lines: u16,
     due: Duration,
     /// The question changed while a request was out.
@@ -132,16 +177,24 @@ impl App {
             filter: String::new(),
             editing: None,
             sort: Sort::Rate,
-            table_sort: Sort::Rate,
+            orders: Orders::default(),
+            grouped: false,
+            moment: None,
             snapshot: None,
             page: None,
             rows: Rows::default(),
-            history: History::default(),
+            rates: Default::default(),
+            trends: Trends::default(),
             agent_cpu: None,
             link: Link::default(),
             now: Duration::ZERO,
-            cursors: [Cursor::default(); Tab::ALL.len()],
-            followed: None,
+            spots: Spots::default(),
+            mouse: true,
+            notice: None,
+            cursors: [Cursor::default(); List::ALL.len()],
+            followed: [const { None }; List::ALL.len()],
+            focus: [0; Tab::ALL.len()],
+            trail: Vec::new(),
             lines,
             due: Duration::ZERO,
             ask_again: false,
@@ -153,6 +206,7 @@ impl App {
         self.now = now;
         let effect = match event {
             Event::Key(key) => self.key(key),
+            Event::Mouse(mouse) => self.pointed(mouse),
             Event::Resized(lines) => {
                 self.lines = lines;
                 Effect::None
@@ -170,12 +224,7 @@ impl App {
         if self.paused || self.link.asked.is_some() { redraw } else { redraw.min(self.due) }
     }
 
-    /// The cursor of the screen shown.
-    pub(crate) fn cursor(&self) -> Cursor {
-        self.cursors.get(self.tab.index()).copied().unwrap_or_default()
-    }
-
-    /// Seconds since the data on the screen came.
+    /// Time since the data on the screen came.
     pub(crate) fn age(&self) -> Option<Duration> {
         self.link.answered.map(|at| self.now.saturating_sub(at))
     }
@@ -186,10 +235,20 @@ impl App {
         (waited >= SLOW).then_some(waited)
     }
 
+    /// What is to be said now, if anything.
+    pub(crate) fn notice(&self) -> Option<&Notice> {
+        self.notice.as_ref().filter(|notice| self.now < notice.until)
+    }
+
+    fn say(&mut self, text: impl Into<String>, bad: bool) {
+        self.notice = Some(Notice { text: text.into(), bad, until: self.now + NOTICE });
+    }
+
     fn key(&mut self, key: KeyEvent) -> Effect {
         if interrupts(key) {
             return Effect::Quit;
         }
+        self.notice = None;
         if self.editing.is_some() {
             return self.type_filter(key);
         }
@@ -210,8 +269,8 @@ impl App {
             return Effect::None;
         }
         self.filter = text;
-        self.followed = None;
-        self.set_cursor(Cursor::default());
+        self.rest_cursor(List::Flows);
+        self.rest_cursor(List::Groups);
         self.ask_flows()
     }
 
@@ -225,14 +284,24 @@ impl App {
             Command::Show(tab) => return self.show(tab),
             Command::NextTab => return self.show(self.tab.turn(1)),
             Command::PreviousTab => return self.show(self.tab.turn(Tab::ALL.len() - 1)),
+            Command::NextList => return self.turn_list(true),
+            Command::PreviousList => return self.turn_list(false),
             Command::Move(motion) => self.move_cursor(motion),
-            Command::Open => self.open(),
+            Command::Open => return self.open(),
+            Command::Close => return self.close(),
             Command::Back => return self.back(),
             Command::EditFilter => {
                 self.editing = Some(FilterLine::new(&self.filter));
                 return self.show(Tab::Flows);
             }
             Command::Order(sort) => return self.order(sort),
+            Command::StepOrder(step) => return self.step_order(step),
+            Command::Reverse => self.reverse(),
+            Command::Group => return self.group(),
+            Command::Copy => return self.copy(false),
+            Command::CopyJson => return self.copy(true),
+            Command::Travel(seconds) => return self.travel(seconds),
+            Command::Mouse => return self.leave_mouse(),
         }
         self.due = self.due.min(self.now + self.interval);
         Effect::None
@@ -243,6 +312,7 @@ impl App {
         self.overlay = if open { Overlay::None } else { Overlay::Help { scroll: 0 } };
     }
 
+    /// Goes to a screen.
     pub(crate) fn show(&mut self, tab: Tab) -> Effect {
         self.overlay = Overlay::None;
         let entered = self.tab != tab;
@@ -250,7 +320,7 @@ impl App {
         if entered && tab == Tab::Flows { self.ask_flows() } else { Effect::None }
     }
 
-    fn back(&mut self) -> Effect {
+    fn close(&mut self) -> Effect {
         if self.overlay != Overlay::None {
             self.overlay = Overlay::None;
             return Effect::None;
@@ -258,168 +328,22 @@ impl App {
         self.set_filter(String::new())
     }
 
-    fn open(&mut self) {
-        if self.overlay != Overlay::None {
-            self.overlay = Overlay::None;
-        } else if self.tab == Tab::Flows
-            && let Some(row) = self.selected_flow()
-        {
-            self.overlay = Overlay::Details { row: Box::new(row.clone()), scroll: 0, listed: true };
-        }
-    }
-
-    fn order(&mut self, sort: Sort) -> Effect {
-        if self.tab == Tab::Flows {
-            let changed = self.sort != sort;
-            self.sort = sort;
-            return if changed { self.ask_flows() } else { Effect::None };
-        }
-        if matches!(self.tab, Tab::Talkers | Tab::Protocols) && matches!(sort, Sort::Bytes | Sort::Packets | Sort::Rate)
-        {
-            self.table_sort = sort;
-            self.prepare();
-        }
-        Effect::None
-    }
-
-    fn move_cursor(&mut self, motion: Motion) {
-        let visible = self.visible_rows();
-        if let Overlay::Details { scroll, .. } | Overlay::Help { scroll } = &mut self.overlay {
-            // How many lines there are is known when they are drawn; drawing stops at the last one.
-            let cursor = Cursor { selected: *scroll, offset: *scroll };
-            *scroll = cursor.moved(motion, crate::screens::OVERLAY_LINES_MAX, visible).selected;
-            return;
-        }
-        let cursor = self.cursor().moved(motion, self.row_count(), visible);
-        self.set_cursor(cursor);
-        if self.tab == Tab::Flows {
-            self.followed = self.selected_flow().map(|row| row.flow_id).filter(|_| cursor.selected > 0);
-        }
-    }
-
-    fn set_cursor(&mut self, cursor: Cursor) {
-        if let Some(slot) = self.cursors.get_mut(self.tab.index()) {
-            *slot = cursor;
-        }
-    }
-
-    fn visible_rows(&self) -> usize {
-        usize::from(self.lines.saturating_sub(CHROME_LINES))
-    }
-
-    fn row_count(&self) -> usize {
-        match self.tab {
-            Tab::Overview => 0,
-            Tab::Flows => self.page.as_ref().map_or(0, |page| page.flows.len()),
-            Tab::Talkers => self.rows.talkers.len(),
-            Tab::Protocols => self.rows.protocols.len(),
-            Tab::Interfaces => self.rows.interfaces.len(),
-            Tab::Losses => self.rows.losses.len(),
-        }
-    }
-
-    fn selected_flow(&self) -> Option<&FlowRow> {
-        let cursor = self.cursors.get(Tab::Flows.index())?;
-        self.page.as_ref()?.flows.get(cursor.selected)
-    }
-
-    fn question(&self) -> FlowQuestion {
-        FlowQuestion { filter: self.filter.clone(), sort: self.sort, limit: FLOWS_MAX }
-    }
-
-    /// Asks for flows at once, even when paused: a new question needs an answer.
-    fn ask_flows(&mut self) -> Effect {
-        if self.link.asked.is_some() {
-            self.ask_again = true;
+    fn travel(&mut self, seconds: i64) -> Effect {
+        let Some(moment) = self.moment else {
+            self.say("this is now; `hivewall top --at TIME` looks at history", true);
             return Effect::None;
-        }
-        self.link.asked = Some(self.now);
-        Effect::Ask(Request { snapshot: false, flows: Some(self.question()) })
+        };
+        self.moment = Some(moment.moved(seconds));
+        self.ask_flows()
     }
 
-    fn ask_if_due(&mut self) -> Effect {
-        if self.link.asked.is_some() || self.paused || self.now < self.due {
-            return Effect::None;
-        }
-        self.link.asked = Some(self.now);
-        self.due = self.now + self.interval;
-        let flows = (self.tab == Tab::Flows).then(|| self.question());
-        Effect::Ask(Request { snapshot: true, flows })
+    fn leave_mouse(&mut self) -> Effect {
+        self.mouse = !self.mouse;
+        let text =
+            if self.mouse { "the mouse works here again" } else { "the mouse is the terminal's: m takes it back" };
+        self.say(text, false);
+        Effect::Mouse(self.mouse)
     }
-
-    fn answered(&mut self, answer: Answer) -> Effect {
-        self.link.asked = None;
-        self.link.error = None;
-        if let Some(snapshot) = answer.snapshot {
-            self.take_snapshot(snapshot);
-        }
-        if let Some((question, page)) = answer.flows
-            && question == self.question()
-        {
-            self.take_page(page);
-        }
-        if std::mem::take(&mut self.ask_again) && self.tab == Tab::Flows {
-            return self.ask_flows();
-        }
-        Effect::None
-    }
-
-    fn take_snapshot(&mut self, answer: Result<Snapshot, String>) {
-        match answer {
-            Ok(snapshot) => {
-                self.link.answered = Some(self.now);
-                let rate: f64 = snapshot.protocols.values().map(|traffic| traffic.bits_per_second).sum();
-                self.history.push(self.now, rate.max(0.0) as u64);
-                self.agent_cpu = self.snapshot.as_deref().and_then(|before| cpu_share(before, &snapshot));
-                self.snapshot = Some(Box::new(snapshot));
-                self.prepare();
-            }
-            Err(error) => self.link.error = Some(error),
-        }
-    }
-
-    fn take_page(&mut self, answer: Result<FlowPage, String>) {
-        match answer {
-            Ok(page) => self.page = Some(page),
-            Err(error) => {
-                self.link.error = Some(error);
-                return;
-            }
-        }
-        self.follow();
-        let flows = self.page.as_ref().map_or(&[][..], |page| &page.flows);
-        if let Overlay::Details { row, listed, .. } = &mut self.overlay {
-            let latest = flows.iter().find(|flow| flow.flow_id == row.flow_id);
-            *listed = latest.is_some();
-            if let Some(latest) = latest {
-                row.clone_from(&Box::new(latest.clone()));
-            }
-        }
-    }
-
-    /// Puts the cursor back on the flow it was on, wherever the new order has it.
-    fn follow(&mut self) {
-        let flows = self.page.as_ref().map_or(&[][..], |page| &page.flows);
-        let place = self.followed.and_then(|id| flows.iter().position(|flow| flow.flow_id == id));
-        let rows = flows.len();
-        let visible = self.visible_rows();
-        if let Some(cursor) = self.cursors.get_mut(Tab::Flows.index()) {
-            cursor.selected = place.unwrap_or(cursor.selected);
-            *cursor = cursor.fit(rows, visible);
-        }
-    }
-
-    fn prepare(&mut self) {
-        self.rows = self.snapshot.as_deref().map(|snapshot| Rows::new(snapshot, self.table_sort)).unwrap_or_default();
-    }
-}
-
-/// CPU seconds used per second between two snapshots of the same agent.
-fn cpu_share(before: &Snapshot, after: &Snapshot) -> Option<f64> {
-    let (from, to) = (parse_rfc3339(&before.time)?, parse_rfc3339(&after.time)?);
-    let seconds = to.0.checked_sub(from.0)? as f64 / 1e9;
-    let used = after.host.agent_cpu_seconds - before.host.agent_cpu_seconds;
-    (seconds > 0.0 && used >= 0.0).then_some(used / seconds)
 }
 
 fn step_interval(interval: Duration, longer: bool) -> Duration {

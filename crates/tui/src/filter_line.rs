@@ -6,6 +6,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 
 use crate::check::{Problem, check};
+use crate::complete::{Offer, offer};
 
 /// Most characters a filter can have: far more than a person types, far less than a pasted file.
 const FILTER_CHARS_MAX: usize = 500;
@@ -53,6 +54,11 @@ impl FilterLine {
         self.problem.as_ref()
     }
 
+    /// What can follow at the cursor.
+    pub(crate) fn offer(&self) -> Offer {
+        offer(&self.before_cursor())
+    }
+
     /// One key.
     pub(crate) fn key(&mut self, key: KeyEvent) -> Typed {
         if key.modifiers.contains(KeyModifiers::CONTROL) {
@@ -62,6 +68,7 @@ impl FilterLine {
         match key.code {
             KeyCode::Esc => return Typed::Clear,
             KeyCode::Enter if self.problem.is_none() => return Typed::Apply(self.text().trim().to_owned()),
+            KeyCode::Tab => self.complete(),
             KeyCode::Left => self.cursor = self.cursor.saturating_sub(1),
             KeyCode::Right => self.cursor = (self.cursor + 1).min(self.text.len()),
             KeyCode::Home => self.cursor = 0,
@@ -72,6 +79,22 @@ impl FilterLine {
             _ => {}
         }
         Typed::Editing
+    }
+
+    /// Types what everything that could follow has in common.
+    fn complete(&mut self) {
+        let offer = self.offer();
+        let common = offer.common();
+        if common.chars().count() < offer.replaces {
+            return;
+        }
+        let start = self.cursor.saturating_sub(offer.replaces);
+        self.text.drain(start..self.cursor);
+        self.cursor = start;
+        for letter in common.chars() {
+            self.insert(letter);
+        }
+        self.recheck();
     }
 
     fn control(&mut self, code: KeyCode) {
@@ -154,6 +177,19 @@ mod tests {
         assert_eq!(line.text(), "proto ");
         line.key(KeyEvent::new(KeyCode::Char('u'), KeyModifiers::CONTROL));
         assert_eq!(line.text(), "");
+    }
+
+    #[test]
+    fn tab_types_what_all_offers_have_in_common() {
+        let mut line = typed("proto:tcp !src");
+        press(&mut line, KeyCode::Tab);
+        assert_eq!(line.text(), "proto:tcp !src-");
+        line = typed("direction:ou");
+        press(&mut line, KeyCode::Tab);
+        assert_eq!(line.text(), "direction:outbound");
+        line = typed("zzz");
+        press(&mut line, KeyCode::Tab);
+        assert_eq!(line.text(), "zzz");
     }
 
     #[test]

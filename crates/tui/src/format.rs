@@ -24,6 +24,22 @@ pub(crate) fn whole_seconds(time: Duration) -> String {
     if seconds < 60 && time.subsec_nanos() == 0 { format!("{seconds}s") } else { units::duration(time) }
 }
 
+/// A short time in three digits: `850µs`, `12.3ms`, `1.20s`. Delays of networks differ where whole milliseconds do not.
+pub(crate) fn latency(seconds: f64) -> String {
+    let (value, unit) = match seconds {
+        s if !s.is_finite() || s <= 0.0 => return "0".to_owned(),
+        s if s < 0.000_999_5 => return format!("{:.0}µs", s * 1e6),
+        s if s < 0.999_5 => (s * 1e3, "ms"),
+        s if s < 60.0 => (s, "s"),
+        s => return units::seconds(s),
+    };
+    match value {
+        v if v < 9.995 => format!("{v:.2}{unit}"),
+        v if v < 99.95 => format!("{v:.1}{unit}"),
+        v => format!("{v:.0}{unit}"),
+    }
+}
+
 /// A dot for zero, so that a column of zeros is quiet.
 pub(crate) fn or_dot(value: u64, text: String) -> String {
     if value == 0 { "·".to_owned() } else { text }
@@ -37,6 +53,12 @@ mod tests {
     fn digits_stand_in_threes() {
         assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
         assert_eq!(or_dot(0, "x".to_owned()), "·");
+    }
+
+    #[test]
+    fn delays_have_three_digits() {
+        let shown = [0.0, 0.000_085, 0.001_234, 0.012_34, 0.123_4, 0.999_6, 12.34, 90.0].map(latency);
+        assert_eq!(shown, ["0", "85µs", "1.23ms", "12.3ms", "123ms", "1.00s", "12.3s", "1m30s"]);
     }
 
     #[test]

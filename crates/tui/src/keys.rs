@@ -1,4 +1,4 @@
-//! Keys and what they do: one table that the key handler and the help screen both read. Not here: what a command
+//! Keys and what they do: one table that the key handler, the footer and the help screen read. Not here: what a command
 //! changes ([`crate::app`]), and the keys of the filter line ([`crate::filter_line`]).
 //!
 //! Invariant: a key that is not in the table does nothing.
@@ -27,16 +27,36 @@ pub(crate) enum Command {
     NextTab,
     /// Previous screen.
     PreviousTab,
+    /// Next list of this screen, or the next screen behind the last one.
+    NextList,
+    /// Previous list of this screen, or the previous screen before the first one.
+    PreviousList,
     /// Move the cursor.
     Move(Motion),
-    /// Details of the selected row.
+    /// Details of the selected flow, or the flows behind the selected row.
     Open,
     /// Close what is open, else clear the filter.
+    Close,
+    /// Back to where `Open` was pressed, with the filter there was.
     Back,
     /// Edit the filter.
     EditFilter,
     /// Order rows.
     Order(Sort),
+    /// Order by the column so many places on.
+    StepOrder(isize),
+    /// Turn the order around.
+    Reverse,
+    /// Flows by process, or one by one.
+    Group,
+    /// Copy the text of the selected row.
+    Copy,
+    /// Copy the selected row as JSON.
+    CopyJson,
+    /// Look so many seconds further on, in history.
+    Travel(i64),
+    /// Let the terminal have the mouse, or take it.
+    Mouse,
 }
 
 /// Cursor movements.
@@ -56,25 +76,82 @@ pub(crate) enum Motion {
     End,
 }
 
-/// Lines of the help screen: keys and what they do, in groups.
-pub(crate) const HELP: &[(&str, &[(&str, &str)])] = &[
-    ("Screens", &[("1 … 6", "go to a screen"), ("Tab ⇧Tab ← →", "next, previous screen")]),
+/// Keys and what they do.
+pub(crate) type Keys = &'static [(&'static str, &'static str)];
+
+/// Lines of the help screen that are the same everywhere, in groups.
+pub(crate) const HELP: &[(&str, Keys)] = &[
+    (
+        "Screens",
+        &[("1 … 9 0 a i", "go to a screen"), ("Tab ⇧Tab", "next, previous screen"), ("→ ←", "next, previous list")],
+    ),
     (
         "Rows",
         &[
             ("↑ ↓ k j", "one row"),
             ("PgUp PgDn", "one screen"),
             ("Home End", "first, last"),
-            ("Enter", "every field of the selected flow"),
+            ("y Y", "copy the row as text, as JSON (OSC 52)"),
         ],
     ),
-    ("Order", &[("b p r", "bytes, packets, rate now"), ("s l d", "start, last packet, duration")]),
-    ("Filter", &[("/", "edit the filter; Enter applies it"), ("Esc", "close what is open; clear the filter")]),
+    (
+        "Order",
+        &[("t p r", "total bytes, packets, rate now"), ("< >", "column before, after"), ("o", "the other way round")],
+    ),
+    (
+        "Filter",
+        &[
+            ("/", "edit the filter; Tab completes, Enter applies"),
+            ("Esc", "close; clear the filter"),
+            ("b ⌫", "back, with the filter before"),
+        ],
+    ),
+    (
+        "Mouse",
+        &[
+            ("click", "tab, list, column, row; again: open"),
+            ("wheel", "scroll"),
+            ("m", "leave the mouse to the terminal"),
+        ],
+    ),
     (
         "View",
         &[("space", "pause, go on"), ("+ -", "longer, shorter interval"), ("? h", "this help"), ("q Ctrl-C", "quit")],
     ),
 ];
+
+/// What is particular to a screen, for its footer and the top of its help.
+pub(crate) fn here(tab: Tab, travelling: bool) -> Keys {
+    match tab {
+        Tab::Overview => &[("1-0 a i", "screens"), ("/", "filter flows")],
+        Tab::Flows if travelling => &[
+            ("[ ]", "a minute earlier, later"),
+            ("{ }", "an hour"),
+            ("/", "filter"),
+            ("g", "group"),
+            ("Enter", "details"),
+        ],
+        Tab::Flows => &[
+            ("/", "filter"),
+            ("Enter", "details"),
+            ("g", "by process"),
+            ("t p r s l d", "order"),
+            ("y", "copy"),
+            ("b", "back"),
+        ],
+        Tab::Processes | Tab::Talkers => {
+            &[("Enter", "its flows"), ("t p r", "order"), ("< > o", "any column, reversed"), ("y", "copy")]
+        }
+        Tab::Names => &[("→ ←", "lists"), ("Enter", "its flows"), ("< > o", "order"), ("y", "copy")],
+        Tab::Protocols | Tab::Sockets => {
+            &[("→ ←", "lists"), ("Enter", "its flows"), ("t p r < >", "order"), ("y", "copy")]
+        }
+        Tab::Interfaces | Tab::Latency => &[("Enter", "its flows"), ("< > o", "order"), ("y", "copy")],
+        Tab::Drops => &[("→ ←", "lists"), ("Enter", "flows of the latest"), ("< > o", "order"), ("y", "copy")],
+        Tab::Alerts => &[("< > o", "order"), ("y", "copy")],
+        Tab::Own => &[("↑↓", "scroll")],
+    }
+}
 
 /// What `key` asks for outside the filter line.
 pub(crate) fn command(key: KeyEvent) -> Option<Command> {
@@ -85,10 +162,13 @@ pub(crate) fn command(key: KeyEvent) -> Option<Command> {
         return None;
     }
     Some(match key.code {
-        KeyCode::Esc => Command::Back,
+        KeyCode::Esc => Command::Close,
         KeyCode::Enter => Command::Open,
-        KeyCode::Tab | KeyCode::Right => Command::NextTab,
-        KeyCode::BackTab | KeyCode::Left => Command::PreviousTab,
+        KeyCode::Backspace => Command::Back,
+        KeyCode::Tab => Command::NextTab,
+        KeyCode::BackTab => Command::PreviousTab,
+        KeyCode::Right => Command::NextList,
+        KeyCode::Left => Command::PreviousList,
         KeyCode::Up => Command::Move(Motion::Up),
         KeyCode::Down => Command::Move(Motion::Down),
         KeyCode::PageUp => Command::Move(Motion::PageUp),
@@ -110,6 +190,8 @@ fn control(code: KeyCode) -> Option<Command> {
         KeyCode::Char('c') => Some(Command::Quit),
         KeyCode::Char('b') => Some(Command::Move(Motion::PageUp)),
         KeyCode::Char('f') => Some(Command::Move(Motion::PageDown)),
+        // What some terminals send for Backspace.
+        KeyCode::Char('h') => Some(Command::Back),
         _ => None,
     }
 }
@@ -123,15 +205,37 @@ fn character(letter: char) -> Option<Command> {
         '-' | '_' => Command::Faster,
         'k' => Command::Move(Motion::Up),
         'j' => Command::Move(Motion::Down),
-        'g' => Command::Move(Motion::Home),
-        'G' => Command::Move(Motion::End),
         '/' => Command::EditFilter,
-        'b' => Command::Order(Sort::Bytes),
+        'b' => Command::Back,
+        't' => Command::Order(Sort::Bytes),
         'p' => Command::Order(Sort::Packets),
         'r' => Command::Order(Sort::Rate),
         's' => Command::Order(Sort::Start),
         'l' => Command::Order(Sort::Last),
         'd' => Command::Order(Sort::Duration),
-        digit => Command::Show(Tab::from_digit(digit)?),
+        '<' | ',' => Command::StepOrder(-1),
+        '>' | '.' => Command::StepOrder(1),
+        'o' => Command::Reverse,
+        'g' => Command::Group,
+        'y' => Command::Copy,
+        'Y' => Command::CopyJson,
+        '[' => Command::Travel(-60),
+        ']' => Command::Travel(60),
+        '{' => Command::Travel(-3600),
+        '}' => Command::Travel(3600),
+        'm' => Command::Mouse,
+        key => Command::Show(Tab::from_key(key)?),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_key_of_a_screen_is_taken_by_another_command() {
+        for tab in Tab::ALL {
+            assert_eq!(character(tab.key()), Some(Command::Show(tab)), "{}", tab.key());
+        }
+    }
 }

@@ -8,18 +8,23 @@
 mod agent;
 mod app;
 mod check;
+mod complete;
+mod copy;
 mod cursor;
 mod filter_line;
 mod format;
 mod history;
 mod keys;
+mod list;
 mod options;
+mod paper;
 mod rows;
 mod screens;
 mod tab;
 mod table;
 mod terminal;
 mod theme;
+mod travel;
 mod width;
 mod worker;
 

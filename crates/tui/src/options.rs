@@ -5,12 +5,14 @@
 use std::io;
 use std::time::Duration;
 
+use hivewall_model::Timestamp;
 use hivewall_view::Sort;
 
 use crate::app::App;
 use crate::check::check;
 use crate::tab::Tab;
 use crate::theme::Theme;
+use crate::travel::Moment;
 
 /// Shortest interval between two questions; an agent answers from memory, but not for free.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -40,6 +42,9 @@ pub struct Options {
     pub tab: Tab,
     /// Colour or not.
     pub colour: Colour,
+    /// The moment in the past to look at: RFC 3339, a date with or without a time (UTC), or how long ago (`5m`). None
+    /// looks at what is now.
+    pub at: Option<String>,
 }
 
 impl Default for Options {
@@ -50,21 +55,24 @@ impl Default for Options {
             sort: Sort::Rate,
             tab: Tab::Overview,
             colour: Colour::Auto,
+            at: None,
         }
     }
 }
 
 impl Options {
-    /// The view to begin with.
-    pub(crate) fn app(&self, agent: String, no_color: bool) -> io::Result<App> {
+    /// The view to begin with; `now` is what `at` counts back from.
+    pub(crate) fn app(&self, agent: String, no_color: bool, now: Timestamp) -> io::Result<App> {
+        let wrong = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let text = self.filter.trim();
         check(text).map_err(|problem| {
             let place = problem.at + 1;
-            io::Error::new(
-                io::ErrorKind::InvalidInput,
-                format!("the filter `{text}` is wrong at character {place}: {}", problem.message),
-            )
+            wrong(format!("the filter `{text}` is wrong at character {place}: {}", problem.message))
         })?;
+        let moment = self.at.as_deref().map(|at| {
+            let expected = "RFC 3339, a date with or without a time, or how long ago (`5m`, `2h`)";
+            Moment::parse(at, now).ok_or_else(|| wrong(format!("`{at}` is no time; expected is {expected}")))
+        });
         let colour = match self.colour {
             Colour::Auto => !no_color,
             Colour::Always => true,
@@ -74,6 +82,11 @@ impl Options {
         text.clone_into(&mut app.filter);
         app.sort = self.sort;
         app.tab = self.tab;
+        app.moment = moment.transpose()?;
+        if app.moment.is_some() {
+            // The one screen that history can fill.
+            app.tab = Tab::Flows;
+        }
         Ok(app)
     }
 }
@@ -81,6 +94,8 @@ impl Options {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const NOW: Timestamp = Timestamp::from_secs(1_795_255_200);
 
     #[test]
     fn no_color_counts_unless_colour_is_asked_for() {
@@ -90,21 +105,29 @@ mod tests {
             (Colour::Always, true, true),
             (Colour::Never, false, false),
         ] {
-            let app = Options { colour, ..Options::default() }.app(String::new(), no_color).unwrap();
+            let app = Options { colour, ..Options::default() }.app(String::new(), no_color, NOW).unwrap();
             assert_eq!(app.theme.title().fg.is_some(), want);
         }
     }
 
     #[test]
     fn a_wrong_filter_is_refused_with_its_place() {
-        let error = Options { filter: "port:x".to_owned(), ..Options::default() }.app(String::new(), false);
+        let error = Options { filter: "port:x".to_owned(), ..Options::default() }.app(String::new(), false, NOW);
         let text = error.unwrap_err().to_string();
         assert!(text.contains("`port:x` is wrong at character"), "{text}");
     }
 
     #[test]
     fn a_zero_interval_does_not_hammer_the_agent() {
-        let app = Options { interval: Duration::ZERO, ..Options::default() }.app(String::new(), false).unwrap();
+        let app = Options { interval: Duration::ZERO, ..Options::default() }.app(String::new(), false, NOW).unwrap();
         assert_eq!(app.interval, INTERVAL_MIN);
+    }
+
+    #[test]
+    fn a_view_of_the_past_starts_with_its_flows_and_a_time_that_is_none_is_refused() {
+        let at = |at: &str| Options { at: Some(at.to_owned()), ..Options::default() }.app(String::new(), false, NOW);
+        let app = at("2h").unwrap();
+        assert_eq!((app.tab, app.moment.unwrap().shown().as_str()), (Tab::Flows, "2026-11-21 08:00:00"));
+        assert!(at("yesterday-ish").unwrap_err().to_string().contains("`yesterday-ish` is no time"));
     }
 }

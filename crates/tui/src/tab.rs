@@ -1,39 +1,113 @@
-//! The screens and their order. Not here: what they draw ([`crate::screens`]).
+//! The screens, their order, their keys, and the lists on each. Not here: what they draw ([`crate::screens`]).
 //!
-//! Invariant: the digit of a screen is its place in [`Tab::ALL`], counted from one.
+//! Invariant: no two screens share a key, and no key of a screen is one of another command.
+
+use crate::list::List;
 
 /// A screen of `top`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Tab {
-    /// Rates, shares, busiest addresses, interfaces.
+    /// Rates, the host, and the busiest of everything.
     #[default]
     Overview,
     /// The table of flows.
     Flows,
+    /// Processes of this host and what they sent and received.
+    Processes,
     /// Addresses and what they sent and received.
     Talkers,
-    /// Traffic by protocol.
+    /// Names seen: DNS, HTTP, TLS.
+    Names,
+    /// Traffic by protocol, application and server port.
     Protocols,
     /// Interfaces and their load.
     Interfaces,
-    /// Everything not seen or not kept, by reason, and the state of the agent.
-    Losses,
+    /// Round-trip time and jitter by peer.
+    Latency,
+    /// Sockets by state, transitions, half-open targets.
+    Sockets,
+    /// What the kernel dropped, and everything not seen or not kept, by reason.
+    Drops,
+    /// Security alerts.
+    Alerts,
+    /// The agent itself and the host it runs on.
+    Own,
+}
+
+/// A screen with what is said of it in the tab line.
+struct Entry {
+    tab: Tab,
+    key: char,
+    title: &'static str,
+    short: &'static str,
+    lists: &'static [List],
+}
+
+const ENTRIES: [Entry; Tab::ALL.len()] = [
+    entry(Tab::Overview, '1', "Overview", "Over", &[]),
+    entry(Tab::Flows, '2', "Flows", "Flow", &[List::Flows]),
+    entry(Tab::Processes, '3', "Processes", "Proc", &[List::Processes]),
+    entry(Tab::Talkers, '4', "Talkers", "Talk", &[List::Talkers]),
+    entry(
+        Tab::Names,
+        '5',
+        "Names",
+        "Name",
+        &[List::Lookups, List::DnsNames, List::Requests, List::Hosts, List::ServerNames, List::Fingerprints],
+    ),
+    entry(Tab::Protocols, '6', "Protocols", "Prot", &[List::Protocols, List::Applications, List::Services]),
+    entry(Tab::Interfaces, '7', "Interfaces", "Ifac", &[List::Interfaces]),
+    entry(Tab::Latency, '8', "Latency", "Late", &[List::Peers]),
+    entry(Tab::Sockets, '9', "Sockets", "Sock", &[List::States, List::HalfOpen, List::Transitions]),
+    entry(Tab::Drops, '0', "Drops", "Drop", &[List::KernelDrops, List::Losses]),
+    entry(Tab::Alerts, 'a', "Alerts", "Alrt", &[List::Alerts]),
+    entry(Tab::Own, 'i', "Self", "Self", &[]),
+];
+
+const fn entry(tab: Tab, key: char, title: &'static str, short: &'static str, lists: &'static [List]) -> Entry {
+    Entry { tab, key, title, short, lists }
 }
 
 impl Tab {
     /// Every screen, in the order of the tab line.
-    pub const ALL: [Tab; 6] = [Tab::Overview, Tab::Flows, Tab::Talkers, Tab::Protocols, Tab::Interfaces, Tab::Losses];
+    pub const ALL: [Tab; 12] = [
+        Tab::Overview,
+        Tab::Flows,
+        Tab::Processes,
+        Tab::Talkers,
+        Tab::Names,
+        Tab::Protocols,
+        Tab::Interfaces,
+        Tab::Latency,
+        Tab::Sockets,
+        Tab::Drops,
+        Tab::Alerts,
+        Tab::Own,
+    ];
+
+    fn entry(self) -> &'static Entry {
+        let [first, ..] = &ENTRIES;
+        ENTRIES.iter().find(|entry| entry.tab == self).unwrap_or(first)
+    }
 
     /// Title in the tab line.
     pub fn title(self) -> &'static str {
-        match self {
-            Tab::Overview => "Overview",
-            Tab::Flows => "Flows",
-            Tab::Talkers => "Talkers",
-            Tab::Protocols => "Protocols",
-            Tab::Interfaces => "Interfaces",
-            Tab::Losses => "Losses",
-        }
+        self.entry().title
+    }
+
+    /// Title where the tab line is narrow: four letters.
+    pub(crate) fn short_title(self) -> &'static str {
+        self.entry().short
+    }
+
+    /// The key that shows it.
+    pub(crate) fn key(self) -> char {
+        self.entry().key
+    }
+
+    /// The lists on it; the first one has the cursor at first. None where there is nothing to select.
+    pub(crate) fn lists(self) -> &'static [List] {
+        self.entry().lists
     }
 
     /// The screen with this title in any case, for the command line.
@@ -41,19 +115,33 @@ impl Tab {
         Self::ALL.into_iter().find(|tab| tab.title().eq_ignore_ascii_case(name))
     }
 
+    /// The screen that `key` shows.
+    pub(crate) fn from_key(key: char) -> Option<Self> {
+        Self::ALL.into_iter().find(|tab| tab.key() == key)
+    }
+
     /// Place in [`Tab::ALL`].
     pub(crate) fn index(self) -> usize {
         Self::ALL.iter().position(|tab| *tab == self).unwrap_or(0)
     }
 
-    /// The screen of a digit key, `1` being the first.
-    pub(crate) fn from_digit(digit: char) -> Option<Self> {
-        let place = digit.to_digit(10)?.checked_sub(1)?;
-        Self::ALL.get(place as usize).copied()
-    }
-
     /// The screen `step` places on, going round.
     pub(crate) fn turn(self, step: usize) -> Self {
         Self::ALL.into_iter().cycle().nth(self.index() + step).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_screen_has_its_own_key_and_entry() {
+        for tab in Tab::ALL {
+            assert_eq!(tab.entry().tab, tab);
+            assert_eq!(Tab::from_key(tab.key()), Some(tab));
+            assert_eq!(Tab::from_name(&tab.title().to_uppercase()), Some(tab));
+            assert_eq!(tab.short_title().len(), 4);
+        }
     }
 }

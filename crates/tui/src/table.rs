@@ -1,13 +1,14 @@
-//! Tables that shed columns as the width shrinks. Not here: which columns there are ([`crate::screens`]).
+//! Tables that shed columns as the width shrinks, and note where their heads and rows are for the mouse. Not here: which columns there are ([`crate::screens`]).
 //!
 //! Invariant: a row is never wider than its area; the column with the highest `keep` is always shown, cut to the
 //! width if it must be.
 
-use ratatui::Frame;
 use ratatui::layout::Rect;
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
+use crate::list::List;
+use crate::paper::{Paper, Target};
 use crate::theme::Theme;
 use crate::width::{cut, cut_middle, width};
 
@@ -75,15 +76,17 @@ pub(crate) struct Table<'a, R> {
     pub(crate) offset: usize,
     /// The selected row.
     pub(crate) selected: Option<usize>,
-    /// Head of the column the rows are ordered by.
-    pub(crate) sorted: Option<&'static str>,
+    /// Head of the column the rows are ordered by, and whether the other way round.
+    pub(crate) sorted: Option<(&'static str, bool)>,
+    /// The list it shows and the number of its first row there, where it can be clicked; heads that can be.
+    pub(crate) list: Option<(List, usize, &'a [&'static str])>,
     /// Style of a whole row.
     pub(crate) row_style: &'a dyn Fn(&R) -> Style,
 }
 
 impl<R> Table<'_, R> {
     /// Draws head and rows.
-    pub(crate) fn draw(&self, theme: Theme, frame: &mut Frame<'_>, area: Rect) {
+    pub(crate) fn draw(&self, theme: Theme, paper: &mut Paper<'_, '_>, area: Rect) {
         let shown = usize::from(area.height.saturating_sub(1));
         let rows = || self.rows.iter().enumerate().skip(self.offset).take(shown);
         let widest = |column: &Column<R>| {
@@ -95,6 +98,7 @@ impl<R> Table<'_, R> {
         };
         let columns = fit(self.columns, area.width, widest);
         let gap = gap(&columns, area.width);
+        self.note(&columns, gap, paper, area);
         let mut lines = vec![self.head(theme, &columns, gap)];
         lines.extend(rows().map(|(at, row)| {
             let style = (self.row_style)(row);
@@ -107,16 +111,39 @@ impl<R> Table<'_, R> {
             }
         }));
         for (line, y) in lines.into_iter().zip(area.y..area.bottom()) {
-            frame.render_widget(line, Rect { y, height: 1, ..area });
+            paper.put(line, Rect { y, height: 1, ..area });
+        }
+    }
+
+    /// Notes where heads and rows are.
+    fn note(&self, columns: &[(&Column<R>, u16)], gap: usize, paper: &mut Paper<'_, '_>, area: Rect) {
+        let Some((list, base, heads)) = self.list else { return };
+        let shown = usize::from(area.height.saturating_sub(1));
+        paper.note_height(list, shown);
+        let head = Rect { height: area.height.min(1), ..area };
+        let mut x = area.x;
+        for (column, wide) in columns {
+            if heads.contains(&column.title) {
+                let place = Rect { x, width: *wide, ..head };
+                paper.note(place.intersection(area), Target::Head(list, column.title));
+            }
+            x = x.saturating_add(*wide).saturating_add(gap as u16);
+        }
+        for (at, y) in (0..self.rows.len().saturating_sub(self.offset)).zip(area.y.saturating_add(1)..area.bottom()) {
+            paper.note(Rect { y, height: 1, ..area }, Target::Row(list, base + self.offset + at));
         }
     }
 
     fn head(&self, theme: Theme, columns: &[(&Column<R>, u16)], gap: usize) -> Line<'static> {
         let mut spans = Vec::new();
         for (column, wide) in columns {
-            let sorted = self.sorted == Some(column.title);
-            let style = if sorted { theme.sorted() } else { theme.head() };
-            push(&mut spans, place(column.title, *wide, column.right, Cut::End), style, gap);
+            let sorted = self.sorted.filter(|(title, _)| *title == column.title && !title.is_empty());
+            let style = if sorted.is_some() { theme.sorted() } else { theme.head() };
+            let mark = sorted.map_or("", |(_, reversed)| if reversed { "▴" } else { "▾" });
+            let marked = format!("{}{mark}", column.title);
+            // The mark must not push the title out: it is underlined as well.
+            let title = if width(&marked) <= usize::from(*wide) { &marked } else { column.title };
+            push(&mut spans, place(title, *wide, column.right, Cut::End), style, gap);
         }
         Line::from(spans)
     }

@@ -103,6 +103,11 @@ impl Theme {
         }
     }
 
+    /// The chosen one of several lists.
+    pub(crate) fn chosen(self) -> Style {
+        self.title().add_modifier(Modifier::UNDERLINED)
+    }
+
     /// A line that must not be missed.
     pub(crate) fn banner(self) -> Style {
         if self.colour {
@@ -127,6 +132,35 @@ impl Theme {
             s if s >= 0.9 => self.bad(),
             s if s >= 0.7 => self.warn(),
             _ => self.good(),
+        }
+    }
+
+    /// A round-trip time: as between neighbours, as across a continent, or worse.
+    pub(crate) fn latency(self, seconds: f64) -> Style {
+        match seconds {
+            s if s >= 0.3 => self.bad(),
+            s if s >= 0.1 => self.warn(),
+            _ => self.good(),
+        }
+    }
+
+    /// A count of what should not happen.
+    pub(crate) fn trouble(self, count: u64) -> Style {
+        if count > 0 { self.warn() } else { self.plain() }
+    }
+
+    /// A response code of DNS or a status of HTTP.
+    pub(crate) fn outcome(self, outcome: Option<&str>) -> Style {
+        match outcome {
+            None => self.dim(),
+            Some("NOERROR") => self.good(),
+            Some(code) => match code.chars().next() {
+                Some('1' | '2' | '3') => self.good(),
+                Some('5') => self.bad(),
+                Some('4') => self.warn(),
+                _ if code == "NXDOMAIN" => self.warn(),
+                _ => self.bad(),
+            },
         }
     }
 

@@ -62,6 +62,21 @@ pub(crate) fn bar(share: f64, columns: usize) -> String {
     "█".repeat(eighths / 8) + part
 }
 
+/// A graph of `columns` characters: the latest values, the newest at the right, against `peak`; blanks where nothing is
+/// known.
+pub(crate) fn spark(values: &[Option<u64>], columns: usize, peak: u64) -> String {
+    const LEVELS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+    let shown = values.iter().skip(values.len().saturating_sub(columns));
+    let blank = columns.saturating_sub(values.len());
+    let level = |value: &Option<u64>| {
+        let Some(value) = value else { return ' ' };
+        let share = *value as f64 / peak.max(1) as f64;
+        let level = (share.clamp(0.0, 1.0) * 7.0).round() as usize;
+        LEVELS.get(level).copied().unwrap_or(' ')
+    };
+    " ".repeat(blank).chars().chain(shown.map(level)).collect()
+}
+
 fn head(letters: impl Iterator<Item = char>, columns: usize) -> String {
     let mut left = columns;
     letters
@@ -93,6 +108,15 @@ mod tests {
     fn a_message_is_broken_between_words_and_ends_in_dots() {
         assert_eq!(wrap("one two three", 8, 3), ["one two", "three"]);
         assert_eq!(wrap("one two three four", 8, 2), ["one two", "three f…"]);
+    }
+
+    #[test]
+    fn a_graph_ends_with_the_newest_and_has_holes_for_what_is_unknown() {
+        let values = [None, Some(0), Some(50), Some(100)];
+        assert_eq!(spark(&values, 6, 100), "   ▁▅█");
+        assert_eq!(spark(&values, 2, 100), "▅█");
+        assert_eq!(spark(&values, 4, 0), " ▁██");
+        assert_eq!(spark(&[], 3, 9), "   ");
     }
 
     #[test]

@@ -84,7 +84,7 @@ mod tests {
     }
 
     fn both() -> Request {
-        let flows = FlowQuestion { filter: String::new(), sort: Sort::Bytes, limit: 7 };
+        let flows = FlowQuestion { filter: String::new(), sort: Sort::Bytes, limit: 7, history: false };
         Request { snapshot: true, flows: Some(flows) }
     }
 

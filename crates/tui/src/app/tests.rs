@@ -37,17 +37,19 @@ fn q_and_control_c_leave_wherever_the_cursor_is() {
 }
 
 #[test]
-fn digits_tab_and_back_tab_change_the_screen() {
+fn keys_of_screens_tab_and_back_tab_change_the_screen() {
     let mut app = app(Load::One, Tab::Overview, true);
     for (event, tab) in [
-        (letter('3'), Tab::Talkers),
-        (press(KeyCode::Tab), Tab::Protocols),
+        (letter('4'), Tab::Talkers),
+        (press(KeyCode::Tab), Tab::Names),
         (press(KeyCode::BackTab), Tab::Talkers),
         (letter('1'), Tab::Overview),
-        (press(KeyCode::BackTab), Tab::Losses),
+        (press(KeyCode::BackTab), Tab::Own),
         (press(KeyCode::Tab), Tab::Overview),
-        (letter('9'), Tab::Overview),
-        (letter('0'), Tab::Overview),
+        (letter('9'), Tab::Sockets),
+        (letter('0'), Tab::Drops),
+        (letter('a'), Tab::Alerts),
+        (letter('i'), Tab::Own),
     ] {
         app.update(event, at(0));
         assert_eq!(app.tab, tab);
@@ -63,7 +65,7 @@ fn sort_keys_ask_again_in_that_order_and_only_when_it_changes() {
         ('s', Sort::Start),
         ('l', Sort::Last),
         ('d', Sort::Duration),
-        ('b', Sort::Bytes),
+        ('t', Sort::Bytes),
     ] {
         let request = asked(app.update(letter(key), at(0)));
         assert!(!request.snapshot);
@@ -155,7 +157,7 @@ fn the_cursor_stays_on_its_flow_when_the_order_changes() {
     turned.flows.reverse();
     app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::One), turned))), at(0));
     assert_eq!(app.selected_flow().unwrap().flow_id, id);
-    assert!(app.cursor().selected > 900);
+    assert!(app.cursor(List::Flows).selected > 900);
 }
 
 #[test]
@@ -173,7 +175,7 @@ fn movement_keys_reach_every_row() {
     ];
     for (event, row) in rows {
         app.update(event, at(0));
-        assert_eq!(app.cursor().selected, row);
+        assert_eq!(app.cursor(List::Flows).selected, row);
     }
 }
 
@@ -198,7 +200,7 @@ fn moving_in_the_help_scrolls_it_and_not_the_table_below() {
     let mut app = flows();
     app.update(letter('?'), at(0));
     app.update(press(KeyCode::Down), at(0));
-    assert_eq!((app.overlay.clone(), app.cursor().selected), (Overlay::Help { scroll: 1 }, 0));
+    assert_eq!((app.overlay.clone(), app.cursor(List::Flows).selected), (Overlay::Help { scroll: 1 }, 0));
     app.update(letter('h'), at(0));
     assert_eq!(app.overlay, Overlay::None);
 }
@@ -230,4 +232,42 @@ fn an_agent_that_lets_us_wait_is_called_slow_after_three_seconds() {
 fn the_agents_own_cost_is_measured_between_two_snapshots() {
     let cost = app(Load::One, Tab::Overview, true).agent_cpu.unwrap();
     assert!((cost - 0.004).abs() < 1e-9, "{cost}");
+}
+
+/// A view of the flows of a moment in the past.
+fn past() -> App {
+    let options = crate::options::Options { at: Some("2026-11-21T10:00:00Z".to_owned()), ..Default::default() };
+    options.app("db-2".to_owned(), true, hivewall_model::Timestamp::from_secs(1_795_300_000)).unwrap()
+}
+
+#[test]
+fn a_view_of_the_past_asks_history_once_and_again_when_it_moves() {
+    let mut app = past();
+    app.filter = "port:443".to_owned();
+    let request = asked(app.update(Event::Tick, at(0)));
+    let question = request.flows.clone().unwrap();
+    assert!(request.snapshot && question.history);
+    let want = "from:2026-11-21T09:59:00.000000Z to:2026-11-21T10:00:00.000000Z port:443";
+    assert_eq!(question.filter, want);
+    let answer = Event::Answered(Box::new(reply(&request, snapshot(Load::One), page(Load::One))));
+    assert_eq!(app.update(answer, at(1)), Effect::None);
+    assert_eq!(app.update(Event::Tick, at(60)), Effect::None, "the past does not change");
+    let question = asked(app.update(letter('{'), at(61))).flows.unwrap();
+    assert!(question.filter.starts_with("from:2026-11-21T08:59:00"), "{}", question.filter);
+}
+
+#[test]
+fn a_question_about_the_past_that_failed_is_asked_again() {
+    let mut app = past();
+    let request = asked(app.update(Event::Tick, at(0)));
+    let refused = Answer { snapshot: None, flows: Some((request.flows.unwrap(), Err("no history".to_owned()))) };
+    assert_eq!(app.update(Event::Answered(Box::new(refused)), at(0)), Effect::None);
+    assert!(asked(app.update(Event::Tick, at(2))).flows.is_some());
+}
+
+#[test]
+fn a_live_view_does_not_travel() {
+    let mut app = flows();
+    assert_eq!(app.update(letter('['), at(0)), Effect::None);
+    assert!(app.notice().unwrap().text.contains("--at"));
 }

@@ -1,20 +1,22 @@
-//! The table of flows. Not here: the details of one ([`super::detail`]).
+//! The table of flows. Not here: the details of one ([`super::detail`]), and flows by process ([`super::groups`]).
 
 use std::time::Duration;
 
 use hivewall_view::fields::endpoint;
 use hivewall_view::time::parse_rfc3339;
 use hivewall_view::{FlowPage, FlowRow, Sort, units};
-use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
 
-use super::parts;
+use super::{groups, parts};
 use crate::app::{App, FLOWS_MAX};
-use crate::format::{grouped, or_dot, whole_seconds};
+use crate::format::{grouped, whole_seconds};
+use crate::list::List;
+use crate::paper::{Paper, Target};
 use crate::table::{Column, Table};
 use crate::theme::Theme;
+use crate::travel::Moment;
 
 /// A flow and the whole seconds since its latest packet and since its first, at the time of the answer.
 struct Row<'a> {
@@ -23,18 +25,45 @@ struct Row<'a> {
     age: Duration,
 }
 
+/// Head of the column that the rows are ordered by.
+pub(crate) fn head(sort: Sort) -> &'static str {
+    HEADS.iter().find(|(known, _)| *known == sort).map_or("", |(_, head)| *head)
+}
+
+/// The order that the column with this head stands for.
+pub(crate) fn sort(head: &str) -> Option<Sort> {
+    HEADS.iter().find(|(_, known)| *known == head).map(|(sort, _)| *sort)
+}
+
+const HEADS: [(Sort, &str); 6] = [
+    (Sort::Bytes, "bytes"),
+    (Sort::Packets, "packets"),
+    (Sort::Rate, "rate"),
+    (Sort::Start, "age"),
+    (Sort::Last, "idle"),
+    (Sort::Duration, "lasted"),
+];
+
 /// Draws caption and table.
-pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     let Some(page) = &app.page else {
-        return parts::hint(app, "waiting for the flows …", frame, area);
+        return parts::hint(app, "waiting for the flows …", paper, area);
     };
-    let [caption_area, table_area] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
-    frame.render_widget(caption(app, page), caption_area);
-    if page.flows.is_empty() {
-        let text = if app.filter.is_empty() { "no flows yet" } else { "no flow matches; Esc clears the filter" };
-        return parts::hint(app, text, frame, table_area);
+    if app.grouped {
+        return groups::draw(app, paper, area);
     }
-    table(app, page, frame, table_area);
+    paper.note(area, Target::List(List::Flows));
+    let [caption_area, table_area] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    paper.put(caption(app, page), caption_area);
+    if page.flows.is_empty() {
+        let text = match (app.filter.is_empty(), app.moment) {
+            (true, None) => "no flows yet",
+            (true, Some(_)) => "no flow in that minute; [ ] move by a minute, { } by an hour",
+            (false, _) => "no flow matches; Esc clears the filter",
+        };
+        return parts::hint(app, text, paper, table_area);
+    }
+    table(app, page, paper, table_area);
 }
 
 fn caption(app: &App, page: &FlowPage) -> Line<'static> {
@@ -51,27 +80,34 @@ fn caption(app: &App, page: &FlowPage) -> Line<'static> {
         spans.push(Span::styled("   filter ", app.theme.dim()));
         spans.push(Span::styled(app.filter.clone(), app.theme.warn()));
     }
+    if let (Some(moment), Some(back)) = (app.moment, &page.reaches_back_to)
+        && moment.is_before(back)
+    {
+        spans.push(Span::styled(format!("   history begins at {back}"), app.theme.warn()));
+    }
     Line::from(spans)
 }
 
-fn table(app: &App, page: &FlowPage, frame: &mut Frame<'_>, area: Rect) {
+fn table(app: &App, page: &FlowPage, paper: &mut Paper<'_, '_>, area: Rect) {
     let shown = usize::from(area.height.saturating_sub(1));
-    let cursor = app.cursor().fit(page.flows.len(), shown);
+    let cursor = app.cursor(List::Flows).fit(page.flows.len(), shown);
     // Only what is on the screen is prepared: a page may hold a thousand flows.
-    let rows: Vec<Row<'_>> =
-        page.flows.iter().skip(cursor.offset).take(shown).map(|flow| row(flow, &page.time)).collect();
+    // What is looked at in the past was as old then as it was then.
+    let now = app.moment.map_or_else(|| page.time.clone(), Moment::time);
+    let rows: Vec<Row<'_>> = page.flows.iter().skip(cursor.offset).take(shown).map(|flow| row(flow, &now)).collect();
     let theme = app.theme;
     Table {
         columns: &columns(),
         rows: &rows,
         offset: 0,
         selected: Some(cursor.selected - cursor.offset),
-        sorted: Some(sorted_head(app.sort)),
+        sorted: Some((head(app.sort), false)),
+        list: Some((List::Flows, cursor.offset, &HEADS.map(|(_, head)| head))),
         row_style: &|row| {
             if row.flow.state == "closed" { theme.freshness(Duration::MAX) } else { theme.freshness(row.idle) }
         },
     }
-    .draw(theme, frame, area);
+    .draw(theme, paper, area);
 }
 
 fn row<'a>(flow: &'a FlowRow, now: &str) -> Row<'a> {
@@ -80,17 +116,6 @@ fn row<'a>(flow: &'a FlowRow, now: &str) -> Row<'a> {
         _ => Duration::ZERO,
     };
     Row { flow, idle: since(&flow.end), age: since(&flow.start) }
-}
-
-fn sorted_head(sort: Sort) -> &'static str {
-    match sort {
-        Sort::Bytes => "bytes",
-        Sort::Packets => "packets",
-        Sort::Rate => "rate",
-        Sort::Start => "age",
-        Sort::Last => "idle",
-        Sort::Duration => "lasted",
-    }
 }
 
 /// State of a flow: that of TCP, the type and code of ICMP, else why it ended or that it lives.
@@ -131,7 +156,40 @@ fn arrow(row: &Row<'_>, theme: Theme) -> (String, Style) {
     if row.flow.roles_known { ("→".to_owned(), theme.dim()) } else { ("~".to_owned(), theme.inferred()) }
 }
 
-fn columns<'a>() -> [Column<Row<'a>>; 16] {
+/// The process, and that at the other end where both are here.
+fn process(flow: &FlowRow) -> String {
+    match (&flow.process, &flow.peer_process) {
+        (Some(process), Some(peer)) if process != peer => format!("{process}⇄{peer}"),
+        (process, _) => process.clone().unwrap_or_default(),
+    }
+}
+
+fn application_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
+    let name = row.flow.application.clone().unwrap_or_default();
+    if row.flow.application_guessed { (format!("~{name}"), theme.inferred()) } else { (name, theme.plain()) }
+}
+
+/// What the server is called; `~` where that was inferred from an earlier look-up.
+fn name_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
+    let flow = row.flow;
+    match (&flow.server_name, flow.server_name_source.as_deref()) {
+        (Some(name), Some("dns")) => (format!("~{name}"), theme.inferred()),
+        (Some(name), _) => (name.clone(), theme.plain()),
+        (None, _) => (flow.dns_query.clone().unwrap_or_default(), theme.dim()),
+    }
+}
+
+/// The best there is for the round trip between the ends: the socket's own, the handshake, the last exchange.
+fn rtt(flow: &FlowRow) -> Option<f64> {
+    flow.smoothed_rtt_seconds.or(flow.handshake_rtt_seconds).or(flow.round_trip_seconds)
+}
+
+fn rtt_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
+    let seconds = rtt(row.flow);
+    (parts::time(seconds), seconds.map_or(theme.dim(), |seconds| theme.latency(seconds)))
+}
+
+fn columns<'a>() -> [Column<Row<'a>>; 22] {
     [
         Column::text("proto", 90, 5, 9, |row, theme, _| (row.flow.protocol.clone(), theme.plain())),
         Column::address("client", 99, 15, 47, |row, theme, _| {
@@ -141,21 +199,27 @@ fn columns<'a>() -> [Column<Row<'a>>; 16] {
         Column::address("server", 98, 15, 47, |row, theme, _| {
             (endpoint(&row.flow.dest_ip, row.flow.dest_port), theme.plain())
         }),
+        Column::text("process", 93, 8, 20, |row, theme, _| (process(row.flow), theme.plain())),
+        Column::text("app", 80, 6, 12, application_cell),
+        Column::address("name", 75, 12, 48, name_cell),
         Column::text("state", 60, 11, 12, state_cell),
         Column::number("rate", 95, 11, rate_cell),
         Column::number("bytes", 94, 8, |row, theme, _| (units::bytes(row.flow.bytes), theme.plain())),
-        Column::number("packets", 70, 7, |row, theme, _| (units::count(row.flow.packets), theme.plain())),
-        Column::number("sent", 45, 8, |row, theme, _| {
-            (or_dot(row.flow.bytes_to_server, units::bytes(row.flow.bytes_to_server)), theme.plain())
+        Column::number("packets", 70, 8, |row, theme, _| (units::count(row.flow.packets), theme.plain())),
+        Column::number("rtt", 72, 7, rtt_cell),
+        Column::number("resent", 52, 6, |row, theme, _| {
+            parts::trouble(row.flow.retransmits.unwrap_or(0).into(), theme)
         }),
-        Column::number("replied", 44, 8, |row, theme, _| {
-            (or_dot(row.flow.bytes_to_client, units::bytes(row.flow.bytes_to_client)), theme.plain())
-        }),
+        Column::number("sent", 45, 8, |row, theme, _| (parts::bytes(row.flow.bytes_to_server), theme.plain())),
+        Column::number("replied", 44, 8, |row, theme, _| (parts::bytes(row.flow.bytes_to_client), theme.plain())),
         Column::number("idle", 65, 6, |row, theme, _| (whole_seconds(row.idle), theme.plain())),
         Column::number("age", 55, 6, |row, theme, _| (whole_seconds(row.age), theme.plain())),
         Column::number("lasted", 30, 6, |row, theme, _| (units::seconds(row.flow.duration_seconds), theme.plain())),
         Column::text("way", 40, 8, 8, |row, theme, _| (row.flow.direction.clone(), theme.plain())),
         Column::text("on", 50, 6, 20, |row, theme, _| (interfaces(row.flow), theme.plain())),
+        Column::text("container", 35, 9, 20, |row, theme, _| {
+            (row.flow.container.clone().unwrap_or_default(), theme.plain())
+        }),
         Column::text("tags", 20, 8, 20, |row, theme, _| (tags(row.flow), theme.plain())),
     ]
 }

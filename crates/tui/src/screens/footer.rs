@@ -1,13 +1,13 @@
 //! The last lines: which keys help here, or the filter being typed with what is wrong in it.
 
-use ratatui::Frame;
 use ratatui::layout::{Position, Rect};
 use ratatui::text::{Line, Span};
 
 use super::parts;
 use crate::app::{App, Overlay};
 use crate::filter_line::FilterLine;
-use crate::tab::Tab;
+use crate::keys::here;
+use crate::paper::Paper;
 use crate::width::{cut, width, wrap};
 
 /// What stands before the text of a filter.
@@ -15,7 +15,7 @@ const PROMPT: &str = "/";
 /// Lines that a message about a filter may take below its caret.
 const MESSAGE_LINES_MAX: usize = 4;
 /// Shown while the filter is right.
-const TYPING: &str = "Enter applies · Esc clears · e.g. port:443 ip:10.0.0.0/8 !proto:udp";
+const TYPING: &str = "Enter applies · Esc clears · Tab completes · e.g. port:443 ip:10.0.0.0/8 !proto:udp";
 
 /// Lines the footer takes on a terminal that is `columns` wide.
 pub(super) fn lines(app: &App, columns: u16) -> u16 {
@@ -23,25 +23,27 @@ pub(super) fn lines(app: &App, columns: u16) -> u16 {
 }
 
 /// Draws the footer.
-pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     match &app.editing {
-        Some(line) => filter(app, line, frame, area),
-        None => keys(app, frame, area),
+        Some(line) => filter(app, line, paper, area),
+        None => match app.notice() {
+            Some(notice) => {
+                let style = if notice.bad { app.theme.warn() } else { app.theme.good() };
+                paper.put(Line::styled(cut(&notice.text, usize::from(area.width)), style), area);
+            }
+            None => keys(app, paper, area),
+        },
     }
 }
 
-fn keys(app: &App, frame: &mut Frame<'_>, area: Rect) {
-    let here: &[(&str, &str)] = match (&app.overlay, app.tab) {
-        (Overlay::Help { .. } | Overlay::Details { .. }, _) => &[("Esc", "close"), ("↑↓", "scroll")],
-        (Overlay::None, Tab::Flows) => {
-            &[("/", "filter"), ("b p r s l d", "order"), ("↑↓", "select"), ("Enter", "details")]
-        }
-        (Overlay::None, Tab::Talkers | Tab::Protocols) => &[("b p r", "order"), ("↑↓", "select")],
-        (Overlay::None, Tab::Interfaces | Tab::Losses) => &[("↑↓", "select")],
-        (Overlay::None, Tab::Overview) => &[("1-6 Tab", "screens"), ("/", "filter flows")],
+fn keys(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
+    let here: &[(&str, &str)] = match &app.overlay {
+        Overlay::Help { .. } => &[("Esc", "close"), ("↑↓", "scroll")],
+        Overlay::Details { .. } => &[("Esc", "close"), ("↑↓", "scroll"), ("y", "copy"), ("Y", "copy JSON")],
+        Overlay::None => here(app.tab, app.moment.is_some()),
     };
     let pause = if app.paused { "go on" } else { "pause" };
-    let always = [("space", pause), ("+-", "interval"), ("?", "help"), ("q", "quit")];
+    let always = [("space", pause), ("?", "help"), ("q", "quit")];
     let mut spans = Vec::new();
     let mut room = usize::from(area.width);
     for (key, what) in here.iter().chain(&always) {
@@ -50,19 +52,19 @@ fn keys(app: &App, frame: &mut Frame<'_>, area: Rect) {
         spans.push(Span::styled((*key).to_owned(), app.theme.strong()));
         spans.push(Span::styled(format!(" {what}  "), app.theme.dim()));
     }
-    frame.render_widget(Line::from(spans), area);
+    paper.put(Line::from(spans), area);
 }
 
-fn filter(app: &App, line: &FilterLine, frame: &mut Frame<'_>, area: Rect) {
+fn filter(app: &App, line: &FilterLine, paper: &mut Paper<'_, '_>, area: Rect) {
     let room = usize::from(area.width);
     let hidden = hidden(line, room);
     let text = skip_columns(&line.text(), hidden);
     let prompt =
         Line::from(vec![Span::styled(PROMPT, app.theme.title()), Span::raw(cut(&text, room.saturating_sub(1)))]);
-    parts::lines(std::iter::once(prompt).chain(verdict(app, line, room)), frame, area);
+    parts::lines(std::iter::once(prompt).chain(verdict(app, line, room)), paper, area);
     if area.width > 0 && area.height > 0 {
         let column = column_of(&line.before_cursor(), hidden, room);
-        frame.set_cursor_position(Position::new(area.x + column as u16, area.y));
+        paper.frame().set_cursor_position(Position::new(area.x + column as u16, area.y));
     }
 }
 
@@ -79,7 +81,7 @@ fn column_of(before: &str, hidden: usize, room: usize) -> usize {
 /// A caret under what is wrong with the message behind it, or below it where it is too long; a hint while all is well.
 fn verdict(app: &App, line: &FilterLine, room: usize) -> Vec<Line<'static>> {
     let Some(problem) = line.problem() else {
-        return vec![Line::styled(cut(TYPING, room), app.theme.dim())];
+        return vec![Line::styled(cut(&offered(line), room), app.theme.dim())];
     };
     let before: String = line.text().chars().take(problem.at).collect();
     let caret = " ".repeat(column_of(&before, hidden(line, room), room)) + "^";
@@ -92,6 +94,21 @@ fn verdict(app: &App, line: &FilterLine, room: usize) -> Vec<Line<'static>> {
         texts
     };
     texts.into_iter().map(|text| Line::styled(text, app.theme.bad())).collect()
+}
+
+/// What can follow, else how typing ends.
+fn offered(line: &FilterLine) -> String {
+    let offer = line.offer();
+    let typing = line.text().is_empty() || (offer.words.is_empty() && offer.hint.is_none());
+    if typing {
+        return TYPING.to_owned();
+    }
+    let words = offer.words.join(" ");
+    match offer.hint {
+        Some(hint) if words.is_empty() => hint,
+        Some(hint) => format!("{words} · {hint}"),
+        None => format!("Tab: {words}"),
+    }
 }
 
 fn skip_columns(text: &str, columns: usize) -> String {

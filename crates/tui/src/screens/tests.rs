@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crossterm::event::KeyCode;
+use hivewall_model::Timestamp;
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 use ratatui::buffer::Buffer;
@@ -10,15 +11,17 @@ use ratatui::style::{Color, Modifier};
 
 use super::draw;
 use crate::agent::Answer;
-use crate::app::{App, Event};
-use crate::samples::{Load, app, letter, press};
+use crate::app::{App, Effect, Event, Overlay};
+use crate::options::Options;
+use crate::samples::{Load, app, flow, known, letter, page, press, reply, snapshot};
 use crate::tab::Tab;
 
-const SIZES: [(u16, u16); 3] = [(60, 20), (100, 30), (160, 50)];
+const NOW: Timestamp = Timestamp::from_secs(1_795_300_000);
+const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
 fn picture(app: &App, (columns, lines): (u16, u16)) -> Terminal<TestBackend> {
     let mut terminal = Terminal::new(TestBackend::new(columns, lines)).unwrap();
-    terminal.draw(|frame| draw(app, frame)).unwrap();
+    terminal.draw(|frame| drop(draw(app, frame))).unwrap();
     terminal
 }
 
@@ -57,8 +60,18 @@ fn flows_at_every_size_and_load() {
 }
 
 #[test]
+fn processes_at_every_size_and_load() {
+    check_loads(Tab::Processes);
+}
+
+#[test]
 fn talkers_at_every_size_and_load() {
     check_loads(Tab::Talkers);
+}
+
+#[test]
+fn names_at_every_size_and_load() {
+    check_loads(Tab::Names);
 }
 
 #[test]
@@ -72,8 +85,96 @@ fn interfaces_at_every_size_and_load() {
 }
 
 #[test]
-fn losses_at_every_size_and_load() {
-    check_loads(Tab::Losses);
+fn latency_at_every_size_and_load() {
+    check_loads(Tab::Latency);
+}
+
+#[test]
+fn sockets_at_every_size_and_load() {
+    check_loads(Tab::Sockets);
+}
+
+#[test]
+fn drops_at_every_size_and_load() {
+    check_loads(Tab::Drops);
+}
+
+#[test]
+fn alerts_at_every_size_and_load() {
+    check_loads(Tab::Alerts);
+}
+
+#[test]
+fn the_agent_itself_at_every_size_and_load() {
+    check_loads(Tab::Own);
+}
+
+/// The lists of a screen that a small terminal shows one at a time.
+#[test]
+fn every_list_has_its_turn_on_a_small_screen() {
+    for tab in [Tab::Names, Tab::Protocols, Tab::Sockets, Tab::Drops] {
+        let mut app = app(Load::Thousands, tab, true);
+        for _ in 1..tab.lists().len() {
+            app.update(press(KeyCode::Right), at(0));
+            let name = format!("list_{:?}", app.list()).to_lowercase();
+            insta::assert_snapshot!(format!("{name}_80x24"), picture(&app, (80, 24)).backend());
+        }
+    }
+}
+
+#[test]
+fn flows_by_process_at_every_size_and_load() {
+    for load in Load::ALL {
+        let mut app = app(load, Tab::Flows, true);
+        app.update(letter('g'), at(0));
+        check(&format!("groups_{load:?}").to_lowercase(), &app);
+    }
+}
+
+#[test]
+fn alerts_that_exist_are_counted_and_marked_in_the_tab_line() {
+    let mut app = app(Load::One, Tab::Alerts, true);
+    let Effect::Ask(request) = app.update(Event::Tick, at(10)) else { panic!("nothing asked") };
+    let mut snapshot = snapshot(Load::Thousands);
+    snapshot.security_alerts = [("port_scan", 12), ("syn_flood", 3)].map(|(kind, n)| (kind.to_owned(), n)).into();
+    app.update(Event::Answered(Box::new(reply(&request, snapshot, page(Load::One)))), at(10));
+    check("alerts_some", &app);
+}
+
+#[test]
+fn the_past_is_named_and_screens_without_history_say_so() {
+    let at_ten = Options { at: Some("2026-11-21T10:00:00Z".to_owned()), ..Options::default() };
+    let mut app = at_ten.app("web-1".to_owned(), false, NOW).unwrap();
+    let Effect::Ask(request) = app.update(Event::Tick, at(0)) else { panic!("nothing asked") };
+    let mut page = page(Load::Thousands);
+    page.reaches_back_to = Some("2026-11-21T11:00:00.000000Z".to_owned());
+    app.update(Event::Answered(Box::new(reply(&request, snapshot(Load::Thousands), page))), at(0));
+    check("past", &app);
+    app.update(letter('3'), at(0));
+    check("past_processes", &app);
+}
+
+#[test]
+fn a_copy_is_told_in_the_footer_and_a_paused_view_tells_its_age() {
+    let mut app = app(Load::Thousands, Tab::Names, true);
+    app.update(letter(' '), at(0));
+    app.update(letter('y'), at(0));
+    check("copied", &app);
+}
+
+#[test]
+fn a_filter_that_is_begun_offers_what_can_follow() {
+    let mut app = app(Load::Thousands, Tab::Flows, true);
+    type_text(&mut app, "/proto:tcp direction:");
+    check("filter_offer", &app);
+}
+
+#[test]
+fn details_of_a_flow_of_which_all_is_known() {
+    let mut app = app(Load::Thousands, Tab::Flows, true);
+    let row = Box::new(known(flow(1)));
+    app.overlay = Overlay::Details { row, scroll: 0, listed: true };
+    check("details_known", &app);
 }
 
 #[test]
@@ -109,7 +210,7 @@ fn a_dead_agent_has_a_banner_with_the_age_of_the_data() {
 
 #[test]
 fn before_the_first_answer_it_says_that_it_waits() {
-    let app = crate::options::Options::default().app("db-2".to_owned(), true).unwrap();
+    let app = Options::default().app("db-2".to_owned(), true, NOW).unwrap();
     check("first", &app);
 }
 
@@ -160,7 +261,8 @@ fn losses_are_green_without_and_red_with_any() {
     for (load, reason, colour) in
         [(Load::One, "✓ ring_full", Color::Green), (Load::Thousands, "! ring_full", Color::Red)]
     {
-        let mut app = app(load, Tab::Losses, true);
+        let mut app = app(load, Tab::Drops, true);
+        app.update(press(KeyCode::Right), at(0));
         app.update(press(KeyCode::End), at(0));
         let terminal = picture(&app, (100, 30));
         assert_eq!(line_with(terminal.backend().buffer(), reason).next().unwrap().fg, colour);

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use hivewall_view::units;
-use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::Style;
 use ratatui::text::{Line, Span};
@@ -11,22 +10,26 @@ use ratatui::text::{Line, Span};
 use super::parts;
 use crate::app::App;
 use crate::format::whole_seconds;
-use crate::rows::LossRow;
+use crate::paper::{Paper, Target};
 use crate::tab::Tab;
 use crate::width::{width, wrap};
 
 /// Lines that the banner may take: what failed and what to do should both be read.
 const BANNER_LINES_MAX: usize = 2;
-/// Width of the line of tabs with full titles.
-const TABS_WIDE: u16 = 66;
 
 /// Draws the title line.
-pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
+pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     let (state, style) = state(app);
     let wide = u16::try_from(width(&state)).unwrap_or(u16::MAX).min(area.width);
     let [left, right] = Layout::horizontal([Constraint::Fill(1), Constraint::Length(wide)]).areas(area);
     let mut spans =
         vec![Span::styled("hivewall ", app.theme.title()), Span::styled(app.agent.clone(), app.theme.strong())];
+    let mut room = usize::from(left.width).saturating_sub(10 + width(&app.agent));
+    if let Some(moment) = app.moment {
+        let text = format!(" at {} UTC, the minute before", moment.shown());
+        room = room.saturating_sub(width(&text));
+        spans.push(Span::styled(text, app.theme.warn()));
+    }
     if let Some(snapshot) = app.snapshot.as_deref() {
         let host = &snapshot.host;
         let capture = &snapshot.capture;
@@ -38,7 +41,6 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
             units::memory(host.agent_memory_bytes),
             app.agent_cpu.map(|share| format!("{} cpu", units::percent(share))).unwrap_or_default(),
         ];
-        let mut room = usize::from(left.width).saturating_sub(10 + width(&app.agent));
         for fact in facts.into_iter().filter(|fact| !fact.is_empty()) {
             // A fact is shown whole or not at all.
             let Some(rest) = room.checked_sub(width(&fact) + 3) else { break };
@@ -46,8 +48,8 @@ pub(super) fn draw(app: &App, frame: &mut Frame<'_>, area: Rect) {
             room = rest;
         }
     }
-    frame.render_widget(Line::from(spans), left);
-    frame.render_widget(Line::styled(state, style), right);
+    paper.put(Line::from(spans), left);
+    paper.put(Line::styled(state, style), right);
 }
 
 /// The host's name where the agent is called otherwise.
@@ -60,7 +62,11 @@ fn state(app: &App) -> (String, Style) {
     if app.link.error.is_some() || app.waiting().is_some() {
         ("✗ no answer".to_owned(), app.theme.bad())
     } else if app.paused {
-        ("‖ paused".to_owned(), app.theme.warn())
+        // What stands still grows old; a glance must tell.
+        let age = app.age().filter(|age| age.as_secs() > 0).map(|age| format!(", {} old", seconds(age)));
+        (format!("‖ paused{}", age.unwrap_or_default()), app.theme.warn())
+    } else if app.moment.is_some() {
+        ("◷ history".to_owned(), app.theme.warn())
     } else {
         (format!("● every {interval}"), app.theme.good())
     }
@@ -84,29 +90,64 @@ fn seconds(time: Duration) -> String {
 }
 
 /// Draws the banner over the whole width.
-pub(super) fn draw_banner(app: &App, texts: &[String], frame: &mut Frame<'_>, area: Rect) {
-    frame.buffer_mut().set_style(area, app.theme.banner());
-    parts::lines(texts.iter().map(|text| Line::raw(format!(" {text}"))), frame, area);
+pub(super) fn draw_banner(app: &App, texts: &[String], paper: &mut Paper<'_, '_>, area: Rect) {
+    paper.frame().buffer_mut().set_style(area, app.theme.banner());
+    parts::lines(texts.iter().map(|text| Line::raw(format!(" {text}"))), paper, area);
 }
 
-/// Draws the line of tabs; where it is narrow, only the open one has its name.
-pub(super) fn tabs(app: &App, frame: &mut Frame<'_>, area: Rect) {
-    let lost = app.rows.losses.iter().any(LossRow::happened);
+/// How the titles of tabs are written, from the widest way to the narrowest.
+#[derive(Clone, Copy, Debug)]
+enum Titles {
+    /// ` 1 Overview `.
+    Airy,
+    /// `1 Overview `.
+    Full,
+    /// `1 Over `.
+    Short,
+    /// `1 `, and the open one in full.
+    Keys,
+}
+
+/// Draws the line of tabs in the widest way that fits.
+pub(super) fn tabs(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
+    let wide = |titles: &Titles| Tab::ALL.into_iter().map(|tab| width(&tab_text(app, tab, *titles))).sum::<usize>();
+    let ways = [Titles::Airy, Titles::Full, Titles::Short, Titles::Keys];
+    let titles = ways.into_iter().find(|titles| wide(titles) <= usize::from(area.width)).unwrap_or(Titles::Keys);
     let mut spans = Vec::new();
-    for (place, tab) in Tab::ALL.into_iter().enumerate() {
-        let open = tab == app.tab;
-        let alarm = if tab == Tab::Losses && lost { "!" } else { "" };
-        let text = if open || area.width >= TABS_WIDE {
-            format!(" {} {}{alarm} ", place + 1, tab.title())
-        } else {
-            format!(" {}{alarm} ", place + 1)
-        };
-        let style = match (open, alarm) {
+    let mut x = area.x;
+    for tab in Tab::ALL {
+        let text = tab_text(app, tab, titles);
+        let style = match (tab == app.tab, alarm(app, tab)) {
             (true, _) => app.theme.selected(),
             (false, "") => app.theme.dim(),
             (false, _) => app.theme.warn(),
         };
+        let place = Rect { x, width: width(&text) as u16, ..area };
+        paper.note(place.intersection(area), Target::Tab(tab));
+        x = x.saturating_add(place.width);
         spans.push(Span::styled(text, style));
     }
-    frame.render_widget(Line::from(spans), area);
+    paper.put(Line::from(spans), area);
+}
+
+fn tab_text(app: &App, tab: Tab, titles: Titles) -> String {
+    let (key, alarm) = (tab.key(), alarm(app, tab));
+    match titles {
+        Titles::Airy => format!(" {key} {}{alarm} ", tab.title()),
+        Titles::Full => format!("{key} {}{alarm} ", tab.title()),
+        Titles::Short if tab == Tab::Own => format!("{key} {}{alarm}", tab.short_title()),
+        Titles::Short => format!("{key}{}{alarm} ", tab.short_title()),
+        Titles::Keys if tab == app.tab => format!("{key} {}{alarm} ", tab.title()),
+        Titles::Keys => format!("{key}{alarm} "),
+    }
+}
+
+/// A mark at the screens where something should be looked at.
+fn alarm(app: &App, tab: Tab) -> &'static str {
+    let marked = match tab {
+        Tab::Drops => app.rows.happened() > 0,
+        Tab::Alerts => !app.rows.alerts.is_empty(),
+        _ => false,
+    };
+    if marked { "!" } else { "" }
 }
