@@ -5,5 +5,7 @@ pub mod file;
 pub mod link;
 pub mod packet;
 pub mod probe;
+pub mod process;
 pub mod signal;
+pub mod sockets;
 pub mod source;
