@@ -19,6 +19,7 @@ mod peek;
 mod reason;
 mod record;
 mod shard;
+pub mod socket;
 mod tunnel;
 
 pub use bytes::{Bytes, FrameBytes};

@@ -8,5 +8,6 @@ pub mod packet;
 pub mod probe;
 pub mod process;
 pub mod signal;
+pub mod sockets;
 pub mod source;
 pub mod system;

@@ -10,6 +10,7 @@ mod test_run;
 pub use leftovers::detach_links;
 pub use memory::{RingLosses, Rings, SharedArray};
 pub use object::{Geometry, Loaded, Object, default_lines, possible_cpus};
+pub(crate) use object::{load_error, map_error};
 pub use test_run::{SkbContext, TestRun};
 
 use std::io;

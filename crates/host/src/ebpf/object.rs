@@ -182,7 +182,7 @@ impl Loaded {
 }
 
 /// `EPERM` on the first map or program means that the process may not do this at all.
-fn load_error(error: aya::EbpfError) -> EbpfError {
+pub(crate) fn load_error(error: aya::EbpfError) -> EbpfError {
     let mut cause: Option<&dyn std::error::Error> = Some(&error);
     while let Some(now) = cause {
         if now.downcast_ref::<std::io::Error>().is_some_and(|io| io.raw_os_error() == Some(libc::EPERM)) {
@@ -193,7 +193,7 @@ fn load_error(error: aya::EbpfError) -> EbpfError {
     EbpfError::Load(Box::new(error))
 }
 
-fn map_error(error: aya::maps::MapError) -> EbpfError {
+pub(crate) fn map_error(error: aya::maps::MapError) -> EbpfError {
     EbpfError::Map(Box::new(error))
 }
 
