@@ -1,6 +1,5 @@
 //! The host around the flows: load, sockets by state, kernel drops, half-open targets, what the edges tell of themselves.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
-#![expect(clippy::float_cmp, reason = "shares and rates are rounded where they are shown")]
 
 mod common;
 

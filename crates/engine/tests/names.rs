@@ -372,7 +372,7 @@ fn a_scan_of_all_ports_leaves_the_busy_service_and_loses_no_byte() {
     assert_eq!(snapshot.services.len(), 101);
     assert_eq!(
         (snapshot.services[0].port, snapshot.services[0].bytes),
-        (443, 100_000 + u64::from(snapshot.services[0].flows - 1) * 100)
+        (443, 100_000 + (snapshot.services[0].flows - 1) * 100)
     );
     assert_eq!(snapshot.services.iter().map(|row| row.bytes).sum::<u64>(), desk.total().1);
     assert_eq!(snapshot.services.iter().map(|row| row.flows).sum::<u64>(), 60_001);
