@@ -78,7 +78,7 @@ pub fn probe_kernel() -> Vec<Probe> {
             "socket states and drops as they happen; without it, polled or unseen",
             "5.5",
         ),
-        answer("fexit", tracing::fexit(&types), "socket events without polling, where tracepoints do not tell", "5.5"),
+        answer("fexit", tracing::fexit(&types), "what no tracepoint tells; nothing depends on it", "5.5"),
         answer("sock-diag", sock_diag(), "counting sockets, and owners of those older than the agent", "3.3"),
         answer("bpf-stats", tracing::statistics(), "telling what the agent costs per packet", "5.8"),
         answer("netlink", netlink(), "knowing the interfaces", "2.6"),

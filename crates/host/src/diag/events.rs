@@ -3,6 +3,7 @@
 //! Transitions are not made up from two looks: what happened between them is not known.
 
 use std::collections::HashMap;
+use std::hash::BuildHasher;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 
@@ -36,9 +37,9 @@ pub(super) fn told_ends(ends: &SocketEnds, change: SocketChange) -> SocketEnds {
 
 /// Appends what these sockets tell: of each one with an owner what it is there for, and of each TCP connection how it
 /// fares.
-pub fn socket_events(
+pub fn socket_events<S: BuildHasher>(
     sockets: &[DiagSocket],
-    owners: &HashMap<u64, Arc<Process>>,
+    owners: &HashMap<u64, Arc<Process>, S>,
     time: Timestamp,
     out: &mut Vec<SocketEvent>,
 ) {

@@ -78,7 +78,7 @@ fn worked() -> Duration {
 struct Known {
     ends: SocketEnds,
     inode: u64,
-    purpose: Option<SocketChange>,
+    purpose: SocketChange,
     owner: Owner,
     /// Whether its present purpose and ends were told.
     is_told: bool,
@@ -104,7 +104,7 @@ impl Known {
     }
 
     fn is_wanting(&self) -> bool {
-        self.inode != 0 && self.purpose.is_some() && matches!(self.owner, Owner::Missing(tries) if tries < OWNER_TRIES)
+        self.inode != 0 && matches!(self.owner, Owner::Missing(tries) if tries < OWNER_TRIES)
     }
 }
 
@@ -190,11 +190,8 @@ impl DiagWatch {
         self.unwatched = 0;
         let is_wanted = self.watched == Watched::All || self.look == 1;
         for socket in &self.sockets {
-            let purpose = purpose(socket);
-            // What has no purpose and never had one is for the census alone.
-            if purpose.is_none() && !self.known.contains_key(&socket.cookie) {
-                continue;
-            }
+            // What has no purpose, or has it no longer (it may wait for late packets for a minute), is for the census alone.
+            let Some(purpose) = purpose(socket) else { continue };
             if self.known.len() >= SOCKETS_MAX && !self.known.contains_key(&socket.cookie) {
                 self.unwatched += 1;
                 continue;
@@ -248,15 +245,9 @@ impl DiagWatch {
 }
 
 /// Brings what is remembered up to what is there now.
-fn renew(
-    known: &mut Known,
-    socket: &DiagSocket,
-    purpose: Option<SocketChange>,
-    now: Timestamp,
-    out: &mut Vec<SocketEvent>,
-) {
-    // A UDP socket may connect elsewhere or let go; a TCP connection that closes stays what it was.
-    if purpose.is_some() && (known.ends != socket.ends || known.purpose != purpose) {
+fn renew(known: &mut Known, socket: &DiagSocket, purpose: SocketChange, now: Timestamp, out: &mut Vec<SocketEvent>) {
+    // A UDP socket may connect, connect elsewhere or let go.
+    if known.ends != socket.ends || known.purpose != purpose {
         release(known, now, out);
         (known.ends, known.purpose, known.is_told) = (socket.ends, purpose, false);
     }
@@ -277,7 +268,7 @@ fn renew(
 
 /// Tells whose a socket is, once it is known.
 fn tell(known: &mut Known, now: Timestamp, out: &mut Vec<SocketEvent>) {
-    let (false, Some(change), Some(process)) = (known.is_told, known.purpose, known.process()) else { return };
+    let (false, change, Some(process)) = (known.is_told, known.purpose, known.process()) else { return };
     let ends = told_ends(&known.ends, change);
     out.push(SocketEvent { time: now, ends, change, process: Some(Arc::clone(process)), tcp: None });
     known.is_told = true;
@@ -285,7 +276,7 @@ fn tell(known: &mut Known, now: Timestamp, out: &mut Vec<SocketEvent>) {
 
 /// Tells that a socket which waited for peers does so no more.
 fn release(known: &Known, now: Timestamp, out: &mut Vec<SocketEvent>) {
-    if known.is_told && known.purpose == Some(SocketChange::Bound) {
+    if known.is_told && known.purpose == SocketChange::Bound {
         let (change, process) = (SocketChange::Released, known.process().map(Arc::clone));
         let ends = told_ends(&known.ends, SocketChange::Bound);
         out.push(SocketEvent { time: now, ends, change, process, tcp: None });

@@ -111,15 +111,12 @@ fn unit_name(escaped: &str) -> String {
     let mut name = parts.next().unwrap_or_default().to_owned();
     for part in parts {
         let code = part.get(..2).and_then(|hex| u8::from_str_radix(hex, 16).ok()).filter(u8::is_ascii);
-        match (code, part.get(2..)) {
-            (Some(byte), Some(rest)) => {
-                name.push(char::from(byte));
-                name.push_str(rest);
-            }
-            _ => {
-                name.push_str("\\x");
-                name.push_str(part);
-            }
+        if let (Some(byte), Some(rest)) = (code, part.get(2..)) {
+            name.push(char::from(byte));
+            name.push_str(rest);
+        } else {
+            name.push_str("\\x");
+            name.push_str(part);
         }
     }
     name

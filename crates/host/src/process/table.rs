@@ -113,7 +113,7 @@ impl ProcessTable {
         let found = (seen.pid != 0).then(|| look(seen.pid)).flatten();
         let found = found.filter(|found| ticks == 0 || found.started_ticks == ticks);
         let started_ticks = found.as_ref().map_or(ticks, |found| found.started_ticks);
-        let process = self.complete(seen.pid, told, started_ticks, found);
+        let process = self.complete(seen.pid, told, started_ticks, found.as_ref());
         self.keep(seen.pid, told, started_ticks, process)
     }
 
@@ -142,7 +142,7 @@ impl ProcessTable {
         let cgroup_id = unified(&found.cgroups).map_or(0, |path| self.cgroups.id(path));
         let told = Told { comm, uid: found.uid, cgroup_id };
         let started_ticks = found.started_ticks;
-        let process = self.complete(pid, told, started_ticks, Some(found));
+        let process = self.complete(pid, told, started_ticks, Some(&found));
         Some(self.keep(pid, told, started_ticks, process))
     }
 
@@ -176,28 +176,10 @@ impl ProcessTable {
     }
 
     /// Puts together what was told, what was found and what is known of the surroundings.
-    fn complete(&mut self, pid: u32, told: Told, started_ticks: u64, found: Option<Look>) -> Process {
+    fn complete(&mut self, pid: u32, told: Told, started_ticks: u64, found: Option<&Look>) -> Process {
         let executed = self.entries.get(&pid).and_then(|entry| entry.executed.as_ref());
-        let told_comm = text(&told.comm);
-        // Where one of the starts is not known, the name has to agree.
-        let executed = executed.filter(|executed| match (executed.started_ticks, started_ticks) {
-            (0, _) | (_, 0) => *comm_of(&executed.path) == *told_comm,
-            (executed, asked) => executed == asked,
-        });
-        // The program that was told of, if another one has taken its place since.
-        let replaced = executed.filter(|executed| *comm_of(&executed.path) == *told_comm);
-        let (comm, executable): (Box<str>, Option<Box<str>>) = match &found {
-            None => (told_comm.into(), executed.map(|executed| executed.path.clone())),
-            Some(found) if told_comm.is_empty() || *found.comm == *told_comm => (
-                found.comm.clone(),
-                found.executable.clone().or_else(|| executed.map(|executed| executed.path.clone())),
-            ),
-            Some(found) => match replaced {
-                Some(executed) => (told_comm.into(), Some(executed.path.clone())),
-                None => (found.comm.clone(), found.executable.clone()),
-            },
-        };
-        let cgroups = found.as_ref().map_or("", |found| &*found.cgroups);
+        let (comm, executable) = program(&told, started_ticks, executed, found);
+        let cgroups = found.map_or("", |found| &*found.cgroups);
         let read = unified(cgroups);
         let cgroup_id = match (told.cgroup_id, read) {
             (0, Some(path)) => self.cgroups.id(path),
@@ -209,7 +191,7 @@ impl ProcessTable {
         let container = self.containers.of(cgroup.as_deref().into_iter().chain(others));
         Process {
             pid,
-            started_ns: started_ticks * self.tick_ns,
+            started_ns: started_ticks.saturating_mul(self.tick_ns),
             comm,
             executable,
             uid: told.uid,
@@ -254,6 +236,33 @@ impl ProcessTable {
             self.order.push_back(pid);
         }
         self.entries.entry(pid).or_default()
+    }
+}
+
+/// Name and executable of the program that was told of. What lives now is it, unless the name differs and an exec by
+/// that name was seen: then another program has taken its place since.
+fn program(
+    told: &Told,
+    started_ticks: u64,
+    executed: Option<&Executed>,
+    found: Option<&Look>,
+) -> (Box<str>, Option<Box<str>>) {
+    let comm = text(&told.comm);
+    let is_by_name = |executed: &&Executed| *comm_of(&executed.path) == *comm;
+    // Where one of the starts is not known, the name has to agree.
+    let executed = executed.filter(|executed| match (executed.started_ticks, started_ticks) {
+        (0, _) | (_, 0) => is_by_name(executed),
+        (executed, asked) => executed == asked,
+    });
+    let path = |executed: &Executed| executed.path.clone();
+    let Some(found) = found else { return (comm.into(), executed.map(path)) };
+    if comm.is_empty() || *found.comm == *comm {
+        return (found.comm.clone(), found.executable.clone().or_else(|| executed.map(path)));
+    }
+    match executed.filter(is_by_name) {
+        Some(replaced) => (comm.into(), Some(path(replaced))),
+        // A thread's name, or one that the process gave itself.
+        None => (found.comm.clone(), found.executable.clone()),
     }
 }
 

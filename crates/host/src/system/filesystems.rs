@@ -87,7 +87,8 @@ fn select(table: &str) -> Vec<Mount> {
     let mut chosen: BTreeMap<&str, Mount> = BTreeMap::new();
     for (number, mount) in visible.into_values() {
         // A container's root is all that it sees of its disk; others' are directories of a disk that is listed itself.
-        if !KINDS.contains(&mount.kind.as_str()) && !(mount.kind == "overlay" && mount.point == "/") {
+        let is_own_root = mount.kind == "overlay" && mount.point == "/";
+        if !is_own_root && !KINDS.contains(&mount.kind.as_str()) {
             continue;
         }
         let is_better = chosen
