@@ -140,8 +140,8 @@ pub(crate) struct App {
     pub(crate) snapshot: Option<Box<Snapshot>>,
     pub(crate) page: Option<FlowPage>,
     pub(crate) rows: Rows,
-    /// Bits per second received, sent, and of the whole host with each packet once.
-    pub(crate) rates: [History; 3],
+    /// Bits per second received and sent by all captured interfaces.
+    pub(crate) rates: [History; 2],
     pub(crate) trends: Trends,
     /// Share of one CPU the agent used between the last two snapshots.
     pub(crate) agent_cpu: Option<f64>,
@@ -233,6 +233,12 @@ impl App {
     pub(crate) fn waiting(&self) -> Option<Duration> {
         let waited = self.now.saturating_sub(self.link.asked?);
         (waited >= SLOW).then_some(waited)
+    }
+
+    /// Share of one CPU the agent uses: by its own figure of the last second, else measured between two snapshots.
+    pub(crate) fn agent_share(&self) -> Option<f64> {
+        let told = self.snapshot.as_deref().map(|snapshot| snapshot.agent.cpu_share).filter(|share| *share > 0.0);
+        told.or(self.agent_cpu)
     }
 
     /// What is to be said now, if anything.

@@ -40,6 +40,12 @@ pub(crate) fn latency(seconds: f64) -> String {
     }
 }
 
+/// A share that is better the nearer it comes to all: rounded down to a tenth, so that `100%` means all.
+pub(crate) fn quality(share: f64) -> String {
+    let tenths = (share.clamp(0.0, 1.0) * 1000.0).floor() / 10.0;
+    if share >= 1.0 { "100%".to_owned() } else { format!("{tenths:.1}%") }
+}
+
 /// A dot for zero, so that a column of zeros is quiet.
 pub(crate) fn or_dot(value: u64, text: String) -> String {
     if value == 0 { "·".to_owned() } else { text }
@@ -59,6 +65,11 @@ mod tests {
     fn delays_have_three_digits() {
         let shown = [0.0, 0.000_085, 0.001_234, 0.012_34, 0.123_4, 0.999_6, 12.34, 90.0].map(latency);
         assert_eq!(shown, ["0", "85µs", "1.23ms", "12.3ms", "123ms", "1.00s", "12.3s", "1m30s"]);
+    }
+
+    #[test]
+    fn nearly_all_is_not_all() {
+        assert_eq!([0.0, 0.985_6, 0.999_99, 1.0].map(quality), ["0.0%", "98.5%", "99.9%", "100%"]);
     }
 
     #[test]

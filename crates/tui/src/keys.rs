@@ -6,6 +6,7 @@
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use hivewall_view::Sort;
 
+use crate::list::List;
 use crate::tab::Tab;
 
 /// What a key asks for.
@@ -121,9 +122,12 @@ pub(crate) const HELP: &[(&str, Keys)] = &[
 ];
 
 /// What is particular to a screen, for its footer and the top of its help.
-pub(crate) fn here(tab: Tab, travelling: bool) -> Keys {
+pub(crate) fn here(tab: Tab, list: List, travelling: bool) -> Keys {
     match tab {
-        Tab::Overview => &[("1-0 a i", "screens"), ("/", "filter flows")],
+        Tab::Flows if list == List::Groups => {
+            &[("Enter", "its flows"), ("g", "one by one"), ("t p r", "order"), ("< > o", "any column"), ("y", "copy")]
+        }
+        Tab::Overview => &[("1 … 0 a i Tab", "screens"), ("click", "goes there"), ("/", "filter flows")],
         Tab::Flows if travelling => &[
             ("[ ]", "a minute earlier, later"),
             ("{ }", "an hour"),
@@ -136,8 +140,8 @@ pub(crate) fn here(tab: Tab, travelling: bool) -> Keys {
             ("Enter", "details"),
             ("g", "by process"),
             ("t p r s l d", "order"),
-            ("y", "copy"),
             ("b", "back"),
+            ("y", "copy"),
         ],
         Tab::Processes | Tab::Talkers => {
             &[("Enter", "its flows"), ("t p r", "order"), ("< > o", "any column, reversed"), ("y", "copy")]

@@ -112,6 +112,18 @@ impl List {
         }
     }
 
+    /// Title where there is little room.
+    pub(crate) fn short_title(self) -> &'static str {
+        match self {
+            List::Requests => "HTTP",
+            List::Hosts => "hosts",
+            List::ServerNames => "TLS",
+            List::Fingerprints => "JA4",
+            List::DnsNames => "names",
+            other => other.title(),
+        }
+    }
+
     /// Heads of the columns that it can be ordered by here; flows are ordered by the agent.
     pub(crate) fn orders(self) -> &'static [&'static str] {
         match self {

@@ -12,6 +12,9 @@ use crate::paper::{Paper, Target};
 use crate::theme::Theme;
 use crate::width::{cut, cut_middle, width};
 
+/// A column that is kept less than this gives way rather than have a text cut.
+const NEEDED: u8 = 50;
+
 /// How a text that is too long is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Cut {
@@ -188,8 +191,9 @@ fn fit<R>(columns: &[Column<R>], room: u16, widest: impl Fn(&Column<R>) -> usize
         let least = kept.iter().enumerate().min_by_key(|(_, (column, _))| column.keep).map(|(at, _)| at);
         kept.remove(least.unwrap_or(0));
     }
-    let mut spare = room.saturating_sub(total(&kept));
     let wanted = |column: &Column<R>| u16::try_from(widest(column)).unwrap_or(u16::MAX).min(column.max);
+    give_way(&mut kept, room, &wanted);
+    let mut spare = room.saturating_sub(total(&kept));
     let wants: Vec<u16> = kept.iter().map(|(column, _)| wanted(column)).collect();
     // A column at a time to each in turn, so that two long addresses are cut alike.
     while spare > 0 {
@@ -207,6 +211,23 @@ fn fit<R>(columns: &[Column<R>], room: u16, widest: impl Fn(&Column<R>) -> usize
         *wide = (*wide).min(room);
     }
     kept
+}
+
+/// Takes out columns that are nice to have until all that is left can be read whole.
+fn give_way<R>(kept: &mut Vec<(&Column<R>, u16)>, room: u16, wanted: &impl Fn(&Column<R>) -> u16) {
+    loop {
+        // Bars take what is left, whatever that is.
+        let need = kept
+            .iter()
+            .map(|(column, least)| usize::from(if column.bar { *least } else { wanted(column).max(*least) }));
+        let gaps = kept.len().saturating_sub(1);
+        if need.sum::<usize>() + gaps <= usize::from(room) {
+            return;
+        }
+        let luxuries = kept.iter().enumerate().filter(|(_, (column, _))| column.keep < NEEDED);
+        let Some((at, _)) = luxuries.min_by_key(|(_, (column, _))| column.keep) else { return };
+        kept.remove(at);
+    }
 }
 
 /// Two blanks between columns where that costs nothing.
@@ -227,9 +248,9 @@ mod tests {
     use super::*;
 
     const COLUMNS: &[Column<u32>] = &[
-        Column::text("name", 9, 4, 20, |row, _, _| (format!("name {row}"), Style::new())),
-        Column::number("much", 5, 6, |row, _, _| (row.to_string(), Style::new())),
-        Column::number("more", 7, 6, |row, _, _| (row.to_string(), Style::new())),
+        Column::text("name", 90, 4, 20, |row, _, _| (format!("name {row}"), Style::new())),
+        Column::number("much", 50, 6, |row, _, _| (row.to_string(), Style::new())),
+        Column::number("more", 70, 6, |row, _, _| (row.to_string(), Style::new())),
     ];
 
     fn titles(room: u16) -> Vec<(&'static str, u16)> {
@@ -239,11 +260,22 @@ mod tests {
     #[test]
     fn the_least_important_column_goes_first_and_the_last_one_is_cut() {
         assert_eq!(titles(40), [("name", 10), ("much", 6), ("more", 6)]);
-        assert_eq!(titles(18), [("name", 4), ("much", 6), ("more", 6)]);
+        assert_eq!(titles(18), [("name", 4), ("much", 6), ("more", 6)], "both are needed, so the name is cut");
         assert_eq!(titles(17), [("name", 10), ("more", 6)]);
         assert_eq!(titles(10), [("name", 10)]);
         assert_eq!(titles(2), [("name", 2)]);
         assert_eq!(titles(0), [("name", 0)]);
+    }
+
+    #[test]
+    fn what_is_nice_to_have_gives_way_rather_than_have_a_name_cut() {
+        const NICE: &[Column<u32>] = &[
+            Column::text("name", 90, 4, 20, |row, _, _| (format!("name {row}"), Style::new())),
+            Column::number("nice", 49, 6, |row, _, _| (row.to_string(), Style::new())),
+        ];
+        let titles = |room| fit(NICE, room, |_| 10).into_iter().map(|(column, _)| column.title).collect::<Vec<_>>();
+        assert_eq!(titles(17), ["name", "nice"]);
+        assert_eq!(titles(16), ["name"]);
     }
 
     #[test]

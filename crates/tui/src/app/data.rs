@@ -83,7 +83,6 @@ impl App {
         let rates = [
             captured().map(|load| load.in_bits_per_second).sum::<f64>(),
             captured().map(|load| load.out_bits_per_second).sum(),
-            snapshot.protocols.values().map(|traffic| traffic.bits_per_second).sum(),
         ];
         for (history, rate) in self.rates.iter_mut().zip(rates) {
             history.push(self.now, rate.max(0.0) as u64);

@@ -72,7 +72,7 @@ fn caption(app: &App, page: &FlowPage) -> Line<'static> {
     if page.matched != page.searched {
         spans.push(Span::styled(format!(" of {}", grouped(page.searched)), app.theme.dim()));
     }
-    spans.push(Span::styled(format!(" flows by {order}"), app.theme.dim()));
+    spans.push(Span::styled(format!(" flow{} by {order}", if page.matched == 1 { "" } else { "s" }), app.theme.dim()));
     if page.matched > page.flows.len() as u64 {
         spans.push(Span::styled(format!(", first {}", grouped(FLOWS_MAX as u64)), app.theme.dim()));
     }
@@ -83,7 +83,8 @@ fn caption(app: &App, page: &FlowPage) -> Line<'static> {
     if let (Some(moment), Some(back)) = (app.moment, &page.reaches_back_to)
         && moment.is_before(back)
     {
-        spans.push(Span::styled(format!("   history begins at {back}"), app.theme.warn()));
+        let back = back.get(..19).unwrap_or(back).replace('T', " ");
+        spans.push(Span::styled(format!("   history begins at {back} UTC"), app.theme.warn()));
     }
     Line::from(spans)
 }

@@ -40,15 +40,21 @@ fn keys(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     let here: &[(&str, &str)] = match &app.overlay {
         Overlay::Help { .. } => &[("Esc", "close"), ("↑↓", "scroll")],
         Overlay::Details { .. } => &[("Esc", "close"), ("↑↓", "scroll"), ("y", "copy"), ("Y", "copy JSON")],
-        Overlay::None => here(app.tab, app.moment.is_some()),
+        Overlay::None => here(app.tab, app.list(), app.moment.is_some()),
     };
     let pause = if app.paused { "go on" } else { "pause" };
     let always = [("space", pause), ("?", "help"), ("q", "quit")];
+    // What leads out of everything is always there; of the rest, what has room.
+    let taken = |(key, what): &(&str, &str)| width(key) + width(what) + 3;
+    let mut room = (usize::from(area.width) + 2).saturating_sub(always.iter().map(taken).sum());
     let mut spans = Vec::new();
-    let mut room = usize::from(area.width);
-    for (key, what) in here.iter().chain(&always) {
-        let Some(rest) = room.checked_sub(width(key) + width(what) + 1) else { break };
-        room = rest.saturating_sub(2);
+    let fitting = here.iter().take_while(|hint| {
+        let wide = taken(hint);
+        let fits = wide <= room;
+        room = if fits { room - wide } else { 0 };
+        fits
+    });
+    for (key, what) in fitting.chain(&always) {
         spans.push(Span::styled((*key).to_owned(), app.theme.strong()));
         spans.push(Span::styled(format!(" {what}  "), app.theme.dim()));
     }
@@ -80,7 +86,13 @@ fn column_of(before: &str, hidden: usize, room: usize) -> usize {
 
 /// A caret under what is wrong with the message behind it, or below it where it is too long; a hint while all is well.
 fn verdict(app: &App, line: &FilterLine, room: usize) -> Vec<Line<'static>> {
-    let Some(problem) = line.problem() else {
+    // What is only begun is not wrong yet while there is something it can become.
+    let begun = |at: usize| {
+        let before = line.before_cursor();
+        let word = before.chars().rev().take_while(|letter| !letter.is_whitespace()).count();
+        at + word >= before.chars().count() && !line.offer().words.is_empty()
+    };
+    let Some(problem) = line.problem().filter(|problem| !begun(problem.at)) else {
         return vec![Line::styled(cut(&offered(line), room), app.theme.dim())];
     };
     let before: String = line.text().chars().take(problem.at).collect();

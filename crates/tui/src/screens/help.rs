@@ -46,7 +46,7 @@ pub(super) fn draw(app: &App, scroll: usize, paper: &mut Paper<'_, '_>, area: Re
 }
 
 fn keys(app: &App) -> Vec<Line<'static>> {
-    let first = ("Here", here(app.tab, app.moment.is_some()));
+    let first = ("Here", here(app.tab, app.list(), app.moment.is_some()));
     // Flows have orders of their own, which the general table does not tell.
     let flows: (&str, &[(&str, &str)]) =
         if app.tab == Tab::Flows { ("Order", &[("s l d", "start, last packet, duration")]) } else { ("", &[]) };

@@ -9,6 +9,8 @@ use crate::width::{bar, cut, width};
 
 /// Columns of a bar within the line.
 const BAR: usize = 10;
+/// Width of the column of labels: a path of a mount point is cut in no usual case.
+const LABEL: usize = 18;
 /// A filesystem fuller than this is worth a look.
 const FULL: f64 = 0.9;
 
@@ -50,7 +52,7 @@ pub(super) fn lines(app: &App, system: &SystemLoad, columns: u16) -> Vec<Line<'s
     let theme = app.theme;
     let memory = memory_share(system);
     let used = units::memory(system.memory_bytes.saturating_sub(system.memory_available_bytes));
-    let wide = usize::from(columns).saturating_sub(46).clamp(6, 40);
+    let wide = usize::from(columns).saturating_sub(58).clamp(6, 40);
     let mut lines = vec![
         gauged(app, "cpu", system.cpu_utilization, wide, &format!("{} cpus", system.cpus)),
         gauged(app, "memory", memory, wide, &format!("{used} of {}", units::memory(system.memory_bytes))),
@@ -113,7 +115,7 @@ fn gauged(app: &App, label: &str, share: f64, wide: usize, text: &str) -> Line<'
     let theme = app.theme;
     let percent = units::percent(share);
     Line::from(vec![
-        Span::styled(format!("{:<10} ", cut(label, 10)), theme.dim()),
+        Span::styled(format!("{:<LABEL$} ", cut(label, LABEL)), theme.dim()),
         Span::styled(format!("{percent:>5} "), theme.load(share)),
         Span::styled(format!("{:<wide$} ", bar(share, wide)), theme.load(share)),
         Span::raw(text.to_owned()),

@@ -15,6 +15,7 @@ use crate::rows::{ApplicationRow, InterfaceRow, Item, NameRow, PeerRow, Protocol
 use crate::tab::Tab;
 use crate::table::{Column, Table};
 use crate::theme::Theme;
+use crate::width::width;
 
 /// Lines of the graphs on a small and on a large terminal.
 const GRAPH_LINES: (u16, u16) = (2, 9);
@@ -65,9 +66,9 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     ])
     .areas(area);
     let [received, sent] = Layout::horizontal([Constraint::Fill(1); 2]).spacing(2).areas(graphs);
-    let [into, out, whole] = &app.rates;
-    graph_part(app, "In", into, whole, paper, received);
-    graph_part(app, "Out", out, whole, paper, sent);
+    let [into, out] = &app.rates;
+    graph_part(app, "In", into, paper, received);
+    graph_part(app, "Out", out, paper, sent);
     if let Some(system) = &snapshot.system {
         parts::lines([host::line(app, system, host_line.width)], paper, host_line);
         paper.note(host_line, Target::Tab(Tab::Own));
@@ -77,23 +78,20 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     part(app, "Interfaces", Tab::Interfaces, INTERFACES, &app.rows.interfaces, paper, bottom);
 }
 
-/// One direction of all captured interfaces. Both are drawn to one scale, so that they can be compared.
-fn graph_part(app: &App, title: &str, rates: &History, whole: &History, paper: &mut Paper<'_, '_>, area: Rect) {
+/// One direction of all captured interfaces, to its own scale: the peak is said beside it.
+fn graph_part(app: &App, title: &str, rates: &History, paper: &mut Paper<'_, '_>, area: Rect) {
     paper.note(area, Target::Tab(Tab::Interfaces));
-    let columns = usize::from(area.width);
-    let scale = |history: &History| history.columns(columns, app.interval).into_iter().flatten().max().unwrap_or(0);
-    let values = rates.columns(columns, app.interval);
+    let values = rates.columns(usize::from(area.width), app.interval);
     let peak = values.iter().flatten().copied().max().unwrap_or(0);
-    let now = values.last().copied().flatten().unwrap_or(0);
+    let now = units::rate(values.last().copied().flatten().unwrap_or(0) as f64);
+    let most = format!("{now} · peak {}", units::rate(peak as f64));
     let span = whole_seconds(app.interval.saturating_mul(u32::from(area.width)));
-    let note = if area.width < 60 {
-        format!("{} · peak {}", units::rate(now as f64), units::rate(peak as f64))
-    } else {
-        format!("now {} · peak {} · last {span}", units::rate(now as f64), units::rate(peak as f64))
-    };
+    // What does not fit is left out whole.
+    let room = usize::from(area.width).saturating_sub(width(title) + 9);
+    let notes = [format!("now {most} · last {span}"), most, now];
+    let note = notes.into_iter().find(|note| width(note) <= room).unwrap_or_default();
     let inner = parts::section(app, title, &note, paper, area);
-    let top = app.rates.iter().take(2).map(scale).max().unwrap_or(0).max(scale(whole) / 2).max(1);
-    let graph = Sparkline::default().data(values).max(top).absent_value_symbol(" ").style(app.theme.traffic());
+    let graph = Sparkline::default().data(values).max(peak.max(1)).absent_value_symbol(" ").style(app.theme.traffic());
     paper.put(graph, inner);
 }
 

@@ -9,7 +9,7 @@ use ratatui::text::{Line, Span};
 
 use super::{host, parts};
 use crate::app::App;
-use crate::format::grouped;
+use crate::format::{grouped, quality};
 use crate::list::List;
 use crate::paper::{Paper, Target};
 
@@ -65,8 +65,7 @@ fn field(app: &App, label: &str, value: String, style: Style) -> Line<'static> {
 fn cost(app: &App, snapshot: &Snapshot) -> Vec<Field> {
     let theme = app.theme;
     let (agent, host) = (&snapshot.agent, &snapshot.host);
-    // The agent's own figure is of the last second; an agent that gives none is measured between two snapshots.
-    let share = if agent.cpu_share > 0.0 { Some(agent.cpu_share) } else { app.agent_cpu };
+    let share = app.agent_share();
     let kernel = agent.kernel_ns_per_packet.map_or_else(
         || ("not counted: sysctl kernel.bpf_stats_enabled is 0".to_owned(), theme.dim()),
         |ns| (format!("{ns:.0} ns per packet"), theme.strong()),
@@ -124,17 +123,17 @@ fn knowledge(app: &App, snapshot: &Snapshot) -> Vec<Field> {
     let known = &snapshot.attribution;
     let all = known.attributed_flows + known.unattributed_flows;
     let share = known.attributed_flows as f64 / all.max(1) as f64;
-    let quality = if all == 0 {
+    let known_for = if all == 0 {
         ("no flow of this host yet".to_owned(), theme.dim())
     } else {
         let style = if share < 0.9 { theme.warn() } else { theme.good() };
-        (format!("{} of {} flows of this host", units::percent(share), grouped(all)), style)
+        (format!("{} of {} flows of this host", quality(share), grouped(all)), style)
     };
     let source = if known.source.is_empty() { "none" } else { &known.source };
     let mut list = vec![
         ("Processes", String::new(), theme.plain()),
         ("known by", source.to_owned(), theme.strong()),
-        ("known for", quality.0, quality.1),
+        ("known for", known_for.0, known_for.1),
         (
             "remembered",
             format!("{} sockets, {} processes", grouped(known.sockets), grouped(known.processes)),

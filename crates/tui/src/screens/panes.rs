@@ -63,11 +63,17 @@ impl<R> Pane<'_, R> {
 /// The line of titles from which one list is chosen; gives back the rest of the area.
 pub(super) fn chooser(app: &App, counts: &[(List, usize)], paper: &mut Paper<'_, '_>, area: Rect) -> Rect {
     let [line, rest] = Layout::vertical([Constraint::Length(1), Constraint::Fill(1)]).areas(area);
+    let text = |list: List, count: usize, short: bool| {
+        let title = if short { list.short_title() } else { list.title() };
+        format!(" {title} {} ", grouped(count as u64))
+    };
+    let whole: usize = counts.iter().map(|(list, count)| width(&text(*list, *count, false))).sum();
+    let short = whole > usize::from(line.width);
     let mut spans = Vec::new();
     let mut x = line.x;
     for (list, count) in counts {
         let open = app.list() == *list;
-        let text = format!(" {} {} ", list.title(), grouped(*count as u64));
+        let text = text(*list, *count, short);
         let wide = width(&text) as u16;
         let place = Rect { x, width: wide, ..line };
         paper.note(place.intersection(line), Target::List(*list));

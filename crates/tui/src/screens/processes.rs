@@ -1,12 +1,12 @@
 //! Processes of this host: what each sends and receives now, and has since it was first seen.
 
-use hivewall_view::{ProcessTraffic, units};
+use hivewall_view::ProcessTraffic;
 use ratatui::layout::Rect;
 
 use super::panes::Pane;
 use super::parts;
 use crate::app::App;
-use crate::format::grouped;
+use crate::format::{grouped, quality};
 use crate::list::List;
 use crate::paper::Paper;
 use crate::rows::{Item as _, process_packets};
@@ -18,7 +18,7 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
         list: List::Processes,
         columns: COLUMNS,
         rows: &app.rows.processes,
-        note: &quality(app),
+        note: &attribution(app),
         empty: "no traffic of a process of this host yet",
         style: |row, theme| {
             let busy = row.sent_bits_per_second + row.received_bits_per_second >= 1.0;
@@ -29,7 +29,7 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
 }
 
 /// How flows are tied to processes, and how well that goes.
-pub(super) fn quality(app: &App) -> String {
+fn attribution(app: &App) -> String {
     let Some(snapshot) = app.snapshot.as_deref() else { return String::new() };
     let known = &snapshot.attribution;
     let all = known.attributed_flows + known.unattributed_flows;
@@ -37,7 +37,7 @@ pub(super) fn quality(app: &App) -> String {
         return known.source.clone();
     }
     let share = known.attributed_flows as f64 / all as f64;
-    format!("{} of {} flows known, by {}", units::percent(share), grouped(all), known.source)
+    format!("{} of {} flows known, by {}", quality(share), grouped(all), known.source)
 }
 
 fn rate(row: &ProcessTraffic) -> f64 {

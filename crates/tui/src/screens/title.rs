@@ -39,7 +39,7 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
             capture.source.clone(),
             format!("up {}", units::seconds(host.uptime_seconds)),
             units::memory(host.agent_memory_bytes),
-            app.agent_cpu.map(|share| format!("{} cpu", units::percent(share))).unwrap_or_default(),
+            app.agent_share().map(|share| format!("{} cpu", units::percent(share))).unwrap_or_default(),
         ];
         for fact in facts.into_iter().filter(|fact| !fact.is_empty()) {
             // A fact is shown whole or not at all.
@@ -102,7 +102,7 @@ enum Titles {
     Airy,
     /// `1 Overview `.
     Full,
-    /// `1 Over `.
+    /// `1Over `.
     Short,
     /// `1 `, and the open one in full.
     Keys,
@@ -110,36 +110,45 @@ enum Titles {
 
 /// Draws the line of tabs in the widest way that fits.
 pub(super) fn tabs(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
-    let wide = |titles: &Titles| Tab::ALL.into_iter().map(|tab| width(&tab_text(app, tab, *titles))).sum::<usize>();
+    let wide =
+        |titles: Titles| Tab::ALL.into_iter().map(|tab| width(&tab_text(app, tab, titles).concat())).sum::<usize>();
     let ways = [Titles::Airy, Titles::Full, Titles::Short, Titles::Keys];
-    let titles = ways.into_iter().find(|titles| wide(titles) <= usize::from(area.width)).unwrap_or(Titles::Keys);
+    // The blank behind the last one need not be seen.
+    let fits = |titles: &Titles| wide(*titles) <= usize::from(area.width) + 1;
+    let titles = ways.into_iter().find(fits).unwrap_or(Titles::Keys);
     let mut spans = Vec::new();
     let mut x = area.x;
     for tab in Tab::ALL {
-        let text = tab_text(app, tab, titles);
+        let texts = tab_text(app, tab, titles);
         let style = match (tab == app.tab, alarm(app, tab)) {
             (true, _) => app.theme.selected(),
             (false, "") => app.theme.dim(),
             (false, _) => app.theme.warn(),
         };
-        let place = Rect { x, width: width(&text) as u16, ..area };
+        let place = Rect { x, width: width(&texts.concat()) as u16, ..area };
         paper.note(place.intersection(area), Target::Tab(tab));
         x = x.saturating_add(place.width);
-        spans.push(Span::styled(text, style));
+        let [before, key, title, behind] = texts;
+        let key_style = if tab == app.tab { style } else { app.theme.strong() };
+        // Without a blank of its own, the mark of the open tab ends with its title.
+        let behind_style = if matches!(titles, Titles::Airy) { style } else { Style::new() };
+        let parts = [(before, style), (key, key_style), (title, style), (behind, behind_style)];
+        spans.extend(parts.map(|(text, style)| Span::styled(text, style)));
     }
     paper.put(Line::from(spans), area);
 }
 
-fn tab_text(app: &App, tab: Tab, titles: Titles) -> String {
-    let (key, alarm) = (tab.key(), alarm(app, tab));
-    match titles {
-        Titles::Airy => format!(" {key} {}{alarm} ", tab.title()),
-        Titles::Full => format!("{key} {}{alarm} ", tab.title()),
-        Titles::Short if tab == Tab::Own => format!("{key} {}{alarm}", tab.short_title()),
-        Titles::Short => format!("{key}{}{alarm} ", tab.short_title()),
-        Titles::Keys if tab == app.tab => format!("{key} {}{alarm} ", tab.title()),
-        Titles::Keys => format!("{key}{alarm} "),
-    }
+/// A tab: what stands before its key, the key, the title, what stands behind.
+fn tab_text(app: &App, tab: Tab, titles: Titles) -> [String; 4] {
+    let alarm = alarm(app, tab);
+    let (before, title) = match titles {
+        Titles::Airy => (" ", format!(" {}{alarm}", tab.title())),
+        Titles::Full => ("", format!(" {}{alarm}", tab.title())),
+        Titles::Short => ("", format!("{}{alarm}", tab.short_title())),
+        Titles::Keys if tab == app.tab => ("", format!(" {}{alarm}", tab.title())),
+        Titles::Keys => ("", alarm.to_owned()),
+    };
+    [before.to_owned(), tab.key().to_string(), title, " ".to_owned()]
 }
 
 /// A mark at the screens where something should be looked at.
