@@ -1,5 +1,5 @@
 //! The kernel's side of the datapath traits: packets through direct access, maps behind `Sets`, `Ring`, `Fragments`
-//! and `Tallies`. No logic of its own: what to do with a frame is in `hivewall-datapath`.
+//! and `Tallies`; copies of payload are in `peek`. No logic of its own: what to do with a frame is in `hivewall-datapath`.
 
 use core::sync::atomic::AtomicU64;
 
@@ -10,9 +10,11 @@ use aya_ebpf::{
     maps::{Array, LruHashMap, PerCpuHashMap},
     programs::TcContext,
 };
+use crate::peek;
+
 use hivewall_datapath::{
     Bytes, Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, HEADERS_MAX, HashSeed, Link, Reason, Record,
-    Ring, RingControl, Seed, Sets, Shard, SweepControl, Tallies, Tally, flow_hash, TallyKey, Tunnel,
+    Ring, RingControl, Seed, Sets, Shard, SweepControl, Tallies, Tally, TallyKey, Tunnel, Watch, flow_hash,
     parse::{self, Extensions},
 };
 
@@ -47,7 +49,7 @@ static RING_SLOTS: u32 = 1;
 static SEED: HashSeed = HashSeed { words: [0; 12], multiplier: 0 };
 
 #[inline(always)]
-fn constant<T: Copy>(place: &T) -> T {
+pub fn constant<T: Copy>(place: &T) -> T {
     // SAFETY: a valid reference. Volatile, because the loader replaces the value that the compiler sees.
     unsafe { core::ptr::read_volatile(place) }
 }
@@ -188,8 +190,6 @@ impl Fragments for FragmentMap {
 /// The counters by reason.
 pub struct TallyMap;
 
-const EGRESS: u32 = 1 << 31;
-
 #[inline(never)]
 fn add_tally(key: &TallyKey, packets: u32, bytes: u32) -> bool {
     let Some(tally) = TALLIES.get_ptr_mut(key) else { return false };
@@ -203,8 +203,7 @@ fn add_tally(key: &TallyKey, packets: u32, bytes: u32) -> bool {
 impl Tallies for TallyMap {
     #[inline(never)]
     fn tally(&mut self, ifindex: u32, direction: Direction, reason: Reason, packets: u32, bytes: u32) {
-        let egress = if matches!(direction, Direction::Egress) { EGRESS } else { 0 };
-        let key = TallyKey { ifindex, reason: reason as u32 | egress };
+        let key = TallyKey::new(ifindex, direction, reason);
         if add_tally(&key, packets, bytes) {
             return;
         }
@@ -273,6 +272,7 @@ pub fn with_shard<O>(now: u32, work: impl FnOnce(&mut Shard<'_, Maps, CpuRing, F
         fragments: &mut FragmentMap,
         tallies: &mut TallyMap,
         now,
+        watching: peek::is_on(),
     })
 }
 
@@ -303,8 +303,12 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, now: u32) {
         unsafe { bpf_skb_pull_data(skb, ctx.len().min(HEADERS_MAX as u32 + 64)) };
         told = hivewall_observe(skb, place | PLACE_PULLED, now);
     }
-    if told != 0 {
-        observe_inner(ctx, place, told as u32, (told >> 32) as u32, now);
+    let (start, end) = (told as u32, (told >> 32) as u32);
+    if start & START_WATCHED != 0 {
+        peek::hivewall_peek(skb, place, start & !START_TUNNEL, end);
+    }
+    if start & START_TUNNEL != 0 {
+        observe_inner(ctx, place, start, end, now);
     }
 }
 
@@ -324,15 +328,44 @@ fn observe_inner(ctx: &TcContext, place: u32, start: u32, end: u32, now: u32) {
             hivewall_repeat(skb, place, headers);
         }
     }
-    if hivewall_inner(skb, place, start, end, now) != 0 {
+    let mut told = hivewall_inner(skb, place, start, end, now);
+    if told == INNER_SNAPPED {
         pull();
-        hivewall_inner(skb, place | PLACE_PULLED, start, end, now);
+        told = hivewall_inner(skb, place | PLACE_PULLED, start, end, now);
+    }
+    if told == INNER_WATCHED {
+        peek::hivewall_peek(skb, place, start, end);
     }
 }
 
-/// The answer of [`hivewall_observe`] when headers lie outside the linear part. Other answers are 0, or where a
-/// tunnel's payload lies: offset in bits 0–15, kind from 16, end from 32.
+/// The answer of [`hivewall_observe`] when headers lie outside the linear part. Other answers are 0, or what is left to
+/// do: in the lower half where the payload starts and why it is told, in the upper half where it ends.
 const TOLD_SNAPPED: u64 = u64::MAX;
+/// In the lower half of an answer: the payload's offset.
+pub const START_AT: u32 = 0xfff;
+/// The kind of tunnel that the payload may be; 0 for none.
+pub const START_TUNNEL: u32 = 7 << 16;
+/// The flow's [`Watch`], for a packet that is to be looked at; else 0.
+pub const START_WATCHED: u32 = 7 << 20;
+
+/// The lower half of an answer.
+#[inline(always)]
+fn start(parsed: &parse::Parsed, tunnel: Option<Tunnel>, watch: Watch) -> u64 {
+    let tunnel = tunnel.map_or(0, |tunnel| tunnel as u64);
+    parsed.payload_at as u64 & u64::from(START_AT) | tunnel << 16 | u64::from(watch.bits()) << 20
+}
+
+/// The tunnel in an answer's lower half, whose bits of [`START_TUNNEL`] are not 0.
+#[inline(always)]
+pub fn start_tunnel(start: u32) -> Tunnel {
+    match (start & START_TUNNEL) >> 16 {
+        1 => Tunnel::Ipip,
+        2 => Tunnel::SixInFour,
+        3 => Tunnel::Gre,
+        4 => Tunnel::Vxlan,
+        _ => Tunnel::Geneve,
+    }
+}
 /// Beside [`pack_place`]: the linear part is as long as it can be.
 const PLACE_PULLED: u32 = 4;
 /// Beside [`pack_place`]: nothing is counted, the headers inside are measured.
@@ -354,9 +387,9 @@ pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32) ->
     let (link, direction) = unpack_place(place);
     let frame = frame(skb, link, direction);
     with_shard(now, |shard| match shard.observe(&bytes(skb), &frame) {
-        Ok(parsed) => match parsed.tunnel() {
-            Some(tunnel) => parsed.payload_at as u64 | (tunnel as u64) << 16 | (parsed.end as u64) << 32,
-            None => 0,
+        Ok((parsed, watch)) => match parsed.tunnel() {
+            None if watch == Watch::NONE => 0,
+            tunnel => start(&parsed, tunnel, watch) | (parsed.end as u64) << 32,
         },
         Err(Reason::Snapped) if place & PLACE_PULLED == 0 => TOLD_SNAPPED,
         Err(Reason::Snapped) => {
@@ -367,26 +400,25 @@ pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32) ->
     })
 }
 
-/// Counts the packet inside a tunnel; `start` holds the payload's offset and, from bit 16, the kind of tunnel. Answers
-/// 1 when headers lie outside the linear part; to [`PLACE_MEASURED`], how long the inside's headers are.
+/// The answer of [`hivewall_inner`] when headers lie outside the linear part.
+const INNER_SNAPPED: u32 = 1;
+/// Its answer when the packet inside is one to look at.
+const INNER_WATCHED: u32 = 2;
+
+/// Counts the packet inside a tunnel; `start` is as [`hivewall_observe`] told it. To [`PLACE_MEASURED`] it answers how
+/// long the inside's headers are.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, end: u32, now: u32) -> u32 {
     let (link, direction) = unpack_place(place);
-    let tunnel = match start >> 16 {
-        1 => Tunnel::Ipip,
-        2 => Tunnel::SixInFour,
-        3 => Tunnel::Gre,
-        4 => Tunnel::Vxlan,
-        _ => Tunnel::Geneve,
-    };
-    let at = start as usize & 0xfff;
+    let (tunnel, at) = (start_tunnel(start), (start & START_AT) as usize);
     let frame = frame(skb, link, direction);
     if place & PLACE_MEASURED != 0 {
         return with_shard(now, |shard| shard.inner_headers(&bytes(skb), &frame, tunnel, at, end as usize));
     }
     with_shard(now, |shard| match shard.observe_inner(&bytes(skb), &frame, tunnel, at, end as usize) {
-        Err(Reason::Snapped) if place & PLACE_PULLED == 0 => 1,
+        Ok(Some((_, watch))) if watch != Watch::NONE => INNER_WATCHED,
+        Err(Reason::Snapped) if place & PLACE_PULLED == 0 => INNER_SNAPPED,
         Err(Reason::Snapped) => {
             shard.tally_inner(&frame, at, end as usize);
             0

@@ -7,6 +7,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod peek;
 mod shell;
 
 use aya_ebpf::{

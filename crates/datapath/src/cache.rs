@@ -3,15 +3,16 @@
 //! Nothing here is atomic: the caller must be the only one at work on the set (in the kernel: bottom halves off on
 //! the CPU that owns the shard). Invariant: a line's counters leave it only through [`Ring::push`].
 
-use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, WAYS};
+use crate::record::WATCH_MASK;
+use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, WAYS, Watch};
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 const ACK: u8 = 0x10;
 
-/// A packet counter at or beyond this is handed over before it can reach 23 bits (a buffer has < 2¹⁶ segments).
-const PACKETS_HIGH: u32 = 1 << 22;
+/// A packet counter at or beyond this is handed over before it can pass 20 bits (a buffer has < 2¹⁶ segments).
+const PACKETS_HIGH: u32 = 1 << 19;
 /// The same for byte counters (a buffer has < 2³⁰ bytes).
 const BYTES_HIGH: u32 = 1 << 31;
 
@@ -43,7 +44,7 @@ fn hand_over<R: Ring>(line: &mut FlowLine, now: u32, cause: Cause, ring: &mut R)
 
 #[inline(always)]
 fn restart(line: &mut FlowLine, now: u32) {
-    line.packets_flags = 0;
+    line.packets_flags &= WATCH_MASK;
     line.ip_bytes = 0;
     line.link_bytes = 0;
     line.first = now as u16;
@@ -62,9 +63,10 @@ fn needs_hand_over(line: &FlowLine, packet: &Packet) -> Option<Cause> {
     None
 }
 
-/// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest.
+/// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest. Tells how closely the
+/// flow is looked at; with `watching` off, not at all.
 #[inline(always)]
-pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut R) {
+pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, watching: bool, ring: &mut R) -> Watch {
     for line in &mut set.lines {
         if same(line, packet) {
             if line.packets_flags & PACKETS_MASK == 0 {
@@ -74,27 +76,33 @@ pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut
                 restart(line, now);
             }
             add(line, packet, now);
-            return;
+            if packet.tcp_flags & SYN != 0 && watching {
+                line.set_watch(Watch::OPENING);
+            }
+            return line.watch();
         }
     }
-    admit(set, packet, now, ring);
+    Watch::from_bits(admit(set, packet, now, watching, ring))
+}
+
+/// The line of a packet that was counted in this set just now, and is therefore still there.
+#[inline(always)]
+pub fn find<'a>(set: &'a mut FlowSet, packet: &Packet) -> Option<&'a mut FlowLine> {
+    set.lines.iter_mut().find(|line| same(line, packet))
 }
 
 /// Adds bytes to a packet that was counted in this set just now, and is therefore still there.
 #[inline(always)]
 pub fn enlarge(set: &mut FlowSet, packet: &Packet, ip_bytes: u32) {
-    for line in &mut set.lines {
-        if same(line, packet) {
-            // Not handed over before: below 2³¹ and three times 2³⁰ it cannot wrap.
-            line.ip_bytes = line.ip_bytes.wrapping_add(ip_bytes);
-            return;
-        }
+    if let Some(line) = find(set, packet) {
+        // Not handed over before: below 2³¹ and three times 2³⁰ it cannot wrap.
+        line.ip_bytes = line.ip_bytes.wrapping_add(ip_bytes);
     }
 }
 
-/// The miss: out of line in the kernel, so that the hit stays short.
+/// The miss: out of line in the kernel, so that the hit stays short. Gives the bits of the new line's [`Watch`].
 #[inline(never)]
-fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut R) {
+fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, watching: bool, ring: &mut R) -> u32 {
     let mut victim = 0;
     let mut oldest = 0;
     for (way, line) in set.lines.iter().enumerate() {
@@ -114,7 +122,10 @@ fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, ring: &mut R) {
     line.key = packet.key;
     line.verdict = 0;
     restart(line, now);
+    let watch = if watching { Watch::at_first(packet) } else { Watch::NONE };
+    line.set_watch(watch);
     add(line, packet, now);
+    watch.bits()
 }
 
 /// What a sweep did with one set.

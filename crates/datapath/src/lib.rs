@@ -21,6 +21,7 @@ mod record;
 mod shard;
 pub mod socket;
 mod tunnel;
+mod watch;
 
 pub use bytes::{Bytes, FrameBytes};
 pub use hash::{HashSeed, Seed, flow_hash};
@@ -29,7 +30,8 @@ pub use parse::{Frame, HEADERS_MAX, Link, Packet};
 pub use peek::{PEEK_BYTES_MAX, PeekHead};
 pub use reason::Reason;
 pub use record::{
-    ABI_VERSION, Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, RING_SLOTS, Record, RingControl, SweepControl, Tally,
-    TallyKey, WAYS,
+    ABI_VERSION, Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, PEEK_WINDOW_NS, PeekControl, RING_SLOTS, Record,
+    RingControl, SweepControl, Tally, TallyKey, WAYS,
 };
 pub use shard::{Fragments, Ring, Sets, Shard, Tallies};
+pub use watch::{OPENING_BYTES, Opening, Watch};

@@ -78,6 +78,8 @@ pub struct Parsed {
     pub packet: Packet,
     /// Offset of the IP header.
     pub ip_at: usize,
+    /// Offset of the transport header; the same as `payload_at` where none was read, as in a later fragment.
+    pub transport_at: usize,
     /// Offset of the transport payload (of the IP payload where there are no ports).
     pub payload_at: usize,
     /// Offset of the end of the IP datagram.
@@ -444,7 +446,7 @@ pub(crate) fn ip<B: Bytes, F: Fragments>(
     packet.packets = segments;
     // Each segment beyond the first repeats the headers that the buffer holds once.
     packet.ip_bytes = (t.end - at) as u32 + (segments - 1) * (payload_at - at) as u32;
-    Ok(Parsed { packet, ip_at: at, payload_at, end: t.end, fragmented: t.fragmented })
+    Ok(Parsed { packet, ip_at: at, transport_at: t.at, payload_at, end: t.end, fragmented: t.fragmented })
 }
 
 #[inline(always)]

@@ -3,7 +3,9 @@
 //! Holds the memory that kernel and user space share. Invariant: a packet that is copied was counted in its flow as well;
 //! leaving copies out never changes a count.
 
-use crate::FlowKey;
+use crate::parse::Parsed;
+use crate::watch::is_echo;
+use crate::{Bytes, FlowKey, Opening, proto};
 
 /// Most payload bytes of one packet that are copied.
 pub const PEEK_BYTES_MAX: usize = 2048;
@@ -32,3 +34,35 @@ pub struct PeekHead {
 }
 
 const _: () = assert!(size_of::<PeekHead>() == 72);
+
+/// Payload bytes of an ICMP echo that are copied.
+const ECHO_BYTES_MAX: usize = 8;
+/// Identifier and sequence number of an ICMP echo, behind the four bytes that all ICMP messages share.
+const ECHO_HEADER: usize = 4;
+
+impl PeekHead {
+    /// The head of a packet whose payload begins with `opening`, without a time, and the offset of the bytes that may
+    /// follow: `captured` is what the datagram has of them.
+    #[inline(always)]
+    pub(crate) fn of<B: Bytes>(bytes: &B, parsed: &Parsed, opening: &Opening) -> (Self, usize) {
+        let key = parsed.packet.key;
+        let mut head = Self { key, tcp_flags: parsed.packet.tcp_flags, ..Self::default() };
+        let (mut at, mut most) = (parsed.payload_at, PEEK_BYTES_MAX);
+        if key.proto() == proto::TCP {
+            // RFC 9293 §3.1: sequence and acknowledgement number from byte 4, window at byte 14.
+            if let Some([a, b, c, d, e, f, g, h, _, _, i, j]) = bytes.read::<12>(parsed.transport_at + 4) {
+                head.seq = u32::from_be_bytes([a, b, c, d]);
+                head.ack = u32::from_be_bytes([e, f, g, h]);
+                head.window = u16::from_be_bytes([i, j]);
+            }
+        } else if is_echo(&key) {
+            head.seq = opening.word();
+            at += ECHO_HEADER;
+            most = ECHO_BYTES_MAX;
+        }
+        let payload = parsed.end.saturating_sub(at);
+        head.payload = payload as u32;
+        head.captured = payload.min(most) as u16;
+        (head, at)
+    }
+}

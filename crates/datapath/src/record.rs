@@ -2,10 +2,10 @@
 
 use core::sync::atomic::AtomicU64;
 
-use crate::FlowKey;
+use crate::{Direction, FlowKey, Reason, Watch};
 
 /// Number of this layout; compared when a program is loaded.
-pub const ABI_VERSION: u32 = 1;
+pub const ABI_VERSION: u32 = 2;
 
 /// Lines in one set of the flow cache.
 pub const WAYS: usize = 4;
@@ -13,8 +13,14 @@ pub const WAYS: usize = 4;
 /// Records one CPU's ring can hold until user space reads them (each [`Record`] is 72 bytes: 4.5 MiB a CPU).
 pub const RING_SLOTS: u32 = 1 << 16;
 
-/// Bits of [`FlowLine::packets_flags`] that count packets; bit 23 is [`OPENED`], the upper eight are TCP flags.
-pub const PACKETS_MASK: u32 = (1 << 23) - 1;
+/// Bits of [`FlowLine::packets_flags`] that count packets; above them are the [`Watch`] (three bits), [`OPENED`] and
+/// eight TCP flags.
+pub const PACKETS_MASK: u32 = (1 << 20) - 1;
+
+/// Where the [`Watch`] lies in [`FlowLine::packets_flags`].
+const WATCH_SHIFT: u32 = 20;
+/// Bits of [`FlowLine::packets_flags`] that hold the [`Watch`].
+pub(crate) const WATCH_MASK: u32 = 7 << WATCH_SHIFT;
 
 /// Set in [`FlowLine::packets_flags`] when a SYN without ACK was seen: its sender opened the connection. The OR of all
 /// flags cannot tell, since both sides send SYN and ACK.
@@ -30,7 +36,7 @@ pub struct FlowLine {
     pub key: FlowKey,
     /// Verdict and the policy epoch it was made in; 0 while no policy is loaded.
     pub verdict: u32,
-    /// Packets in the lower 23 bits, [`OPENED`], OR of the TCP flags in the upper 8.
+    /// Packets in the lower 20 bits, [`Watch`] (3), [`OPENED`], OR of the TCP flags in the upper 8.
     pub packets_flags: u32,
     /// IP bytes: from the IP header to the end of the datagram, once per segment.
     pub ip_bytes: u32,
@@ -58,6 +64,18 @@ impl FlowLine {
     /// Whether the sender was seen to open a TCP connection.
     pub fn opened(&self) -> bool {
         self.packets_flags & OPENED != 0
+    }
+
+    /// How closely the flow is looked at.
+    #[inline(always)]
+    pub fn watch(&self) -> Watch {
+        Watch::from_bits(self.packets_flags >> WATCH_SHIFT)
+    }
+
+    /// Looks at the flow this closely from now on.
+    #[inline(always)]
+    pub(crate) fn set_watch(&mut self, watch: Watch) {
+        self.packets_flags = self.packets_flags & !WATCH_MASK | watch.bits() << WATCH_SHIFT;
     }
 
     /// Whether no flow lives here.
@@ -175,8 +193,69 @@ impl SweepControl {
 pub struct TallyKey {
     /// Interface index.
     pub ifindex: u32,
-    /// A [`crate::Reason`] in the lower 16 bits; bit 31 is set for egress.
+    /// A [`Reason`] in the lower 16 bits; bit 31 is set for egress.
     pub reason: u32,
+}
+
+impl TallyKey {
+    const EGRESS: u32 = 1 << 31;
+
+    /// What is counted under `reason` at an interface and a hook.
+    #[inline(always)]
+    pub fn new(ifindex: u32, direction: Direction, reason: Reason) -> Self {
+        let egress = if matches!(direction, Direction::Egress) { Self::EGRESS } else { 0 };
+        Self { ifindex, reason: reason as u32 | egress }
+    }
+
+    /// Why it was counted apart; `None` when the other side knows reasons that this one does not.
+    pub fn reason(&self) -> Option<Reason> {
+        Reason::from_number(self.reason & !Self::EGRESS)
+    }
+
+    /// The hook.
+    pub fn direction(&self) -> Direction {
+        if self.reason & Self::EGRESS == 0 { Direction::Ingress } else { Direction::Egress }
+    }
+}
+
+/// What one CPU may copy for whoever reads names, and what it did not copy.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, Default)]
+pub struct PeekControl {
+    /// When the running window of [`PEEK_WINDOW_NS`] began, monotonic nanoseconds.
+    pub window_ns: u64,
+    /// Copies made in it.
+    pub used: u64,
+    /// Copies that found the ring full.
+    pub ring_full: u64,
+    /// Copies that were beyond the window's allowance.
+    pub over_budget: u64,
+    _pad: [u64; 4],
+}
+
+const _: () = assert!(size_of::<PeekControl>() == 64);
+
+/// A budget is spent by windows of this length: short enough that a flood at the beginning of a second does not blind
+/// the rest of it.
+pub const PEEK_WINDOW_NS: u64 = 1 << 26;
+
+impl PeekControl {
+    /// Takes one copy out of the allowance of `window` copies; `false` counts it as refused. Handshakes and other
+    /// packets without payload get half of it at most, so that a flood of them leaves room for names.
+    #[inline(always)]
+    pub fn spend(&mut self, now_ns: u64, window: u32, with_payload: bool) -> bool {
+        if now_ns.wrapping_sub(self.window_ns) >= PEEK_WINDOW_NS {
+            self.window_ns = now_ns;
+            self.used = 0;
+        }
+        let allowed = if with_payload { window } else { window.div_ceil(2) };
+        if self.used >= u64::from(allowed) {
+            self.over_budget += 1;
+            return false;
+        }
+        self.used += 1;
+        true
+    }
 }
 
 /// Packets and bytes of one [`TallyKey`].

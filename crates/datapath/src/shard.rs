@@ -2,7 +2,10 @@
 //! maps and user space's memory; both implement all of them.
 
 use crate::parse::{self, Parsed, wire_len};
-use crate::{Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Packet, Reason, Record, Tunnel, cache, tunnel};
+use crate::{
+    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Tunnel, Watch, cache,
+    tunnel,
+};
 
 /// Where the flow sets lie.
 pub trait Sets {
@@ -44,22 +47,25 @@ pub struct Shard<'a, S, R, F, T> {
     pub tallies: &'a mut T,
     /// The clock, in ticks.
     pub now: u32,
+    /// Whether first bytes of conversations are copied at all.
+    pub watching: bool,
 }
 
 impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
-    /// Reads and counts one frame; what it may carry inside is [`Parsed::tunnel`]. `Err` tells why it is in no flow; it has been tallied, except for
-    /// [`Reason::Snapped`], which the caller tallies when it cannot supply more bytes.
+    /// Reads and counts one frame; what it may carry inside is [`Parsed::tunnel`]. Where the watch is not
+    /// [`Watch::NONE`], the packet is one for [`Shard::look`]. `Err` tells why it is in no flow; it has been tallied,
+    /// except for [`Reason::Snapped`], which the caller tallies when it cannot supply more bytes.
     #[inline(always)]
-    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame) -> Result<Parsed, Reason> {
+    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame) -> Result<(Parsed, Watch), Reason> {
         match parse::parse(bytes, frame, self.fragments) {
             Ok(parsed) => {
-                self.count(&parsed.packet, frame);
+                let watch = self.count(&parsed, frame);
                 if parsed.packet.packets > 1 {
                     let extra = parsed.packet.ip_bytes + parsed.packet.link_bytes - wire_len(frame);
                     let segments = parsed.packet.packets - 1;
                     self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, segments, extra);
                 }
-                Ok(parsed)
+                Ok((parsed, watch))
             }
             Err(Reason::Snapped) => Err(Reason::Snapped),
             Err(reason) => {
@@ -74,24 +80,47 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         self.tallies.tally(frame.ifindex, frame.direction, Reason::Snapped, 1, wire_len(frame));
     }
 
-    /// Counts a packet that was read before.
+    /// Counts a packet that was read before; gives its flow's watch when the packet is one to look at.
     #[inline(always)]
-    pub fn count(&mut self, packet: &Packet, frame: &Frame) {
+    pub fn count(&mut self, parsed: &Parsed, frame: &Frame) -> Watch {
+        let packet = &parsed.packet;
         match self.sets.set(&packet.key) {
-            Some(set) => cache::account(set, packet, self.now, self.ring),
-            None => self.tallies.tally(
-                frame.ifindex,
-                frame.direction,
-                Reason::NoCache,
-                packet.packets,
-                packet.ip_bytes + packet.link_bytes,
-            ),
+            Some(set) => {
+                let watch = cache::account(set, packet, self.now, self.watching, self.ring);
+                if watch.wants(parsed.end > parsed.payload_at) { watch } else { Watch::NONE }
+            }
+            None => {
+                self.tallies.tally(
+                    frame.ifindex,
+                    frame.direction,
+                    Reason::NoCache,
+                    packet.packets,
+                    packet.ip_bytes + packet.link_bytes,
+                );
+                Watch::NONE
+            }
         }
+    }
+
+    /// Decides whether a packet of a watched flow is copied, and how closely to look at the flow from now on. `opening`
+    /// are its first payload bytes. Gives the head of the copy, without a time; the payload begins at the offset.
+    #[inline(always)]
+    pub fn look<B: Bytes>(&mut self, bytes: &B, parsed: &Parsed, opening: &Opening) -> Option<(PeekHead, usize)> {
+        let packet = &parsed.packet;
+        // What a later fragment begins with is no beginning.
+        if parsed.fragmented && parsed.transport_at == parsed.payload_at {
+            return None;
+        }
+        let line = cache::find(self.sets.set(&packet.key)?, packet)?;
+        let payload = parsed.end.saturating_sub(parsed.payload_at) as u32;
+        let (is_wanted, next) = line.watch().look(packet, payload, opening);
+        line.set_watch(next);
+        is_wanted.then(|| PeekHead::of(bytes, parsed, opening))
     }
 
     /// Reads and counts the packet inside a tunnel whose payload spans `at..end`. It crossed no link of its own, so it
     /// has no link bytes, and what cannot be read of it is tallied without touching the outer packet's flow; except,
-    /// as in [`Shard::observe`], for [`Reason::Snapped`].
+    /// as in [`Shard::observe`], for [`Reason::Snapped`]. `Ok(None)` when there is none to look for.
     #[inline(always)]
     pub fn observe_inner<B: Bytes>(
         &mut self,
@@ -100,17 +129,28 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         tunnel: Tunnel,
         at: usize,
         end: usize,
-    ) -> Result<(), Reason> {
+    ) -> Result<Option<(Parsed, Watch)>, Reason> {
         match tunnel::inner(bytes, frame, tunnel, at, end, self.fragments) {
-            Ok(Some(inner)) => self.count(&inner.packet, frame),
-            Ok(None) => {}
-            Err(Reason::Snapped) => return Err(Reason::Snapped),
+            Ok(Some(inner)) => {
+                let watch = self.count(&inner, frame);
+                Ok(Some((inner, watch)))
+            }
+            Ok(None) => Ok(None),
+            Err(Reason::Snapped) => Err(Reason::Snapped),
             Err(reason) => {
                 self.tally_inner(frame, at, end);
-                return Err(reason);
+                Err(reason)
             }
         }
-        Ok(())
+    }
+
+    /// Reads once more what was counted just now, the frame itself or what lies `inside` of it, for [`Shard::look`].
+    #[inline(always)]
+    pub fn read_again<B: Bytes>(&mut self, bytes: &B, frame: &Frame, inside: Option<(Tunnel, usize, usize)>) -> Option<Parsed> {
+        match inside {
+            Some((tunnel, at, end)) => tunnel::inner(bytes, frame, tunnel, at, end, self.fragments).ok().flatten(),
+            None => parse::parse(bytes, frame, self.fragments).ok(),
+        }
     }
 
     /// For a buffer of several segments that is a tunnel's: adds the headers inside, which each segment beyond the

@@ -6,7 +6,7 @@
 mod shared;
 
 use hivewall_datapath::cache::{Swept, account, sweep};
-use hivewall_datapath::{Cause, FlowLine, FlowSet, Packet, Record, Ring, WAYS};
+use hivewall_datapath::{Cause, FlowLine, FlowSet, Packet, Record, Ring, WAYS, Watch};
 use hivewall_testkit::packet::{ACK, FIN, RST, SYN, frame};
 use shared::packet;
 
@@ -35,7 +35,7 @@ struct One {
 
 impl One {
     fn see(&mut self, packet: &Packet, now: u32) {
-        account(&mut self.set, packet, now, &mut self.out);
+        account(&mut self.set, packet, now, true, &mut self.out);
     }
 
     fn sweep(&mut self, now: u32, idle: u32) -> Swept {
@@ -180,6 +180,7 @@ fn counters_never_reach_the_bits_beside_them() {
     for now in 0..1000 {
         one.see(&largest, now);
         assert!(!one.lines()[0].opened() && one.lines()[0].flags() == 0x10);
+        assert_eq!(one.lines()[0].watch(), Watch::ONCE);
     }
     let handed: u64 = one.out.records.iter().map(|record| u64::from(record.line.packets())).sum();
     assert_eq!(handed + u64::from(one.lines()[0].packets()), 1000 * 0xffff);

@@ -6,7 +6,7 @@
 mod shared;
 
 use hivewall_datapath::{
-    Direction, FlowKey, FlowSet, FrameBytes, Reason, Record, Ring, Sets, Shard, Tallies, parse::Parsed,
+    Direction, FlowKey, FlowSet, FrameBytes, Reason, Record, Ring, Sets, Shard, Tallies, Watch, parse::Parsed,
 };
 use hivewall_testkit::packet::frame;
 use shared::{Memory, ethernet};
@@ -40,9 +40,9 @@ impl Tallies for Tallied {
     }
 }
 
-fn observe(bytes: &[u8], len: usize) -> (Result<Parsed, Reason>, Tallied) {
+fn observe(bytes: &[u8], len: usize) -> (Result<(Parsed, Watch), Reason>, Tallied) {
     let (mut memory, mut tallies) = (Memory::default(), Tallied::default());
-    let told = Shard { sets: &mut NoSets, ring: &mut NoRing, fragments: &mut memory, tallies: &mut tallies, now: 1 }
+    let told = Shard { sets: &mut NoSets, ring: &mut NoRing, fragments: &mut memory, tallies: &mut tallies, now: 1, watching: true }
         .observe(&FrameBytes(bytes), &ethernet(len));
     (told, tallies)
 }

@@ -52,14 +52,14 @@ impl Tallies for Tallied {
 fn counted<B: Bytes>(bytes: &B, frame: &Frame) -> String {
     let (mut flows, mut tallied, mut memory) = (Flows::default(), Tallied::default(), Memory::default());
     let mut shard =
-        Shard { sets: &mut flows, ring: &mut NoRing, fragments: &mut memory, tallies: &mut tallied, now: 1 };
+        Shard { sets: &mut flows, ring: &mut NoRing, fragments: &mut memory, tallies: &mut tallied, now: 1, watching: true };
     let mut inside = Ok(());
     match shard.observe(bytes, frame) {
-        Ok(parsed) => {
+        Ok((parsed, _)) => {
             if let Some(tunnel) = parsed.tunnel() {
                 let headers = shard.inner_headers(bytes, frame, tunnel, parsed.payload_at, parsed.end);
                 shard.repeat_inner_headers(&parsed.packet, frame, headers);
-                inside = shard.observe_inner(bytes, frame, tunnel, parsed.payload_at, parsed.end);
+                inside = shard.observe_inner(bytes, frame, tunnel, parsed.payload_at, parsed.end).map(drop);
             }
         }
         Err(reason) => return reason.label().to_owned(),

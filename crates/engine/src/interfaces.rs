@@ -8,15 +8,13 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use hashbrown::{HashMap, HashSet};
-use hivewall_datapath::{FlowKey, Reason, Tally, TallyKey};
+use hivewall_datapath::{Direction as Hook, FlowKey, Reason, Tally, TallyKey};
 use hivewall_model::{Direction, Interface, Perspective, Rank};
 use hivewall_view::{InterfaceTraffic, InterfaceUtilization, TrafficCell, protocol_text};
 
 use crate::points::{OTHERS, Sum};
 use crate::rates::TICK_MIN;
 
-/// Bit of [`TallyKey::reason`] that says egress.
-const EGRESS: u32 = 1 << 31;
 /// Interfaces that went and are remembered by name.
 const GONE_MAX: usize = 256;
 /// Stands for all others that went.
@@ -298,13 +296,13 @@ impl InterfaceTable {
             let interface = view.entry(self.name(key.ifindex)).or_default();
             let sum = Sum { packets: tally.packets, ip_bytes: 0, wire_bytes: tally.bytes };
             let row = interface.not_in_flows.entry(reason.label().to_owned()).or_default();
-            show(row, key.reason & EGRESS != 0, sum);
+            show(row, key.direction() == Hook::Egress, sum);
         }
         view
     }
 
     fn reasons(&self) -> impl Iterator<Item = (&TallyKey, Reason, &Tally)> {
-        self.tallies.iter().filter_map(|(key, tally)| Some((key, Reason::from_number(key.reason & !EGRESS)?, tally)))
+        self.tallies.iter().filter_map(|(key, tally)| Some((key, key.reason()?, tally)))
     }
 
     /// Frames that break a standard, by reason.

@@ -9,13 +9,11 @@ mod common;
 use std::collections::HashMap;
 
 use common::{Desk, Rec, clock, interface, patient, tcp, udp};
-use hivewall_datapath::{Reason, Tally, TallyKey, Tunnel};
+use hivewall_datapath::{Direction as Hook, Reason, Tally, TallyKey, Tunnel};
 use hivewall_engine::{Event, Limits};
 use hivewall_model::{Interface, Rank, TickClock};
 use hivewall_view::AddressTraffic;
 use proptest::prelude::*;
-
-const EGRESS: u32 = 1 << 31;
 
 fn from(n: u32, bytes: u32) -> Rec {
     udp(&format!("10.{}.{}.{}:1000", n >> 16, n >> 8 & 0xff, n & 0xff), "192.0.2.1:53").counts(1, bytes)
@@ -266,14 +264,14 @@ fn traffic_between_two_addresses_of_this_host_is_not_outbound() {
 fn frames_apart_from_flows_stand_under_their_reasons() {
     let mut desk = Desk::new(patient());
     desk.know(vec![meters(1, "eth0", 0, 0)]);
-    let tally = |reason: Reason, egress, packets| {
-        (TallyKey { ifindex: 1, reason: reason as u32 | egress }, Tally { packets, bytes: packets * 60 })
+    let tally = |reason: Reason, hook, packets| {
+        (TallyKey::new(1, hook, reason), Tally { packets, bytes: packets * 60 })
     };
     let all = vec![
-        tally(Reason::Arp, 0, 3),
-        tally(Reason::Arp, EGRESS, 2),
-        tally(Reason::BadTcpHeader, 0, 4),
-        tally(Reason::Snapped, 0, 1),
+        tally(Reason::Arp, Hook::Ingress, 3),
+        tally(Reason::Arp, Hook::Egress, 2),
+        tally(Reason::BadTcpHeader, Hook::Ingress, 4),
+        tally(Reason::Snapped, Hook::Ingress, 1),
     ];
     desk.step(Event::Tallies(all));
     let snapshot = desk.snapshot();

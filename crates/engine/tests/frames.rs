@@ -209,7 +209,7 @@ proptest! {
         }
         prop_assert_eq!(desk.total().0, seen[0]);
         for (key, tally) in soft.tallies() {
-            if Reason::from_number(key.reason & 0xffff) != Some(Reason::InnerUnread) {
+            if key.reason() != Some(Reason::InnerUnread) {
                 seen[0] += tally.packets;
                 seen[1] += tally.bytes;
             }

@@ -78,6 +78,7 @@ fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
         slots: Some(config.capture.ring_slots),
         sweep: config.capture.sweep_interval(),
         hook: if config.capture.backend == Backend::Ebpf { Hook::Auto } else { hook },
+        peeks_per_second: None,
     };
     match EbpfSource::open(options) {
         Ok(source) => Ok(Box::new(source)),

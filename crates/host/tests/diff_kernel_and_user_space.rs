@@ -10,11 +10,48 @@ use std::collections::HashSet;
 
 use diff_twins::{FRAME_MAX, FRAME_MIN, Meta, Twins, hash_seed, runnable};
 use hivewall_datapath::Reason::{ImpossibleLength, NoCache, Snapped, UnknownLink};
-use hivewall_datapath::{Cause, Reason};
+use hivewall_datapath::parse::parse;
+use hivewall_datapath::{Bytes as _, Cause, FragmentId, Fragments, FrameBytes, Reason, proto};
 use hivewall_host::ebpf::{Geometry, Loaded, Object};
 use hivewall_testkit::generate::{Generator, Rng};
 use hivewall_testkit::packet::{Packet, bare, frame};
 use hivewall_testkit::require_root;
+
+struct NoFragments;
+
+impl Fragments for NoFragments {
+    fn remember(&mut self, _: &FragmentId, _: u32) {}
+
+    fn recall(&mut self, _: &FragmentId) -> Option<u32> {
+        None
+    }
+}
+
+/// What payloads that are looked at begin with, and some that only seem to.
+const OPENINGS: [&[u8]; 9] = [
+    &[0x16, 3, 1, 0, 20, 1],
+    &[0x16, 3, 3, 2, 0, 1],
+    b"GET /index.html HTTP/1.1\r\n",
+    b"POST / HTTP/1.0\r\n",
+    b"HTTP/1.1 204 No Content\r\n",
+    b"SSH-2.0-made_up\r\n",
+    &[0xc3, 0, 0, 0, 1, 8],
+    &[0x43, 0, 0, 0, 1, 8],
+    b"GE",
+];
+
+/// Lets half of the payloads begin with something.
+fn with_opening(mut frame: Vec<u8>, meta: Meta, rng: &mut Rng) -> Vec<u8> {
+    let opening = *rng.pick(&OPENINGS).unwrap_or_default();
+    if let Ok(parsed) = parse(&FrameBytes(&frame), &meta.frame(frame.len()), &mut NoFragments)
+        && rng.below(2) == 0
+        && FrameBytes(&frame).u8(parsed.payload_at).is_some()
+    {
+        let room = parsed.payload_at..parsed.end.min(frame.len());
+        frame[room].iter_mut().zip(opening).for_each(|(to, from)| *to = *from);
+    }
+    frame
+}
 
 /// One stream of frames.
 struct Stream {
@@ -57,6 +94,7 @@ fn run(stream: &Stream) -> Twins {
     while twins.frames < stream.frames {
         let mut meta = Meta::draw(&mut rng);
         let Some(frame) = fitted(frames.next_frame(), &mut meta, &mut rng) else { continue };
+        let frame = with_opening(frame, meta, &mut rng);
         now = now.wrapping_add(rng.below(4) as u32 * rng.below(40) as u32);
         twins.observe(&frame, meta, now);
         if twins.frames.is_multiple_of(512) {
@@ -79,17 +117,28 @@ fn run(stream: &Stream) -> Twins {
 fn generated_and_mutated_frames_leave_equal_records_caches_and_counters() {
     require_root!();
     let (mut frames, mut reasons, mut causes) = (0, HashSet::new(), HashSet::new());
+    let mut copied = HashSet::new();
     for stream in &STREAMS {
         let twins = run(stream);
         frames += twins.frames;
-        reasons.extend(twins.soft.tallies().iter().map(|(key, _)| key.reason & 0xffff));
+        reasons.extend(twins.soft.tallies().iter().map(|(key, _)| key.reason().unwrap()));
         causes.extend(twins.records.iter().map(|record| record.cause));
+        copied.extend(twins.copies.iter().map(|(head, _)| {
+            (head.key.proto(), head.captured > 0, head.key.tunnel().is_some(), head.key.is_v6())
+        }));
     }
+    for what in [true, false].into_iter().flat_map(|tunnel| [true, false].map(|v6| (tunnel, v6))) {
+        for (proto, payload) in [(proto::TCP, true), (proto::TCP, false), (proto::UDP, true)] {
+            assert!(copied.contains(&(proto, payload, what.0, what.1)), "protocol {proto}, {payload}, {what:?}");
+        }
+    }
+    let echoes = [(proto::ICMP, false), (proto::ICMPV6, true)].map(|(proto, v6)| (proto, true, false, v6));
+    assert!(echoes.iter().all(|echo| copied.contains(echo)), "{copied:?}");
     assert!(frames >= 200_000, "{frames}");
     // The streams are of use only while they reach what can be reached this way.
     for reason in Reason::ALL {
         let elsewhere = [UnknownLink, Snapped, NoCache, ImpossibleLength].contains(reason);
-        assert_eq!(reasons.contains(&(*reason as u32)), !elsewhere, "{}", reason.label());
+        assert_eq!(reasons.contains(reason), !elsewhere, "{}", reason.label());
     }
     for cause in [Cause::Evicted, Cause::Swept, Cause::Reused] {
         assert!(causes.contains(&(cause as u32)), "{cause:?}");

@@ -13,8 +13,8 @@ use std::os::fd::{AsRawFd, OwnedFd};
 
 use aya::programs::tc::TcAttachOptions;
 use aya::programs::{LinkOrder, TcAttachType};
-use diff_twins::{Kernel, hash_seed};
-use hivewall_datapath::{Direction, FlowKey, FlowSet, Frame, FrameBytes, Link};
+use diff_twins::{Kernel, hash_seed, soft_copies};
+use hivewall_datapath::{Direction, FlowKey, FlowSet, Frame, FrameBytes, Link, PEEK_BYTES_MAX};
 use hivewall_soft::SoftDatapath;
 use hivewall_testkit::netns::Lab;
 use hivewall_testkit::packet::{Packet, frame};
@@ -102,6 +102,7 @@ fn headers_outside_the_linear_part_are_fetched_and_counted_once() {
             .unwrap();
         let (socket, ifindex) = (packet_socket(), if_nametoindex(INTERFACE).unwrap());
         let mut soft = SoftDatapath::new(8192, hash_seed(31));
+        soft.watch(true);
         for (linear, bytes) in frames() {
             send(&socket, ifindex, &bytes, linear);
             let facts = Frame {
@@ -118,6 +119,9 @@ fn headers_outside_the_linear_part_are_fetched_and_counted_once() {
         }
         assert_eq!(flows(&kernel.sets()), flows(soft.sets()));
         assert_eq!(kernel.tallies(), [], "nothing was refused, inside or outside");
+        let copies = soft_copies(&mut soft);
+        assert!(copies.len() > 100 && copies.iter().all(|(_, payload)| payload.len() == PEEK_BYTES_MAX));
+        assert_eq!(kernel.copies(), copies, "payload is copied wherever it lies");
     })
     .unwrap();
 }

@@ -8,15 +8,13 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use hivewall_datapath::{
-    Bytes, Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, HashSeed, Reason, Record, Ring, Sets, Shard,
-    Tallies, Tally, TallyKey, WAYS, cache, flow_hash, parse::LEN_MAX,
+    Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, FrameBytes, HashSeed, OPENING_BYTES, Opening, PeekHead,
+    Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash, parse::LEN_MAX,
+    parse::Parsed,
 };
 
 /// Fragmented datagrams remembered at once, as in the kernel's table.
 pub const FRAGMENTS_MAX: usize = 8192;
-
-/// Bit of [`TallyKey::reason`] that says egress.
-pub const EGRESS: u32 = 1 << 31;
 
 struct Memory {
     sets: Vec<FlowSet>,
@@ -74,13 +72,51 @@ struct TallyTable(HashMap<TallyKey, Tally>);
 
 impl Tallies for TallyTable {
     fn tally(&mut self, ifindex: u32, direction: Direction, reason: Reason, packets: u32, bytes: u32) {
-        let egress = if direction == Direction::Egress { EGRESS } else { 0 };
-        let tally = match self.0.entry(TallyKey { ifindex, reason: reason as u32 | egress }) {
+        let tally = match self.0.entry(TallyKey::new(ifindex, direction, reason)) {
             Entry::Occupied(entry) => entry.into_mut(),
             Entry::Vacant(entry) => entry.insert(Tally::default()),
         };
         tally.packets += u64::from(packets);
         tally.bytes += u64::from(bytes);
+    }
+}
+
+/// Copies of payload, one behind the other.
+#[derive(Debug, Default)]
+pub struct Copies {
+    heads: Vec<(PeekHead, usize)>,
+    bytes: Vec<u8>,
+}
+
+impl Copies {
+    fn push(&mut self, mut head: PeekHead, payload: &[u8]) {
+        let payload = payload.get(..usize::from(head.captured)).unwrap_or(payload);
+        head.captured = payload.len() as u16;
+        self.heads.push((head, self.bytes.len()));
+        self.bytes.extend_from_slice(payload);
+    }
+
+    /// All of them in order, with the bytes that were copied.
+    pub fn iter(&self) -> impl Iterator<Item = (&PeekHead, &[u8])> {
+        self.heads.iter().map(|(head, at)| {
+            (head, self.bytes.get(*at..at + usize::from(head.captured)).unwrap_or_default())
+        })
+    }
+
+    /// How many.
+    pub fn len(&self) -> usize {
+        self.heads.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.heads.is_empty()
+    }
+
+    /// Forgets all, keeps the memory.
+    pub fn clear(&mut self) {
+        self.heads.clear();
+        self.bytes.clear();
     }
 }
 
@@ -90,6 +126,9 @@ pub struct SoftDatapath {
     out: Out,
     fragments: FragmentTable,
     tallies: TallyTable,
+    copies: Copies,
+    watching: bool,
+    time_ns: u64,
 }
 
 impl SoftDatapath {
@@ -101,12 +140,31 @@ impl SoftDatapath {
             out: Out(Vec::new()),
             fragments: FragmentTable::default(),
             tallies: TallyTable::default(),
+            copies: Copies::default(),
+            watching: false,
+            time_ns: 0,
         }
+    }
+
+    /// Begins to copy first bytes of conversations, or ends it. The caller empties [`SoftDatapath::peeks`].
+    pub fn watch(&mut self, on: bool) {
+        self.watching = on;
+    }
+
+    /// The time that copies are stamped with from now on, in nanoseconds.
+    #[inline]
+    pub fn set_time(&mut self, time_ns: u64) {
+        self.time_ns = time_ns;
+    }
+
+    /// Copies made since they were last cleared.
+    pub fn peeks(&mut self) -> &mut Copies {
+        &mut self.copies
     }
 
     /// Reads and counts one frame at a time given in ticks; what is inside of a tunnel is counted too.
     #[inline]
-    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame, now: u32) -> Result<(), Reason> {
+    pub fn observe(&mut self, bytes: &FrameBytes<'_>, frame: &Frame, now: u32) -> Result<(), Reason> {
         if frame.len > LEN_MAX {
             self.refuse(frame.ifindex, frame.direction, Reason::ImpossibleLength, frame.len);
             return Err(Reason::ImpossibleLength);
@@ -117,18 +175,26 @@ impl SoftDatapath {
             fragments: &mut self.fragments,
             tallies: &mut self.tallies,
             now,
+            watching: self.watching,
         };
         match shard.observe(bytes, frame) {
-            Ok(parsed) => {
+            Ok((parsed, watch)) => {
+                if watch != Watch::NONE {
+                    copy(&mut shard, &mut self.copies, bytes, &parsed, self.time_ns);
+                }
                 if let Some(tunnel) = parsed.tunnel() {
                     let (at, end) = (parsed.payload_at, parsed.end);
                     if parsed.packet.packets > 1 {
                         let headers = shard.inner_headers(bytes, frame, tunnel, at, end);
                         shard.repeat_inner_headers(&parsed.packet, frame, headers);
                     }
-                    // What else is wrong inside has been tallied, and the packet that carries it is in its flow.
-                    if let Err(Reason::Snapped) = shard.observe_inner(bytes, frame, tunnel, at, end) {
-                        shard.tally_inner(frame, at, end);
+                    match shard.observe_inner(bytes, frame, tunnel, at, end) {
+                        Ok(Some((inner, watch))) if watch != Watch::NONE => {
+                            copy(&mut shard, &mut self.copies, bytes, &inner, self.time_ns);
+                        }
+                        Err(Reason::Snapped) => shard.tally_inner(frame, at, end),
+                        // What else is wrong inside has been tallied, and the packet that carries it is in its flow.
+                        _ => {}
                     }
                 }
                 Ok(())
@@ -171,5 +237,23 @@ impl SoftDatapath {
     /// The flow sets as they are (tests).
     pub fn sets(&self) -> &[FlowSet] {
         &self.memory.sets
+    }
+}
+
+/// Copies a packet of a watched flow, where the rules want it.
+#[inline(never)]
+fn copy<S: Sets, R: Ring, F: Fragments, T: Tallies>(
+    shard: &mut Shard<'_, S, R, F, T>,
+    copies: &mut Copies,
+    bytes: &FrameBytes<'_>,
+    parsed: &Parsed,
+    time_ns: u64,
+) {
+    let captured = |at: usize| bytes.0.get(at..parsed.end.min(bytes.0.len())).unwrap_or_default();
+    let mut opening = [0; OPENING_BYTES];
+    opening.iter_mut().zip(captured(parsed.payload_at)).for_each(|(to, from)| *to = *from);
+    if let Some((mut head, at)) = shard.look(bytes, parsed, &Opening(opening)) {
+        head.time_ns = time_ns;
+        copies.push(head, captured(at));
     }
 }

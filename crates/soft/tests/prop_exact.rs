@@ -93,7 +93,7 @@ proptest! {
         }
         for (key, tally) in soft.tallies() {
             // Segments beyond the first are in the flows and were not sent as buffers.
-            let sign = match Reason::from_number(key.reason & 0xffff).unwrap() {
+            let sign = match key.reason().unwrap() {
                 Reason::Segments => -1,
                 Reason::InnerUnread => 0,
                 _ => 1,

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::Expect;
-use hivewall_datapath::{Cause, FlowKey, FlowLine, OPENED, Record, Tunnel, proto};
+use hivewall_datapath::{Cause, FlowKey, FlowLine, OPENED, PACKETS_MASK, Record, Tunnel, proto};
 use hivewall_engine::{Effects, Engine, Event, Limits};
 use hivewall_model::{
     DnsAnswer, DnsMessage, Finding, Flow, Interface, Learned, Process, Rank, SocketChange, SocketEnds, SocketEvent,
@@ -136,7 +136,7 @@ impl Rec {
 
     pub fn counts(mut self, packets: u32, ip_bytes: u32) -> Self {
         let line = &mut self.record.line;
-        line.packets_flags = line.packets_flags & !0x7f_ffff | packets;
+        line.packets_flags = line.packets_flags & !PACKETS_MASK | packets;
         line.ip_bytes = ip_bytes;
         if line.key.tunnel().is_none() {
             line.link_bytes = packets * 14;

@@ -14,7 +14,6 @@ use hivewall_engine::{Effects, Engine, Event, Limits};
 use hivewall_host::file::{CaptureFile, FileError};
 use hivewall_host::source::{Batch, FileSource, Progress, Source as _, SourceLoss};
 use hivewall_model::{Flow, Timestamp};
-use hivewall_soft::EGRESS;
 use hivewall_view::Snapshot;
 
 /// Lines of the flow cache in user space, as `hivewall replay` has them.
@@ -126,7 +125,7 @@ impl Played {
     pub(crate) fn apart(&self) -> BTreeMap<&'static str, Tally> {
         let mut apart: BTreeMap<&'static str, Tally> = BTreeMap::new();
         for (key, tally) in &self.tallies {
-            let reason = Reason::from_number(key.reason & !EGRESS).expect("a reason has a name");
+            let reason = key.reason().expect("a reason has a name");
             if !matches!(reason, Reason::InnerUnread | Reason::Segments) {
                 let sum = apart.entry(reason.label()).or_default();
                 sum.packets += tally.packets;

@@ -104,7 +104,7 @@ fn check_counted(bytes: &[u8], frame: &Frame, packet: Option<Packet>) {
     outer.retain(|record| record.line.key.tunnel().is_none());
     let tallies = soft.tallies();
     let apart = |key: &hivewall_datapath::TallyKey| {
-        !matches!(Reason::from_number(key.reason & 0xffff), Some(Reason::InnerUnread | Reason::Segments))
+        !matches!(key.reason(), Some(Reason::InnerUnread | Reason::Segments))
     };
     let refused: u64 = tallies.iter().filter(|(key, _)| apart(key)).map(|(_, tally)| tally.packets).sum();
     match packet {

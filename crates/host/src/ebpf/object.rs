@@ -3,13 +3,16 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use aya::maps::{Map, MapData, PerCpuHashMap};
+use aya::maps::{Map, MapData, PerCpuHashMap, RingBuf};
 use aya::programs::{Program, SchedClassifier};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
-use hivewall_datapath::{FlowLine, HashSeed, RING_SLOTS, Reason, RingControl, SweepControl, Tally, TallyKey, WAYS};
+use hivewall_datapath::{
+    Direction, FlowLine, HashSeed, PEEK_WINDOW_NS, PeekControl, RING_SLOTS, Reason, RingControl, SweepControl, Tally,
+    TallyKey, WAYS,
+};
 
 use super::memory::{Rings, SharedArray};
-use super::{EbpfError, TestRun};
+use super::{EbpfError, PeekRing, TestRun};
 
 /// An object file built from `datapath-bpf` and committed beside this crate.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +30,12 @@ const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Lines of one CPU's cache by default, where memory allows: beyond this a larger cache costs more time in memory
 /// than it saves in evictions (docs/performance.md).
 const LINES_DEFAULT: u32 = 1 << 16;
+/// Copies of payload a CPU may make in a second by default: what 5,000 new connections a second need, at the price of
+/// under one percent of the CPU.
+pub const PEEKS_PER_SECOND: u32 = 20_000;
+/// Bytes of the ring that carries them, all CPUs together: 50 ms of the largest copies at that rate.
+const PEEK_RING_BYTES: u32 = 2 << 20;
+
 /// The least that is of use.
 const LINES_MIN: u32 = 1 << 6;
 
@@ -54,6 +63,8 @@ pub struct Geometry {
     pub sets: u32,
     /// Ring slots of one shard, a power of two.
     pub slots: u32,
+    /// Copies of payload a CPU may make in a second; 0 for none.
+    pub peeks_per_second: u32,
 }
 
 impl Geometry {
@@ -63,12 +74,19 @@ impl Geometry {
             cpus: possible_cpus()?,
             sets: lines.max(LINES_MIN).div_ceil(WAYS as u32).next_power_of_two(),
             slots: slots.clamp(64, 1 << 22).next_power_of_two(),
+            peeks_per_second: PEEKS_PER_SECOND,
         })
     }
 
     /// For this host, without configuration.
     pub fn host_default() -> Result<Self, EbpfError> {
         Self::new(default_lines(possible_cpus()?), RING_SLOTS)
+    }
+
+    /// At least one, unless there are to be none.
+    fn peeks_per_window(self) -> u32 {
+        let exact = u64::from(self.peeks_per_second) * PEEK_WINDOW_NS;
+        u32::try_from(exact.div_ceil(1_000_000_000)).unwrap_or(u32::MAX)
     }
 
     fn set_shift(self) -> u32 {
@@ -102,16 +120,22 @@ impl Loaded {
             Object::Agent => AGENT,
             Object::Bytes(bytes) => bytes,
         };
-        let shift = geometry.set_shift();
+        let (shift, peeks) = (geometry.set_shift(), geometry.peeks_per_window());
+        // A ring is at least a page; nothing comes through it when nothing is copied.
+        let peek_bytes = if peeks == 0 { 4096 } else { PEEK_RING_BYTES };
         let mut ebpf = EbpfLoader::new()
             .override_global("SETS_PER_CPU", &geometry.sets, true)
             .override_global("SET_SHIFT", &shift, true)
             .override_global("RING_SLOTS", &geometry.slots, true)
+            .override_global("PEEKS_PER_WINDOW", &peeks, true)
             .override_global("SEED", words.as_slice(), true)
             .map_max_entries("CACHE", geometry.cpus * geometry.sets)
             .map_max_entries("RINGS", geometry.cpus * geometry.slots)
             .map_max_entries("RING_CONTROL", geometry.cpus)
             .map_max_entries("SWEEP", geometry.cpus)
+            .map_max_entries("PEEKS", peek_bytes)
+            .map_max_entries("PEEK_CONTROL", geometry.cpus)
+            .map_max_entries("PEEK_SCRATCH", geometry.cpus)
             .load(bytes)
             .map_err(load_error)?;
         let map = ebpf.take_map("TALLIES").ok_or(EbpfError::Missing("map TALLIES"))?;
@@ -151,6 +175,14 @@ impl Loaded {
         let control = SharedArray::<RingControl>::map(self.map_fd("RING_CONTROL")?, self.geometry.cpus)?;
         let slots = SharedArray::map(self.map_fd("RINGS")?, self.geometry.cpus * self.geometry.slots)?;
         Ok(Rings::new(self.geometry, control, slots))
+    }
+
+    /// The way of copies of payload. It can be had once.
+    pub fn peeks(&mut self) -> Result<PeekRing, EbpfError> {
+        let map = self.ebpf.take_map("PEEKS").ok_or(EbpfError::Missing("map PEEKS"))?;
+        let ring = RingBuf::try_from(map).map_err(map_error)?;
+        let control = SharedArray::<PeekControl>::map(self.map_fd("PEEK_CONTROL")?, self.geometry.cpus)?;
+        Ok(PeekRing::new(ring, control))
     }
 
     /// Maps the sweep's words into this process.
@@ -201,10 +233,11 @@ pub(crate) fn map_error(error: aya::maps::MapError) -> EbpfError {
 fn reserve_rows(tallies: &mut PerCpuHashMap<MapData, TallyBytes, TallyValue>) -> Result<(), EbpfError> {
     let cpus = aya::util::nr_cpus().map_err(|(_, source)| EbpfError::System { call: "counting CPUs", source })?;
     for reason in Reason::ALL {
-        for egress in [0, 1 << 31] {
+        for hook in [Direction::Ingress, Direction::Egress] {
             let zero = aya::maps::PerCpuValues::try_from(vec![[0_u64; 2]; cpus])
                 .map_err(|source| EbpfError::System { call: "making per-CPU values", source })?;
-            tallies.insert([0, *reason as u32 | egress], zero, 0).map_err(map_error)?;
+            let key = TallyKey::new(0, hook, *reason);
+            tallies.insert([key.ifindex, key.reason], zero, 0).map_err(map_error)?;
         }
     }
     Ok(())

@@ -70,6 +70,11 @@ impl Clock {
         TickClock { ticks: self.ticks, time, tick_ns: self.tick_ns }
     }
 
+    /// A moment of monotonic time as wall-clock time, by the offset last taken over: moments keep their distances.
+    pub(super) fn wall_time(&self, monotonic_ns: u64) -> Timestamp {
+        Timestamp(monotonic_ns.cast_signed().saturating_add(self.wall_offset_ns))
+    }
+
     fn take_offset(&mut self, measured: i64) {
         if measured.abs_diff(self.wall_offset_ns) > self.tick_ns / 2 {
             self.wall_offset_ns = measured;
@@ -121,6 +126,14 @@ mod tests {
         }
         let drift = clock.monotonic_ns.abs_diff(1_000_000 * 1_000_000_000);
         assert!(drift <= 3_333_333, "{drift} ns after eleven days");
+    }
+
+    #[test]
+    fn moments_of_monotonic_time_keep_their_distances() {
+        let mut clock = Clock { ticks: 0, monotonic_ns: 0, tick_ns: 4_000_000, wall_offset_ns: 1_000 };
+        let before = clock.wall_time(5_000_000);
+        clock.take_offset(1_500_000);
+        assert_eq!((before, clock.wall_time(5_000_007)), (Timestamp(5_001_000), Timestamp(5_001_007)));
     }
 
     #[test]

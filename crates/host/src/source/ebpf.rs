@@ -14,7 +14,7 @@ use nix::unistd::Pid;
 use super::clock::Clock;
 use super::qdisc::remove_empty_clsact;
 use super::{About, Batch, Progress, Source, SourceError, SourceLoss, random_seed, wall_clock};
-use crate::ebpf::{EbpfError, Geometry, Loaded, Object, Rings, SharedArray, TestRun};
+use crate::ebpf::{EbpfError, Geometry, Loaded, Object, PeekRing, Rings, SharedArray, TestRun};
 use crate::link::{InterfaceFilter, Links};
 
 /// Longest sleep between two looks at the rings. With 64 Ki slots a ring then holds 3 million records a second.
@@ -51,6 +51,8 @@ pub struct EbpfOptions {
     pub sweep: Duration,
     /// How to attach.
     pub hook: Hook,
+    /// First bytes of conversations a CPU may copy in a second; 0 for none, `None` for the default.
+    pub peeks_per_second: Option<u32>,
 }
 
 /// The two programs on one interface.
@@ -65,6 +67,7 @@ struct Attached {
 pub struct EbpfSource {
     loaded: Loaded,
     rings: Rings,
+    peeks: PeekRing,
     control: SharedArray<SweepControl>,
     sweep: TestRun,
     options: EbpfOptions,
@@ -108,10 +111,11 @@ impl EbpfSource {
         remove_leftovers();
         let default = Geometry::host_default()?;
         let lines = options.lines.unwrap_or(default.sets * hivewall_datapath::WAYS as u32);
-        let geometry = Geometry::new(lines, options.slots.unwrap_or(default.slots))?;
+        let mut geometry = Geometry::new(lines, options.slots.unwrap_or(default.slots))?;
+        geometry.peeks_per_second = options.peeks_per_second.unwrap_or(default.peeks_per_second);
         let mut loaded = Loaded::load(Object::Agent, geometry, random_seed()?)?;
         let sweep = loaded.test_run("hivewall_sweep")?;
-        let (rings, control) = (loaded.rings()?, loaded.sweep_control()?);
+        let (rings, peeks, control) = (loaded.rings()?, loaded.peeks()?, loaded.sweep_control()?);
         let cpus: Vec<usize> = (0..geometry.cpus as usize).collect();
         let mut clock = None;
         on_each_cpu(&cpus, |cpu| {
@@ -133,6 +137,7 @@ impl EbpfSource {
         let mut source = Self {
             loaded,
             rings,
+            peeks,
             control,
             sweep,
             options,
@@ -250,6 +255,8 @@ impl EbpfSource {
         for cpu in &self.cpus {
             took += self.rings.read(*cpu as u32, TAKE, &mut batch.records);
         }
+        let (clock, peeks) = (&self.clock, &mut batch.peeks);
+        took += self.peeks.read(TAKE, |head, payload| peeks.push(clock.wall_time(head.time_ns), head, payload));
         took > 0
     }
 }
@@ -336,15 +343,29 @@ impl Source for EbpfSource {
     }
 
     fn losses(&self) -> Vec<SourceLoss> {
-        let lost = self.rings.losses();
-        vec![SourceLoss {
+        let (lost, not_copied) = (self.rings.losses(), self.peeks.losses());
+        let peek_loss = |name, meaning, count| SourceLoss { name, meaning, count, packets: 0, bytes: 0 };
+        let flows = SourceLoss {
             name: "ring_full",
             meaning: "Flow records the kernel could not hand over because the agent did not read in time; their \
                       packets are in no flow (raise capture.ring_slots).",
             count: lost.records,
             packets: lost.packets,
             bytes: lost.ip_bytes + lost.link_bytes,
-        }]
+        };
+        let ring_full = peek_loss(
+            "peek_ring_full",
+            "First bytes of conversations the kernel could not hand over because the agent did not read in time; names \
+             and times in them are not known. Flows are not affected.",
+            not_copied.ring_full,
+        );
+        let budget = peek_loss(
+            "peek_budget",
+            "First bytes of conversations that were not copied because a CPU had copied as many as it may; names and \
+             times in them are not known. Flows are not affected.",
+            not_copied.over_budget,
+        );
+        vec![flows, ring_full, budget]
     }
 
     fn about(&self) -> About {

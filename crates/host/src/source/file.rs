@@ -92,6 +92,11 @@ impl FileSource {
         }
     }
 
+    /// Begins to copy first bytes of conversations, or ends it; a source that was opened just now does not.
+    pub fn peek(&mut self, on: bool) {
+        self.soft.watch(on);
+    }
+
     /// Bytes of the file read so far, and its size where that is known.
     pub fn position(&self) -> (u64, Option<u64>) {
         (self.file.position(), self.file.size())
@@ -118,6 +123,7 @@ impl FileSource {
         batch.clock =
             TickClock { ticks: ticks as u64, time: Timestamp(ticks.saturating_mul(TICK_NS as i64)), tick_ns: TICK_NS };
         batch.records.append(self.soft.records());
+        batch.peeks.take(self.soft.peeks());
     }
 
     /// Hands over everything and frees every line.
@@ -153,6 +159,8 @@ impl FileSource {
             self.next_sweep = now.saturating_add(SWEEP.as_nanos() as i64);
         }
         self.reached = Some(now);
+        // The record's own time: a copy that comes late does not change how long an answer took.
+        self.soft.set_time(captured.time_ns.cast_unsigned());
         observe(&mut self.soft, captured.bytes, &meta, Self::ticks(now));
         Ok(if is_due { Step::Swept } else { Step::Counted })
     }
@@ -162,6 +170,7 @@ impl FileSource {
         let Some(held) = self.held.take() else { return };
         self.reached = Some(held.time_ns);
         self.next_sweep = held.time_ns.saturating_add(SWEEP.as_nanos() as i64);
+        self.soft.set_time(held.time_ns.cast_unsigned());
         observe(&mut self.soft, &held.bytes, &held.meta, Self::ticks(held.time_ns));
     }
 }

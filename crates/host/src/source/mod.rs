@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use hivewall_datapath::{PeekHead, Record, Tally, TallyKey};
 use hivewall_model::{Interface, TickClock, Timestamp};
+use hivewall_soft::Copies;
 
 pub use ebpf::{EbpfOptions, EbpfSource, Hook, uninstall};
 pub use file::FileSource;
@@ -33,7 +34,8 @@ pub struct Batch {
     pub peeks: Peeks,
 }
 
-/// Copies of payload, one behind the other.
+/// Copies of payload, one behind the other. A packet that passes several interfaces, or one of them twice (forwarded,
+/// bridged, loopback), is copied at each: whoever reads them takes the first.
 #[derive(Clone, Debug, Default)]
 pub struct Peeks {
     heads: Vec<(Timestamp, PeekHead, usize)>,
@@ -45,6 +47,14 @@ impl Peeks {
     pub fn push(&mut self, time: Timestamp, head: PeekHead, payload: &[u8]) {
         self.heads.push((time, head, self.bytes.len()));
         self.bytes.extend_from_slice(payload);
+    }
+
+    /// Takes over what the datapath in user space copied, whose times are wall-clock times.
+    fn take(&mut self, copies: &mut Copies) {
+        for (head, payload) in copies.iter() {
+            self.push(Timestamp(head.time_ns.cast_signed()), *head, payload);
+        }
+        copies.clear();
     }
 
     /// All of them in order: wall-clock time, head, copied bytes.

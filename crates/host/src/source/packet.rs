@@ -81,6 +81,11 @@ impl PacketSource {
         Ok(source)
     }
 
+    /// Begins to copy first bytes of conversations, or ends it; a source that was opened just now does not.
+    pub fn peek(&mut self, on: bool) {
+        self.soft.watch(on);
+    }
+
     fn wait(&self, timeout: Duration) {
         let mut fds: Vec<PollFd<'_>> =
             self.sockets.values().map(|watched| PollFd::new(watched.socket.as_fd(), PollFlags::POLLIN)).collect();
@@ -95,6 +100,7 @@ impl PacketSource {
         for (index, watched) in &mut self.sockets {
             let outcome = watched.socket.poll(Duration::ZERO, &mut |time_ns, bytes, frame| {
                 *reached = (*reached).max(time_ns);
+                soft.set_time(time_ns.cast_unsigned());
                 // A refusal has been tallied under its reason.
                 let _ = soft.observe(&FrameBytes(bytes), &frame, ticks(*reached));
             });
@@ -124,6 +130,7 @@ impl PacketSource {
         batch.now = Timestamp(now);
         batch.clock = TickClock { ticks: ticks as u64, time: Timestamp(ticks * TICK_NS), tick_ns: TICK_NS as u64 };
         batch.records.append(self.soft.records());
+        batch.peeks.take(self.soft.peeks());
     }
 }
 

@@ -7,8 +7,12 @@
 #![allow(dead_code, reason = "each test program uses its part")]
 
 use aya::include_bytes_aligned;
-use hivewall_datapath::{Direction, FlowSet, Frame, FrameBytes, HashSeed, Link, Record, SweepControl, Tally, TallyKey};
-use hivewall_host::ebpf::{Geometry, Loaded, Object, RingLosses, Rings, SharedArray, SkbContext, TestRun};
+use hivewall_datapath::{
+    Direction, FlowSet, Frame, FrameBytes, HashSeed, Link, PeekHead, Record, SweepControl, Tally, TallyKey,
+};
+use hivewall_host::ebpf::{
+    Geometry, Loaded, Object, PeekLosses, PeekRing, RingLosses, Rings, SharedArray, SkbContext, TestRun,
+};
 use hivewall_soft::SoftDatapath;
 use hivewall_testkit::generate::Rng;
 use nix::sched::{CpuSet, sched_getaffinity, sched_setaffinity};
@@ -57,7 +61,7 @@ impl Meta {
         Self { egress: rng.below(2) == 1, bare_ip: false, segments, segment_size }
     }
 
-    fn frame(self, len: usize) -> Frame {
+    pub(crate) fn frame(self, len: usize) -> Frame {
         Frame {
             link: if self.bare_ip { Link::Ip } else { Link::Ethernet },
             len: len as u32,
@@ -91,6 +95,7 @@ pub(crate) fn pin() -> u32 {
 pub(crate) struct Kernel {
     pub(crate) loaded: Loaded,
     pub(crate) rings: Rings,
+    pub(crate) peeks: PeekRing,
     observe: TestRun,
     sweep: TestRun,
     sweep_control: SharedArray<SweepControl>,
@@ -101,11 +106,17 @@ pub(crate) struct Kernel {
 impl Kernel {
     pub(crate) fn load(lines: u32, slots: u32, seed: HashSeed) -> Self {
         let cpu = pin();
-        let mut loaded = Loaded::load(Object::Bytes(WORKBENCH), Geometry::new(lines, slots).unwrap(), seed).unwrap();
+        let geometry = Geometry { peeks_per_second: u32::MAX, ..Geometry::new(lines, slots).unwrap() };
+        Self::load_with(geometry, seed, cpu)
+    }
+
+    pub(crate) fn load_with(geometry: Geometry, seed: HashSeed, cpu: u32) -> Self {
+        let mut loaded = Loaded::load(Object::Bytes(WORKBENCH), geometry, seed).unwrap();
         Self {
             observe: loaded.test_run("observe_at").unwrap(),
             sweep: loaded.test_run("sweep_at").unwrap(),
             rings: loaded.rings().unwrap(),
+            peeks: loaded.peeks().unwrap(),
             sweep_control: loaded.sweep_control().unwrap(),
             cache: loaded.cache().unwrap(),
             loaded,
@@ -143,6 +154,13 @@ impl Kernel {
         while self.rings.read(self.cpu, 4096, out) > 0 {}
     }
 
+    /// Copies handed over since the last call, without their times.
+    pub(crate) fn copies(&mut self) -> Vec<Copy> {
+        let mut copies = Vec::new();
+        self.peeks.read(usize::MAX, |head, payload| copies.push(timeless(&head, payload)));
+        copies
+    }
+
     /// This CPU's sets.
     pub(crate) fn sets(&self) -> Vec<FlowSet> {
         let sets = self.loaded.geometry.sets;
@@ -152,6 +170,22 @@ impl Kernel {
     pub(crate) fn tallies(&self) -> Vec<(TallyKey, Tally)> {
         sorted(self.loaded.tallies().unwrap())
     }
+}
+
+/// A copy but for its time, which is the kernel's own.
+pub(crate) type Copy = (PeekHead, Vec<u8>);
+
+fn timeless(head: &PeekHead, payload: &[u8]) -> Copy {
+    let mut head = *head;
+    head.time_ns = 0;
+    (head, payload.to_vec())
+}
+
+/// What user space copied since the last call.
+pub(crate) fn soft_copies(soft: &mut SoftDatapath) -> Vec<Copy> {
+    let copies = soft.peeks().iter().map(|(head, payload)| timeless(head, payload)).collect();
+    soft.peeks().clear();
+    copies
 }
 
 fn sorted(mut rows: Vec<(TallyKey, Tally)>) -> Vec<(TallyKey, Tally)> {
@@ -168,18 +202,23 @@ pub(crate) struct Twins {
     from_kernel: Vec<Record>,
     name: String,
     pub(crate) frames: u64,
+    /// Copies that both made.
+    pub(crate) copies: Vec<Copy>,
 }
 
 impl Twins {
     pub(crate) fn new(name: String, lines: u32, slots: u32, seed: u64) -> Self {
         let secret = hash_seed(seed);
+        let mut soft = SoftDatapath::new(lines, secret);
+        soft.watch(true);
         Self {
             kernel: Kernel::load(lines, slots, secret),
-            soft: SoftDatapath::new(lines, secret),
+            soft,
             records: Vec::new(),
             from_kernel: Vec::new(),
             name,
             frames: 0,
+            copies: Vec::new(),
         }
     }
 
@@ -212,6 +251,24 @@ impl Twins {
         }
         self.records.append(soft);
         self.from_kernel.clear();
+        self.compare_copies();
+    }
+
+    /// What was copied since the last call is equal, and in the same order.
+    fn compare_copies(&mut self) {
+        let kernel = self.kernel.copies();
+        let soft = soft_copies(&mut self.soft);
+        if let Some(at) = (0..soft.len().max(kernel.len())).find(|&at| soft.get(at) != kernel.get(at)) {
+            panic!(
+                "{}, before frame {}: copy {at} since the last comparison\n kernel     {:?}\n user space {:?}",
+                self.name,
+                self.frames,
+                kernel.get(at),
+                soft.get(at)
+            );
+        }
+        self.copies.extend(kernel);
+        assert_eq!(self.kernel.peeks.losses(), PeekLosses::default(), "{}: every copy found room", self.name);
     }
 
     /// Caches, counters and rings are equal.
