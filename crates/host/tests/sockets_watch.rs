@@ -53,6 +53,9 @@ fn ask(stage: &Stage, server: SocketAddr) -> (u32, u16) {
 #[test]
 fn this_kernel_takes_every_part() {
     require_root!();
+    let object = std::fs::read(concat!(env!("CARGO_MANIFEST_DIR"), "/bpf/sockets.o")).unwrap();
+    let programs = hivewall_host::sockets::verify(&object).unwrap_or_else(|error| panic!("{error}"));
+    assert_eq!(programs.len(), 14);
     let told = Told::open();
     assert_eq!(told.watch.source(), ("kernel-events", None));
     assert!(told.watch.losses().iter().all(|loss| loss.count == 0), "{:?}", told.watch.losses());
