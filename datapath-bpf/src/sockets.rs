@@ -15,7 +15,10 @@ use aya_ebpf::{
     helpers::{
         bpf_get_current_comm, bpf_get_current_pid_tgid, bpf_get_current_uid_gid, bpf_ktime_get_ns,
         bpf_probe_read_kernel,
-        generated::{bpf_get_current_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel_str, bpf_sk_storage_get},
+        generated::{
+            bpf_get_current_cgroup_id, bpf_get_current_task, bpf_probe_read_kernel as bpf_probe_read_kernel_raw,
+            bpf_probe_read_kernel_str, bpf_sk_storage_get,
+        },
     },
     macros::{btf_map, btf_tracepoint, cgroup_sock, cgroup_sock_addr, map, sock_ops},
     maps::{PerCpuArray, RingBuf},
@@ -504,57 +507,57 @@ fn interface(skb: u64) -> u32 {
     if own(field(sock, Field::SockNet)) { field(skb, Field::BufferInterface).unwrap_or(0) } else { 0 }
 }
 
-/// Protocol and ends of a dropped packet.
+/// Writes source and destination of a dropped packet and gives its protocol; 0 where it is not IP. Not an `Option`, which
+/// the compiler copies with its undefined parts, and the verifier refuses that.
 #[inline(always)]
-fn addressed(skb: u64) -> Option<(u32, SocketEndsRaw)> {
-    let link = u16::from_be(field(skb, Field::BufferProtocol)?);
-    let head: u64 = field(skb, Field::BufferHead)?;
-    let at: u16 = field(skb, Field::NetworkHeader)?;
-    if at == u16::MAX {
-        return None;
+fn addressed(skb: u64, found: &mut SocketEndsRaw) -> u32 {
+    let link = u16::from_be(field(skb, Field::BufferProtocol).unwrap_or(0));
+    let head: u64 = field(skb, Field::BufferHead).unwrap_or(0);
+    let at: u16 = field(skb, Field::NetworkHeader).unwrap_or(u16::MAX);
+    if head == 0 || at == u16::MAX {
+        return 0;
     }
     let at = head + u64::from(at);
-    let mut found = SocketEndsRaw::default();
-    // SAFETY: the helper checks the addresses.
-    unsafe {
-        let (protocol, ports) = if link == ETH_P_IP {
-            let header: [u32; 5] = bpf_probe_read_kernel(at as *const [u32; 5]).ok()?;
-            let first = u32::from_be(header[0]);
-            if first >> 28 != 4 {
-                return None;
-            }
-            found.local = mapped(header[3]);
-            found.remote = mapped(header[4]);
-            let later_fragment = u32::from_be(header[1]) & 0x1fff != 0;
-            let length = if later_fragment { 0 } else { u64::from(first >> 24 & 15) * 4 };
-            (u32::from_be(header[2]) >> 16 & 0xff, length)
-        } else if link == ETH_P_IPV6 {
-            let header: [u32; 10] = bpf_probe_read_kernel(at as *const [u32; 10]).ok()?;
-            if u32::from_be(header[0]) >> 28 != 6 {
-                return None;
-            }
-            found.local = [header[2], header[3], header[4], header[5]];
-            found.remote = [header[6], header[7], header[8], header[9]];
-            (u32::from_be(header[1]) >> 8 & 0xff, 40)
-        } else {
-            return None;
-        };
-        if ports != 0 && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
-            let pair: [u16; 2] = bpf_probe_read_kernel((at + ports) as *const [u16; 2]).ok()?;
-            found.local_port = u16::from_be(pair[0]);
-            found.remote_port = u16::from_be(pair[1]);
-        }
-        Some((protocol, found))
+    let mut header = [0_u32; 10];
+    let length = match link {
+        ETH_P_IP => 20,
+        ETH_P_IPV6 => 40,
+        _ => return 0,
+    };
+    // SAFETY: the helper checks the address, and the array has room for both lengths.
+    if unsafe { bpf_probe_read_kernel_raw((&raw mut header).cast(), length, at as *const c_void) } != 0 {
+        return 0;
     }
+    let first = u32::from_be(header[0]);
+    let (protocol, ports) = if link == ETH_P_IP {
+        found.local = mapped(header[3]);
+        found.remote = mapped(header[4]);
+        let later_fragment = u32::from_be(header[1]) & 0x1fff != 0;
+        (u32::from_be(header[2]) >> 16 & 0xff, if later_fragment { 0 } else { u64::from(first >> 24 & 15) * 4 })
+    } else {
+        found.local = [header[2], header[3], header[4], header[5]];
+        found.remote = [header[6], header[7], header[8], header[9]];
+        (u32::from_be(header[1]) >> 8 & 0xff, 40)
+    };
+    if first >> 28 != if link == ETH_P_IP { 4 } else { 6 } {
+        return 0;
+    }
+    if ports != 0 && (protocol == IPPROTO_TCP || protocol == IPPROTO_UDP) {
+        // SAFETY: the helper checks the address.
+        let pair: [u16; 2] = unsafe { bpf_probe_read_kernel((at + ports) as *const [u16; 2]) }.unwrap_or([0; 2]);
+        found.local_port = u16::from_be(pair[0]);
+        found.remote_port = u16::from_be(pair[1]);
+    }
+    protocol
 }
 
 #[inline(always)]
-fn add_drop(key: &DropKey, latest: Option<&SocketEndsRaw>) -> bool {
+fn add_drop(key: &DropKey, latest: &SocketEndsRaw) -> bool {
     let Some(place) = DROPS.get_ptr_mut(key) else { return false };
     // SAFETY: a per-CPU value. A drop in an interrupt may cost one count.
     let place = unsafe { &mut *place };
     place.packets += 1;
-    if let Some(latest) = latest {
+    if key.protocol != 0 {
         // SAFETY: no arguments.
         place.latest_ns = unsafe { bpf_ktime_get_ns() };
         place.latest = *latest;
@@ -570,16 +573,14 @@ pub fn hivewall_drop(ctx: BtfTracePointContext) -> i32 {
         return 0;
     }
     let skb = ctx.arg::<*const c_void>(0) as u64;
-    let (protocol, latest) = match addressed(skb) {
-        Some((protocol, ends)) => (protocol, Some(ends)),
-        None => (0, None),
-    };
+    let mut latest = SocketEndsRaw::default();
+    let protocol = addressed(skb, &mut latest);
     let key = DropKey { reason, ifindex: interface(skb), protocol };
-    if add_drop(&key, latest.as_ref()) {
+    if add_drop(&key, &latest) {
         return 0;
     }
     let _ = DROPS.insert(&key, DropCount::default(), u64::from(BPF_NOEXIST));
-    if !add_drop(&key, latest.as_ref()) {
+    if !add_drop(&key, &latest) {
         count(STAT_DROPS_UNTABLED);
     }
     0

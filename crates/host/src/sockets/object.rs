@@ -166,7 +166,9 @@ fn load_program(program: &mut Program, tracepoint: Tracepoint<'_>) -> Result<(),
 fn on(ebpf: &mut Ebpf, name: &'static str, at: Tracepoint<'_>, cgroup: Option<&File>) -> Result<(), String> {
     let program = ebpf.program_mut(name).ok_or_else(|| format!("the object has no program {name}"))?;
     load_program(program, at).map_err(|error| causes(&error))?;
-    let mode = CgroupAttachMode::AllowMultiple;
+    // A link lets others attach beside it whatever is said here, and the kernel refuses to be told so (kernel/bpf/cgroup.c:
+    // `cgroup_bpf_link_attach`).
+    let mode = CgroupAttachMode::Single;
     match (program, cgroup) {
         (Program::CgroupSock(program), Some(cgroup)) => program.attach(cgroup, mode).map(drop),
         (Program::CgroupSockAddr(program), Some(cgroup)) => program.attach(cgroup, mode).map(drop),
