@@ -111,19 +111,25 @@ fields! {
     tunnel Text "TUNNEL" "" "The tunnel its packets were inside of." |r| shown(r.tunnel.as_ref());
     ports_unknown Flag "NO PORTS" "" "Fragments whose first one was not seen: ports are unknown."
         |r| r.ports_unknown.to_string();
-    process Text "PROCESS" "" "Command name of the process of this host: the client's, else the server's." |r| shown(r.process.as_ref());
+    process Text "PROCESS" "" "Command name of the process of this host: the client's, else the server's."
+        |r| shown(r.process.as_ref());
     pid Number "PID" "" "Its process id." |r| shown(r.pid.as_ref());
     executable Text "EXECUTABLE" "" "Path of its executable." |r| shown(r.executable.as_ref());
     user Text "USER" "" "Its user: name, or number where there is no name." |r| shown(r.user.as_ref());
-    container Text "CONTAINER" "" "Its container: name, or id where the runtime tells no name." |r| shown(r.container.as_ref());
+    container Text "CONTAINER" "" "Its container: name, or id where the runtime tells no name."
+        |r| shown(r.container.as_ref());
     container_id Text "CONTAINER ID" "" "Id of its container." |r| shown(r.container_id.as_ref());
     cgroup Text "CGROUP" "" "Path of its cgroup." |r| shown(r.cgroup.as_ref());
-    peer_process Text "PEER PROCESS" "" "Command name of the process at the other end, where both are on this host." |r| shown(r.peer_process.as_ref());
+    peer_process Text "PEER PROCESS" "" "Command name of the process at the other end, where both are on this host."
+        |r| shown(r.peer_process.as_ref());
     peer_pid Number "PEER PID" "" "Its process id." |r| shown(r.peer_pid.as_ref());
-    application Text "APPLICATION" "" "Application protocol: as the payload showed, or guessed from the server's port." |r| shown(r.application.as_ref());
-    application_guessed Flag "GUESSED" "" "True when the application is a guess from the port; shown as `~https`." |r| r.application_guessed.to_string();
+    application Text "APPLICATION" "" "Application protocol: as the payload showed, or guessed from the server's port."
+        |r| shown(r.application.as_ref());
+    application_guessed Flag "GUESSED" "" "True when the application is a guess from the port; shown as `~https`."
+        |r| r.application_guessed.to_string();
     server_name Text "NAME" "" "Name of the server." |r| shown(r.server_name.as_ref());
-    server_name_source Text "NAMED BY" "" "How the name became known: `sni`, `host`, or `dns`, which is inferred." |r| shown(r.server_name_source.as_ref());
+    server_name_source Text "NAMED BY" "" "How the name became known: `sni`, `host`, or `dns`, which is inferred."
+        |r| shown(r.server_name_source.as_ref());
     tls_version Text "TLS" "" "Greatest TLS version the client offered." |r| shown(r.tls_version.as_ref());
     tls_alpn Text "ALPN" "" "First protocol the client offered by ALPN." |r| shown(r.tls_alpn.as_ref());
     ja4 Text "JA4" "" "JA4 fingerprint of the client." |r| shown(r.ja4.as_ref());
@@ -136,16 +142,24 @@ fields! {
     dns_rcode Text "DNS RCODE" "" "Response code of the latest DNS response." |r| shown(r.dns_rcode.as_ref());
     ssh_client Text "SSH CLIENT" "" "SSH identification of the client." |r| shown(r.ssh_client.as_ref());
     ssh_server Text "SSH SERVER" "" "SSH identification of the server." |r| shown(r.ssh_server.as_ref());
-    handshake_rtt_seconds Number "HANDSHAKE" "s" "TCP handshake, SYN to the last ACK." |r| shown(r.handshake_rtt_seconds.as_ref());
-    handshake_server_seconds Number "TO SERVER" "s" "Of the handshake, SYN to SYN-ACK: this host to the server and back." |r| shown(r.handshake_server_seconds.as_ref());
-    handshake_client_seconds Number "TO CLIENT" "s" "Of the handshake, SYN-ACK to ACK: this host to the client and back." |r| shown(r.handshake_client_seconds.as_ref());
-    server_response_seconds Number "RESPONSE" "s" "From the client's first payload to the server's first." |r| shown(r.server_response_seconds.as_ref());
-    round_trip_seconds Number "ROUND TRIP" "s" "Latest request-and-answer round trip (DNS, QUIC, ICMP echo)." |r| shown(r.round_trip_seconds.as_ref());
+    handshake_rtt_seconds Number "HANDSHAKE" "s" "TCP handshake, SYN to the last ACK."
+        |r| shown(r.handshake_rtt_seconds.as_ref());
+    handshake_server_seconds Number "TO SERVER" "s" "Of the handshake, SYN to SYN-ACK: this host to the server and back."
+        |r| shown(r.handshake_server_seconds.as_ref());
+    handshake_client_seconds Number "TO CLIENT" "s" "Of the handshake, SYN-ACK to ACK: this host to the client and back."
+        |r| shown(r.handshake_client_seconds.as_ref());
+    server_response_seconds Number "RESPONSE" "s" "From the client's first payload to the server's first."
+        |r| shown(r.server_response_seconds.as_ref());
+    round_trip_seconds Number "ROUND TRIP" "s" "Latest request-and-answer round trip (DNS, QUIC, ICMP echo)."
+        |r| shown(r.round_trip_seconds.as_ref());
     jitter_seconds Number "JITTER" "s" "Jitter of round trips." |r| shown(r.jitter_seconds.as_ref());
-    smoothed_rtt_seconds Number "SRTT" "s" "Smoothed round-trip time of the local TCP socket." |r| shown(r.smoothed_rtt_seconds.as_ref());
+    smoothed_rtt_seconds Number "SRTT" "s" "Smoothed round-trip time of the local TCP socket."
+        |r| shown(r.smoothed_rtt_seconds.as_ref());
     rtt_deviation_seconds Number "RTT DEV" "s" "Its mean deviation." |r| shown(r.rtt_deviation_seconds.as_ref());
-    retransmits Number "RETRANS" "segments" "Segments the local TCP socket sent again." |r| shown(r.retransmits.as_ref());
-    out_of_order Number "REORDERED" "segments" "Segments the local TCP socket received out of order." |r| shown(r.out_of_order.as_ref());
+    retransmits Number "RETRANS" "segments" "Segments the local TCP socket sent again."
+        |r| shown(r.retransmits.as_ref());
+    out_of_order Number "REORDERED" "segments" "Segments the local TCP socket received out of order."
+        |r| shown(r.out_of_order.as_ref());
     interfaces List "INTERFACES" "" "Where it was seen; in CSV the names only." interface_names;
 }
 
@@ -208,24 +222,27 @@ impl TableField {
         Self { title, align: Align::Right, rank, cut: false, text }
     }
 
-    const fn endpoint(title: &'static str, text: fn(&FlowRow) -> String) -> Self {
-        Self { title, align: Align::Left, rank: 0, cut: true, text }
+    const fn cut(title: &'static str, rank: u8, text: fn(&FlowRow) -> String) -> Self {
+        Self { title, align: Align::Left, rank, cut: true, text }
     }
 }
 
 /// The columns of `-o table`, from left to right.
 pub const TABLE_FIELDS: &[TableField] = &[
-    TableField::left("START UTC", 7, |row| crate::time::time_of_day(&row.start).to_owned()),
+    TableField::left("START UTC", 10, |row| crate::time::time_of_day(&row.start).to_owned()),
     TableField::left("PROTO", 2, protocol),
-    TableField::endpoint("SOURCE", |row| endpoint(&row.source_ip, row.src_port)),
-    TableField::endpoint("DESTINATION", |row| endpoint(&row.dest_ip, row.dest_port)),
-    TableField::left("DIRECTION", 8, |row| row.direction.clone()),
-    TableField::left("STATE", 5, state),
-    TableField::right("PACKETS", 4, |row| units::count(row.packets)),
+    TableField::cut("SOURCE", 0, |row| endpoint(&row.source_ip, row.src_port)),
+    TableField::cut("DESTINATION", 0, |row| endpoint(&row.dest_ip, row.dest_port)),
+    TableField::cut("NAME", 5, |row| shown_name(row).unwrap_or_default()),
+    TableField::cut("PROCESS", 3, |row| shown(row.process.as_ref())),
+    TableField::left("APPLICATION", 6, |row| shown_application(row).unwrap_or_default()),
+    TableField::left("DIRECTION", 11, |row| row.direction.clone()),
+    TableField::left("STATE", 8, state),
+    TableField::right("PACKETS", 7, |row| units::count(row.packets)),
     TableField::right("BYTES", 1, |row| units::bytes(row.bytes)),
-    TableField::right("RATE", 3, |row| units::rate(row.bits_per_second)),
-    TableField::right("DURATION", 6, |row| units::seconds(row.duration_seconds)),
-    TableField::left("INTERFACES", 9, interface_names),
+    TableField::right("RATE", 4, |row| units::rate(row.bits_per_second)),
+    TableField::right("DURATION", 9, |row| units::seconds(row.duration_seconds)),
+    TableField::left("INTERFACES", 12, interface_names),
 ];
 
 /// `10.0.0.1:443`, `[fe80::1]:443`, or the address alone.
@@ -235,6 +252,19 @@ pub fn endpoint(address: &str, port: Option<u16>) -> String {
         Some(port) => format!("{address}:{port}"),
         None => address.to_owned(),
     }
+}
+
+/// The server's name, `~` in front where it is inferred from an earlier look-up.
+pub fn shown_name(row: &FlowRow) -> Option<String> {
+    let name = row.server_name.as_ref()?;
+    let inferred = row.server_name_source.as_deref() == Some(hivewall_model::NameSource::Dns.name());
+    Some(if inferred { format!("~{name}") } else { name.clone() })
+}
+
+/// The application, `~` in front where it is a guess from the port.
+pub fn shown_application(row: &FlowRow) -> Option<String> {
+    let application = row.application.as_ref()?;
+    Some(if row.application_guessed { format!("~{application}") } else { application.clone() })
 }
 
 /// `tcp`, or `icmp 8/0` with type and code.
@@ -252,14 +282,19 @@ fn state(row: &FlowRow) -> String {
 }
 
 /// The table that `-o table` prints: a header and one line for each row. As `width` (terminal cells; `None`
-/// for a pipe) shrinks, the least important columns go and long addresses lose their middle.
+/// for a pipe) shrinks, the least important columns go and long addresses and names lose their middle; on a terminal a
+/// column that is empty in every row takes no room.
 pub fn render_table(rows: &[FlowRow], width: Option<usize>) -> String {
-    let columns: Vec<Column> = TABLE_FIELDS
+    let told = |field: &&TableField| {
+        width.is_none() || rows.is_empty() || rows.iter().any(|row| !(field.text)(row).is_empty())
+    };
+    let fields: Vec<&TableField> = TABLE_FIELDS.iter().filter(told).collect();
+    let columns: Vec<Column> = fields
         .iter()
         .map(|field| Column { title: field.title, align: field.align, rank: field.rank, cut: field.cut })
         .collect();
     let texts: Vec<Vec<String>> =
-        rows.iter().map(|row| TABLE_FIELDS.iter().map(|field| (field.text)(row)).collect()).collect();
+        rows.iter().map(|row| fields.iter().map(|field| (field.text)(row)).collect()).collect();
     table::render(&columns, &texts, width)
 }
 

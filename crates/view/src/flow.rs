@@ -332,10 +332,10 @@ impl FlowRow {
     fn add_names(&mut self, flow: &Flow) {
         let none = FlowNames::default();
         let known = flow.names.as_deref().unwrap_or(&none);
-        let guess =
-            || flow.tuple.has_ports().then(|| application_by_port(flow.tuple.protocol, flow.tuple.server_port))?;
-        self.application = known.application.or_else(guess).map(str::to_owned);
-        self.application_guessed = known.application.is_none() && self.application.is_some();
+        if let Some((name, guessed)) = application(flow) {
+            self.application = Some(name.to_owned());
+            self.application_guessed = guessed;
+        }
         if let Some((name, source)) = &known.server {
             self.server_name = Some(name.to_string());
             self.server_name_source = Some(source.name().to_owned());
@@ -374,6 +374,15 @@ impl FlowRow {
         self.retransmits = timing.retransmits;
         self.out_of_order = timing.out_of_order;
     }
+}
+
+/// The application protocol and whether it is a guess from the server's port.
+pub(crate) fn application(flow: &Flow) -> Option<(&'static str, bool)> {
+    if let Some(seen) = flow.names.as_ref().and_then(|names| names.application) {
+        return Some((seen, false));
+    }
+    let tuple = &flow.tuple;
+    tuple.has_ports().then(|| application_by_port(tuple.protocol, tuple.server_port))?.map(|name| (name, true))
 }
 
 /// The user's name, or its number where it has none.

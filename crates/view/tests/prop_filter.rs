@@ -2,10 +2,12 @@
 //! documented, and no input makes the parser panic.
 
 use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
 
 use hivewall_model::{
-    Direction, EndReason, Flow, FlowId, Perspective, Point, Side, TcpFlags, TcpState, Timestamp, Tunnel, Tuple,
-    community_id,
+    Container, Direction, DnsMessage, EndReason, Flow, FlowId, FlowNames, HttpRequest, NameSource, Perspective, Point,
+    Process, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel, Tuple, community_id,
 };
 use hivewall_view::{Filter, FlowRow, filter::keys};
 use proptest::prelude::*;
@@ -60,6 +62,89 @@ prop_compose! {
     }
 }
 
+fn process() -> impl Strategy<Value = Option<Arc<Process>>> {
+    let some = |texts: &'static [&'static str]| {
+        prop_oneof![Just(None), select(texts).prop_map(|text| Some(Box::<str>::from(text)))]
+    };
+    let container = (select(&["0123456789ab", "web", "deadbeef0000"][..]), some(&["web-1", "db"]))
+        .prop_map(|(id, name)| Container { runtime: "docker", id: id.into(), name });
+    let process = (
+        0_u32..4,
+        select(&["curl", "nginx: worker", "Ü"][..]),
+        some(&["/usr/bin/curl", "/usr/sbin/nginx"]),
+        0_u32..3,
+        some(&["root", "www-data"]),
+        some(&["/system.slice/a.service", "/"]),
+        prop::option::of(container),
+    )
+        .prop_map(|(pid, comm, executable, uid, user, cgroup, container)| Process {
+            pid,
+            comm: comm.into(),
+            executable,
+            uid,
+            user,
+            cgroup,
+            container,
+            ..Process::default()
+        });
+    prop::option::of(process.prop_map(Arc::new))
+}
+
+fn names() -> impl Strategy<Value = Option<Arc<FlowNames>>> {
+    let text = |texts: &'static [&'static str]| select(texts).prop_map(Box::<str>::from);
+    let server = (
+        select(&["www.example.com", "Example.COM", ""][..]).prop_map(Arc::<str>::from),
+        select(&[NameSource::Sni, NameSource::Host, NameSource::Dns][..]),
+    );
+    let tls = (prop::collection::vec(text(&["h2", "http/1.1"]), 0..3), any::<u16>(), text(&["t13d", ""]))
+        .prop_map(|(alpn, version, ja4)| Arc::new(TlsHello { alpn, version, ja4, ..TlsHello::default() }));
+    let http = (text(&["GET", "POST"]), text(&["/", "/a,b"]))
+        .prop_map(|(method, target)| Arc::new(HttpRequest { method, target, ..HttpRequest::default() }));
+    let dns =
+        (any::<bool>(), text(&["a.example", ""]), 0_u16..30, 0_u16..20).prop_map(|(response, name, qtype, rcode)| {
+            Arc::new(DnsMessage { response, name, qtype, rcode, ..DnsMessage::default() })
+        });
+    let banner = || prop::option::of(select(&["SSH-2.0-OpenSSH_9.6", "SSH-2.0-x"][..]).prop_map(Arc::<str>::from));
+    let names = (
+        prop::option::of(select(&["dns", "http", "tls"][..])),
+        prop::option::of(server),
+        prop::option::of(tls),
+        prop::option::of(http),
+        prop::option::of(100_u16..600),
+        prop::option::of(dns),
+        [banner(), banner()],
+    )
+        .prop_map(|(application, server, tls, http, http_status, dns, ssh)| FlowNames {
+            application,
+            server,
+            tls,
+            http,
+            http_status,
+            http_requests: 0,
+            dns,
+            ssh,
+        });
+    prop::option::of(names.prop_map(Arc::new))
+}
+
+fn timing() -> impl Strategy<Value = Timing> {
+    // To the nanosecond, from none to days.
+    let time =
+        || prop::option::of(prop_oneof![0_u64..3_000, 0_u64..400_000_000_000_000].prop_map(Duration::from_nanos));
+    let count = || prop::option::of(0_u32..4);
+    (time(), time(), time(), time(), count(), count()).prop_map(
+        |(handshake_server, handshake_client, smoothed_rtt, round_trip, retransmits, out_of_order)| Timing {
+            handshake_server,
+            handshake_client,
+            smoothed_rtt,
+            round_trip,
+            retransmits,
+            out_of_order,
+            ..Timing::default()
+        },
+    )
+}
+
 prop_compose! {
     fn flow()(
         id in 0_u64..4,
@@ -74,13 +159,16 @@ prop_compose! {
         ended in prop_oneof![Just(None), select(&EndReason::ALL).prop_map(Some)],
         points in prop::collection::vec(point(), 0..4),
         rate in prop_oneof![Just(0.0), 0.0..1e6],
+        processes in [process(), process()],
+        names in names(),
+        timing in timing(),
     ) -> Flow {
+        let [client_process, server_process] = processes;
         Flow {
             id: FlowId(id), tuple, roles_known: true, perspective, to_server, to_client,
             start: Timestamp(start), last: Timestamp(start + lasted),
             tcp_state: (tuple.protocol == 6).then_some(state),
-            ended, portless: false, points, rate,
-            ..hivewall_view::example_flow()
+            ended, portless: false, points, rate, client_process, server_process, names, timing,
         }
     }
 }
@@ -127,12 +215,72 @@ fn term() -> impl Strategy<Value = (&'static str, String)> {
         (Just("duration"), (sign(), 0_u64..1_000_000_000).prop_map(|(sign, us)| format!("{sign}{us}us"))),
         (select(&["from", "to"][..]), time),
         (Just("last"), (0_u64..700).prop_map(|s| format!("{s}s"))),
+        (
+            select(
+                &[
+                    "process",
+                    "user",
+                    "container",
+                    "executable",
+                    "cgroup",
+                    "application",
+                    "name",
+                    "sni",
+                    "http-host",
+                    "http-method",
+                    "http-target",
+                    "tls-version",
+                    "alpn",
+                    "ja4",
+                    "dns-query",
+                    "dns-type",
+                    "dns-rcode",
+                    "ssh"
+                ][..]
+            ),
+            prop_oneof![
+                select(&[
+                    "*",
+                    "curl",
+                    "www-data",
+                    "1",
+                    "web-1",
+                    "dead",
+                    "0123456",
+                    "a.service",
+                    "https",
+                    "dns",
+                    "*.example.com",
+                    "get",
+                    "/*",
+                    "tls ?.?",
+                    "h2",
+                    "T13D",
+                    "A",
+                    "TYPE1",
+                    "NXDOMAIN",
+                    "*OpenSSH*",
+                    "~https"
+                ])
+                .prop_map(str::to_owned),
+                "[^,]{0,6}[^,\\s]",
+            ]
+        ),
+        (Just("pid"), (0_u32..4).prop_map(|n| n.to_string())),
+        (Just("http-status"), select(&["404", "2xx", "100-299", "5XX,404"]).prop_map(str::to_owned)),
+        (select(&["retransmits", "out-of-order"][..]), (sign(), 0_u64..4).prop_map(|(sign, n)| format!("{sign}{n}"))),
+        (
+            Just("rtt"),
+            (sign(), prop_oneof![0_u64..4, 0_u64..1_000_000_000]).prop_map(|(sign, us)| format!("{sign}{us}us"))
+        ),
+        (Just("min-rtt"), (0_u64..1_000_000).prop_map(|us| format!("{us}us"))),
         (Just("flow-id"), (0_u64..4).prop_map(|n| n.to_string())),
         (Just("community-id"), tuple().prop_map(|tuple| community_id(&tuple))),
         (
             Just("text"),
             prop_oneof![
-                select(&["10.0", "TCP", "eth", "wg 0", "db8", "1:", "25"]).prop_map(str::to_owned),
+                select(&["10.0", "TCP", "eth", "wg 0", "db8", "1:", "25", "curl", "example", "http"])
+                    .prop_map(str::to_owned),
                 "\\PC{1,5}"
             ]
         ),

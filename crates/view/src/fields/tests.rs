@@ -2,9 +2,14 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use hivewall_model::{Direction, EndReason, Point, Side, Tunnel};
+use hivewall_model::{
+    Container, Direction, DnsMessage, EndReason, Flow, FlowNames, HttpRequest, NameSource, Point, Process, Side,
+    Timing, TlsHello, Tunnel,
+};
 
 use super::*;
 use crate::example_flow;
@@ -19,10 +24,50 @@ fn full_row() -> FlowRow {
     let side = Side { packets: 5, ip_bytes: 292, ..Side::default() };
     let point = |ifindex, direction| Point { ifindex, direction, to_server: true, tunnel: Some(Tunnel::Vxlan), side };
     flow.points = vec![point(2, Direction::Egress), point(2, Direction::Ingress), point(3, Direction::Egress)];
+    add_depth(&mut flow);
     let mut row = FlowRow::new(&flow, &|index| format!("eth{index}"));
     row.icmp_type = Some(8);
     row.icmp_code = Some(0);
     row
+}
+
+/// Everything that can be learned of a flow beyond its packets' headers.
+fn add_depth(flow: &mut Flow) {
+    let process = |pid, comm: &str| Process { pid, comm: comm.into(), user: Some("root".into()), ..Process::default() };
+    flow.client_process = Some(Arc::new(Process {
+        executable: Some("/usr/bin/curl".into()),
+        cgroup: Some("/system.slice/docker-0123456789ab.scope".into()),
+        container: Some(Container { runtime: "docker", id: "0123456789ab".into(), name: Some("web-1".into()) }),
+        ..process(4711, "curl")
+    }));
+    flow.server_process = Some(Arc::new(process(80, "nginx")));
+    flow.names = Some(Arc::new(FlowNames {
+        application: None,
+        server: Some(("www.example.com".into(), NameSource::Dns)),
+        tls: Some(Arc::new(TlsHello {
+            alpn: vec!["h2".into()],
+            version: 0x0304,
+            ja4: "t13d".into(),
+            ..TlsHello::default()
+        })),
+        http: Some(Arc::new(HttpRequest { method: "GET".into(), target: "/".into(), ..HttpRequest::default() })),
+        http_status: Some(200),
+        http_requests: 2,
+        dns: Some(Arc::new(DnsMessage { response: true, name: "a.example".into(), qtype: 1, ..DnsMessage::default() })),
+        ssh: [Some("SSH-2.0-a".into()), Some("SSH-2.0-b".into())],
+    }));
+    let micros = |micros| Some(Duration::from_micros(micros));
+    flow.timing = Timing {
+        handshake_server: micros(2000),
+        handshake_client: micros(500),
+        server_response: micros(3000),
+        round_trip: micros(4000),
+        jitter: micros(100),
+        smoothed_rtt: micros(2100),
+        rtt_deviation: micros(50),
+        retransmits: Some(1),
+        out_of_order: Some(0),
+    };
 }
 
 #[test]
@@ -56,7 +101,7 @@ fn csv_has_a_value_for_each_column() {
     let row = full_row();
     assert_eq!(csv_header().len(), csv_values(&row).len());
     expect![[r#"
-        1,1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=,2023-11-14T22:13:20.000000Z,2023-11-14T22:13:20.250000Z,0.25,tcp,6,10.0.0.1,40000,10.0.0.2,443,8,0,outbound,true,292,5,180,112,3,2,222,140,...AP.S.,...A..S.,ESTABLISHED,closed,finished,1500000,100 7,vxlan,true,eth2 eth3
+        1,1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=,2023-11-14T22:13:20.000000Z,2023-11-14T22:13:20.250000Z,0.25,tcp,6,10.0.0.1,40000,10.0.0.2,443,8,0,outbound,true,292,5,180,112,3,2,222,140,...AP.S.,...A..S.,ESTABLISHED,closed,finished,1500000,100 7,vxlan,true,curl,4711,/usr/bin/curl,root,web-1,0123456789ab,/system.slice/docker-0123456789ab.scope,nginx,80,https,true,www.example.com,dns,TLS 1.3,h2,t13d,GET,/,200,2,a.example,A,NOERROR,SSH-2.0-a,SSH-2.0-b,0.0025,0.002,0.0005,0.003,0.004,0.0001,0.0021,0.00005,1,0,eth2 eth3
     "#]]
     .assert_eq(&csv_line(csv_values(&row)));
 }
@@ -89,11 +134,11 @@ fn a_wide_table_shows_every_column() {
     check(
         None,
         &expect![[r#"
-        START UTC  PROTO     SOURCE                         DESTINATION                                   DIRECTION  STATE     PACKETS   BYTES        RATE  DURATION  INTERFACES
-        22:13:20   tcp       10.0.0.1:40000                 10.0.0.2:443                                  outbound   finished    12.3k  1.2 MB  1.5 Mbit/s     250ms  eth2 eth3
-        22:13:20   icmp 8/0  10.0.0.1                       10.0.0.2                                      outbound   active          5   292 B  1.5 Mbit/s     1h02m  eth2 eth3
-        22:13:20   tcp       [2001:db8:1234:5678::1]:40000  [2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa]:443  outbound   finished        5   292 B  1.5 Mbit/s     250ms  eth2 eth3
-    "#]],
+            START UTC  PROTO     SOURCE                         DESTINATION                                   NAME              PROCESS  APPLICATION  DIRECTION  STATE     PACKETS   BYTES        RATE  DURATION  INTERFACES
+            22:13:20   tcp       10.0.0.1:40000                 10.0.0.2:443                                  ~www.example.com  curl     ~https       outbound   finished    12.3k  1.2 MB  1.5 Mbit/s     250ms  eth2 eth3
+            22:13:20   icmp 8/0  10.0.0.1                       10.0.0.2                                      ~www.example.com  curl     ~https       outbound   active          5   292 B  1.5 Mbit/s     1h02m  eth2 eth3
+            22:13:20   tcp       [2001:db8:1234:5678::1]:40000  [2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa]:443  ~www.example.com  curl     ~https       outbound   finished        5   292 B  1.5 Mbit/s     250ms  eth2 eth3
+        "#]],
     );
 }
 
@@ -102,20 +147,20 @@ fn an_ordinary_terminal_shows_what_matters() {
     check(
         Some(120),
         &expect![[r#"
-        START UTC  PROTO     SOURCE                    DESTINATION               STATE     PACKETS   BYTES        RATE  DURATION
-        22:13:20   tcp       10.0.0.1:40000            10.0.0.2:443              finished    12.3k  1.2 MB  1.5 Mbit/s     250ms
-        22:13:20   icmp 8/0  10.0.0.1                  10.0.0.2                  active          5   292 B  1.5 Mbit/s     1h02m
-        22:13:20   tcp       [2001:db8:12…8::1]:40000  [2001:db8:ff…b:aaaa]:443  finished        5   292 B  1.5 Mbit/s     250ms
-    "#]],
+            PROTO     SOURCE                    DESTINATION               NAME              PROCESS  APPLICATION   BYTES        RATE
+            tcp       10.0.0.1:40000            10.0.0.2:443              ~www.example.com  curl     ~https       1.2 MB  1.5 Mbit/s
+            icmp 8/0  10.0.0.1                  10.0.0.2                  ~www.example.com  curl     ~https        292 B  1.5 Mbit/s
+            tcp       [2001:db8:12…8::1]:40000  [2001:db8:ff…b:aaaa]:443  ~www.example.com  curl     ~https        292 B  1.5 Mbit/s
+        "#]],
     );
     check(
         Some(80),
         &expect![[r#"
-        PROTO     SOURCE                    DESTINATION                BYTES        RATE
-        tcp       10.0.0.1:40000            10.0.0.2:443              1.2 MB  1.5 Mbit/s
-        icmp 8/0  10.0.0.1                  10.0.0.2                   292 B  1.5 Mbit/s
-        tcp       [2001:db8:12…8::1]:40000  [2001:db8:ff…b:aaaa]:443   292 B  1.5 Mbit/s
-    "#]],
+            PROTO     SOURCE                      DESTINATION                PROCESS   BYTES
+            tcp       10.0.0.1:40000              10.0.0.2:443               curl     1.2 MB
+            icmp 8/0  10.0.0.1                    10.0.0.2                   curl      292 B
+            tcp       [2001:db8:123…78::1]:40000  [2001:db8:ff…bb:aaaa]:443  curl      292 B
+        "#]],
     );
 }
 

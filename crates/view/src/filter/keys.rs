@@ -3,6 +3,8 @@
 //!
 //! Invariant: no two fields share a spelling, and every example can be read.
 
+mod depth;
+
 use std::fmt::Write as _;
 
 use hivewall_model::{EndReason, Perspective, TcpState, Timestamp};
@@ -43,6 +45,8 @@ pub enum ValueKind {
     Time,
     /// A whole number.
     Number,
+    /// An HTTP status, an inclusive range of them, or a class (`5xx`).
+    Status,
     /// A Community ID.
     CommunityId,
     /// Any text.
@@ -56,7 +60,7 @@ impl ValueKind {
             Self::Address => "an address or a prefix",
             Self::Port => "a port from 0 to 65535 or a range of ports",
             Self::Protocol => "a protocol name or a number from 0 to 255",
-            Self::Glob => "an interface name or a pattern with `*` and `?`",
+            Self::Glob => "a name or a pattern with `*` and `?`",
             Self::Choice(_) => "one of its words",
             Self::TcpFlags => "a set of TCP flag letters (C E U A P R S F)",
             Self::Vlan => "a VLAN id from 1 to 4095 or a range of ids",
@@ -67,6 +71,7 @@ impl ValueKind {
             Self::Duration => "a time span (`ms`, `s`, `m`, `h`, `d`)",
             Self::Time => "a time (RFC 3339, a date, or how long ago)",
             Self::Number => "a whole number",
+            Self::Status => "an HTTP status, a range of them or a class such as `5xx`",
             Self::CommunityId => "a Community ID (`1:` and 28 characters)",
             Self::Text => "a text",
         }
@@ -87,6 +92,7 @@ impl ValueKind {
             Self::Port => "PORT",
             Self::Protocol => "PROTOCOL",
             Self::Glob => "PATTERN",
+            Self::Status => "STATUS",
             Self::Choice(_) => "WORD",
             Self::TcpFlags => "FLAGS",
             Self::Vlan | Self::Number => "NUMBER",
@@ -446,8 +452,8 @@ const IDENTITY: &[Key] = &[
         name: "text",
         aliases: &[],
         kind: ValueKind::Text,
-        doc: "Text that stands in an address, the protocol, an interface name or at the start of the Community ID; \
-              case does not matter, and each further text narrows.",
+        doc: "Text that stands in an address, the protocol, a process, a name, the application, an interface or at the \
+              start of the Community ID; case does not matter, and each further text narrows.",
         example: "text:10.1.",
         read: |value, _| term::nonempty(value).map(Test::Text),
     },
@@ -455,7 +461,7 @@ const IDENTITY: &[Key] = &[
 
 /// Every field, in the order of the help text.
 pub fn keys() -> impl Iterator<Item = &'static Key> {
-    ENDPOINTS.iter().chain(CONDITION).chain(IDENTITY)
+    ENDPOINTS.iter().chain(CONDITION).chain(depth::DEPTH).chain(IDENTITY)
 }
 
 /// The field that is spelled so, whatever the case; `_` and `-` are the same.

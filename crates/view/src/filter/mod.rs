@@ -13,6 +13,7 @@
 mod error;
 mod glob;
 mod keys;
+mod named;
 mod parse;
 mod reach;
 mod subject;
@@ -99,6 +100,16 @@ impl Filter {
     /// Whether it matches everything because it says nothing.
     pub fn is_empty(&self) -> bool {
         self.groups.is_empty()
+    }
+
+    /// Within which times every matching flow lies, as far as the filter says so: seen at the first or later, begun at the
+    /// second or before. What is negated bounds nothing.
+    pub fn time_bounds(&self) -> (Option<Timestamp>, Option<Timestamp>) {
+        let tests = || self.groups.iter().filter(|group| !group.negated).flat_map(|group| &group.tests);
+        let from = tests().filter_map(|test| if let Test::From(time) = test { Some(*time) } else { None });
+        let to = tests().filter_map(|test| if let Test::To(time) = test { Some(*time) } else { None });
+        // Bounds of one side are alternatives: the widest holds for all.
+        (from.min(), to.max())
     }
 
     /// Whether `flow` matches; `name` gives an interface's name from its index. It is called only where the filter

@@ -1,17 +1,23 @@
 //! What a test asks a flow, answered by living flows and by rows alike, so that both front ends of the filter run the
-//! same tests. Answers of living flows allocate nothing but names of interfaces.
+//! same tests. Answers of living flows allocate nothing but names of interfaces, and of numbers that have a name.
 //!
 //! Invariant: a flow and its row give the same answers. Times are therefore cut to the microseconds that rows carry,
 //! and rates to whole bits.
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
-use hivewall_model::{EndReason, Flow, Perspective, TcpState, Timestamp, Tunnel, community_id, protocol_name};
+use hivewall_model::{
+    EndReason, Flow, FlowNames, NameSource, Perspective, TcpState, Timestamp, Tunnel, community_id, protocol_name,
+};
 
+use super::named::Named;
 use super::term::{TUNNELS, by_name};
 use crate::FlowRow;
+use crate::flow::application;
+use crate::names::{dns_rcode, dns_type, tls_version};
 use crate::time::{parse_rfc3339, to_micros};
 
 /// One flow, to whoever asks about its fields.
@@ -35,6 +41,15 @@ pub(super) trait Subject {
     fn packets(&self) -> u64;
     fn duration_micros(&self) -> u64;
     fn bits_per_second(&self) -> u64;
+    /// The best round-trip time there is, rounded.
+    fn rtt_micros(&self) -> Option<u64>;
+    fn retransmits(&self) -> Option<u64>;
+    fn out_of_order(&self) -> Option<u64>;
+    /// Of the processes at both ends, as far as they are on this host.
+    fn pids(&self) -> [Option<u32>; 2];
+    fn http_status(&self) -> Option<u16>;
+    /// The values of a field of names: most have one, some two.
+    fn named(&self, what: Named) -> [Option<Cow<'_, str>>; 2];
     fn start(&self) -> Option<Timestamp>;
     fn last(&self) -> Option<Timestamp>;
     fn community_id_is(&self, id: &str) -> bool;
@@ -44,11 +59,12 @@ pub(super) trait Subject {
     fn any_text(&self, holds: &dyn Fn(&str) -> bool) -> bool;
 }
 
-/// Whether `text` stands in what is shown of the flow: addresses, protocol, interface names anywhere; the Community ID
-/// from its beginning only, or every third letter would be found in some.
+/// Whether `text` stands in what is shown of the flow: addresses, protocol, names anywhere; the Community ID from its
+/// beginning only, or every third letter would be found in some.
 pub(super) fn shown_text_contains(flow: &impl Subject, text: &str) -> bool {
     flow.any_text(&|shown| contains(shown, text))
         || flow.any_interface(&mut |name| contains(name, text))
+        || Named::SEARCHED.iter().any(|what| flow.named(*what).iter().flatten().any(|shown| contains(shown, text)))
         || (text.starts_with("1:") && flow.community_id_begins(text))
 }
 
@@ -63,6 +79,10 @@ fn begins(whole: &str, part: &str) -> bool {
 
 fn micros(seconds: f64) -> u64 {
     (seconds * 1e6).round() as u64
+}
+
+fn nanos_to_micros(nanos: u128) -> u64 {
+    u64::try_from((nanos + 500) / 1000).unwrap_or(u64::MAX)
 }
 
 /// A flow of this agent.
@@ -138,6 +158,49 @@ impl Subject for LiveFlow<'_> {
         (self.flow.rate * 8.0).round() as u64
     }
 
+    fn rtt_micros(&self) -> Option<u64> {
+        self.flow.timing.rtt().map(|rtt| nanos_to_micros(rtt.as_nanos()))
+    }
+
+    fn retransmits(&self) -> Option<u64> {
+        self.flow.timing.retransmits.map(u64::from)
+    }
+
+    fn out_of_order(&self) -> Option<u64> {
+        self.flow.timing.out_of_order.map(u64::from)
+    }
+
+    fn pids(&self) -> [Option<u32>; 2] {
+        [&self.flow.client_process, &self.flow.server_process].map(|process| process.as_ref().map(|p| p.pid))
+    }
+
+    fn http_status(&self) -> Option<u16> {
+        self.flow.names.as_ref()?.http_status
+    }
+
+    fn named(&self, what: Named) -> [Option<Cow<'_, str>>; 2] {
+        let process = self.flow.process();
+        let ends = [&self.flow.client_process, &self.flow.server_process];
+        match what {
+            Named::Process => ends.map(|process| process.as_ref().map(|process| Cow::Borrowed(&*process.comm))),
+            Named::User => {
+                [process.map(|p| p.user.as_deref().map_or_else(|| p.uid.to_string().into(), Cow::Borrowed)), None]
+            }
+            Named::Container => {
+                let container = process.and_then(|process| process.container.as_ref());
+                [container.and_then(|c| c.name.as_deref()), container.map(|c| &*c.id)]
+                    .map(|text| text.map(Cow::Borrowed))
+            }
+            Named::Executable => one(process.and_then(|process| process.executable.as_deref())),
+            Named::Cgroup => one(process.and_then(|process| process.cgroup.as_deref())),
+            Named::Application => one(application(self.flow).map(|(name, _)| name)),
+            what => match self.flow.names.as_deref() {
+                Some(names) => said(names, what),
+                None => [None, None],
+            },
+        }
+    }
+
     fn start(&self) -> Option<Timestamp> {
         Some(to_micros(self.flow.start))
     }
@@ -180,6 +243,38 @@ impl Subject for LiveFlow<'_> {
         };
         protocol || [tuple.client, tuple.server].iter().any(|ip| holds(ShortText::of(ip).as_str()))
     }
+}
+
+fn one(text: Option<&str>) -> [Option<Cow<'_, str>>; 2] {
+    [text.map(Cow::Borrowed), None]
+}
+
+/// What the conversation itself told.
+fn said(names: &FlowNames, what: Named) -> [Option<Cow<'_, str>>; 2] {
+    let server = |wanted: Option<NameSource>| {
+        let (name, source) = names.server.as_ref()?;
+        wanted.is_none_or(|wanted| wanted == *source).then_some(Cow::Borrowed(&**name))
+    };
+    let (tls, http, dns) = (names.tls.as_deref(), names.http.as_deref(), names.dns.as_deref());
+    let text = match what {
+        Named::Server => server(None),
+        Named::Sni => server(Some(NameSource::Sni)),
+        Named::HttpHost => server(Some(NameSource::Host)),
+        Named::HttpMethod => http.map(|http| Cow::Borrowed(&*http.method)),
+        Named::HttpTarget => http.map(|http| Cow::Borrowed(&*http.target)),
+        Named::TlsVersion => tls.map(|tls| tls_version(tls.version).into()),
+        // Rows carry the first one only.
+        Named::Alpn => tls.and_then(|tls| tls.alpn.first()).map(|alpn| Cow::Borrowed(&**alpn)),
+        Named::Ja4 => tls.map(|tls| Cow::Borrowed(&*tls.ja4)),
+        Named::DnsQuery => dns.map(|dns| Cow::Borrowed(&*dns.name)),
+        Named::DnsType => dns.map(|dns| dns_type(dns.qtype).into()),
+        Named::DnsRcode => dns.filter(|dns| dns.response).map(|dns| dns_rcode(dns.rcode).into()),
+        Named::Ssh => return [0, 1].map(|end| names.ssh.get(end)?.as_deref().map(Cow::Borrowed)),
+        Named::Process | Named::User | Named::Container | Named::Executable | Named::Cgroup | Named::Application => {
+            None
+        }
+    };
+    [text, None]
 }
 
 impl Subject for FlowRow {
@@ -249,6 +344,56 @@ impl Subject for FlowRow {
 
     fn bits_per_second(&self) -> u64 {
         self.bits_per_second as u64
+    }
+
+    fn rtt_micros(&self) -> Option<u64> {
+        let seconds = self.smoothed_rtt_seconds.or(self.handshake_rtt_seconds).or(self.round_trip_seconds)?;
+        Some(nanos_to_micros((seconds * 1e9).round() as u128))
+    }
+
+    fn retransmits(&self) -> Option<u64> {
+        self.retransmits.map(u64::from)
+    }
+
+    fn out_of_order(&self) -> Option<u64> {
+        self.out_of_order.map(u64::from)
+    }
+
+    fn pids(&self) -> [Option<u32>; 2] {
+        [self.pid, self.peer_pid]
+    }
+
+    fn http_status(&self) -> Option<u16> {
+        self.http_status
+    }
+
+    fn named(&self, what: Named) -> [Option<Cow<'_, str>>; 2] {
+        let server = |source: &str| {
+            let named = self.server_name.as_ref();
+            named.filter(|_| self.server_name_source.as_deref() == Some(source))
+        };
+        let none = None;
+        let (first, second) = match what {
+            Named::Process => (self.process.as_ref(), self.peer_process.as_ref()),
+            Named::User => (self.user.as_ref(), none),
+            Named::Container => (self.container.as_ref(), self.container_id.as_ref()),
+            Named::Executable => (self.executable.as_ref(), none),
+            Named::Cgroup => (self.cgroup.as_ref(), none),
+            Named::Application => (self.application.as_ref(), none),
+            Named::Server => (self.server_name.as_ref(), none),
+            Named::Sni => (server("sni"), none),
+            Named::HttpHost => (server("host"), none),
+            Named::HttpMethod => (self.http_method.as_ref(), none),
+            Named::HttpTarget => (self.http_target.as_ref(), none),
+            Named::TlsVersion => (self.tls_version.as_ref(), none),
+            Named::Alpn => (self.tls_alpn.as_ref(), none),
+            Named::Ja4 => (self.ja4.as_ref(), none),
+            Named::DnsQuery => (self.dns_query.as_ref(), none),
+            Named::DnsType => (self.dns_type.as_ref(), none),
+            Named::DnsRcode => (self.dns_rcode.as_ref(), none),
+            Named::Ssh => (self.ssh_client.as_ref(), self.ssh_server.as_ref()),
+        };
+        [first, second].map(|text| text.map(|text| Cow::Borrowed(text.as_str())))
     }
 
     fn start(&self) -> Option<Timestamp> {

@@ -9,6 +9,7 @@ use hivewall_model::{EndReason, Perspective, TcpState, Timestamp, Tunnel, protoc
 use ipnet::IpNet;
 
 use super::glob;
+use super::named::Named;
 use super::subject::{Subject, shown_text_contains};
 use crate::time::rfc3339;
 use crate::units;
@@ -32,6 +33,12 @@ pub(super) enum Quantity {
     Duration,
     /// Bits per second.
     Rate,
+    /// Microseconds.
+    Rtt,
+    /// Segments.
+    Retransmits,
+    /// Segments.
+    OutOfOrder,
 }
 
 /// How it is compared.
@@ -69,6 +76,11 @@ pub(super) enum Test {
     State(Lifecycle),
     Flags(u8),
     EndReason(EndReason),
+    Pid(u32),
+    /// First and last status.
+    HttpStatus((u16, u16)),
+    /// A pattern.
+    Named(Named, Box<str>),
     /// The quantity's unit is that of [`Quantity`].
     Compare(Quantity, Op, u64),
     FlowId(u64),
@@ -94,18 +106,35 @@ impl Quantity {
     pub(super) fn parse(self, text: &str) -> Option<u64> {
         match self {
             Self::Bytes => units::parse_size(text),
-            Self::Packets => units::parse_count(text),
-            Self::Duration => u64::try_from((units::parse_duration(text)?.as_nanos() + 500) / 1000).ok(),
+            Self::Packets | Self::Retransmits | Self::OutOfOrder => units::parse_count(text),
+            Self::Duration | Self::Rtt => u64::try_from((units::parse_duration(text)?.as_nanos() + 500) / 1000).ok(),
             Self::Rate => units::parse_rate(text),
         }
     }
 
-    fn of(self, flow: &impl Subject) -> u64 {
-        match self {
+    /// Its value; `None` where it was not measured.
+    fn of(self, flow: &impl Subject) -> Option<u64> {
+        Some(match self {
             Self::Bytes => flow.bytes(),
             Self::Packets => flow.packets(),
             Self::Duration => flow.duration_micros(),
             Self::Rate => flow.bits_per_second(),
+            Self::Rtt => flow.rtt_micros()?,
+            Self::Retransmits => flow.retransmits()?,
+            Self::OutOfOrder => flow.out_of_order()?,
+        })
+    }
+
+    /// The field's name.
+    fn key(self) -> &'static str {
+        match self {
+            Self::Bytes => "bytes",
+            Self::Packets => "packets",
+            Self::Duration => "duration",
+            Self::Rate => "rate",
+            Self::Rtt => "rtt",
+            Self::Retransmits => "retransmits",
+            Self::OutOfOrder => "out-of-order",
         }
     }
 }
@@ -159,6 +188,11 @@ pub(super) const TUNNELS: [(Tunnel, &str); 5] = [
 const FLAGS: [(char, &str); 8] =
     [('C', "CWR"), ('E', "ECE"), ('U', "URG"), ('A', "ACK"), ('P', "PSH"), ('R', "RST"), ('S', "SYN"), ('F', "FIN")];
 
+/// Slot of the first quantity's first bound.
+const QUANTITIES: u8 = 15;
+/// The first slot behind those of quantities, three for each.
+const AFTER_QUANTITIES: u8 = QUANTITIES + 3 * (Quantity::OutOfOrder as u8 + 1);
+
 impl Test {
     /// Whether it holds for the flow.
     pub(super) fn holds(&self, flow: &impl Subject) -> bool {
@@ -177,7 +211,12 @@ impl Test {
             Self::State(Lifecycle::Tcp(state)) => flow.tcp_state() == Some(*state),
             Self::Flags(want) => flow.flags().iter().any(|seen| seen & want == *want),
             Self::EndReason(reason) => flow.end_reason() == Some(*reason),
-            Self::Compare(quantity, op, bound) => op.holds(quantity.of(flow), *bound),
+            Self::Pid(pid) => flow.pids().contains(&Some(*pid)),
+            Self::HttpStatus((first, last)) => {
+                flow.http_status().is_some_and(|status| (*first..=*last).contains(&status))
+            }
+            Self::Named(what, pattern) => flow.named(*what).iter().flatten().any(|shown| what.matches(pattern, shown)),
+            Self::Compare(quantity, op, bound) => quantity.of(flow).is_some_and(|value| op.holds(value, *bound)),
             Self::FlowId(id) => flow.id() == *id,
             Self::CommunityId(id) => flow.community_id_is(id),
             Self::From(time) => flow.last().is_some_and(|last| last >= *time),
@@ -207,27 +246,25 @@ impl Test {
                     Op::Below | Op::AtMost => 1,
                     Op::Equal => 2,
                 };
-                15 + 3 * *quantity as u8 + bound
+                QUANTITIES + 3 * *quantity as u8 + bound
             }
-            Self::Tunnel(_) => 27,
-            Self::Interface(_) => 28,
-            Self::Text(_) => 29,
-            Self::CommunityId(_) => 30,
+            Self::Pid(_) => AFTER_QUANTITIES,
+            Self::HttpStatus(_) => AFTER_QUANTITIES + 1,
+            Self::Tunnel(_) => AFTER_QUANTITIES + 2,
+            Self::Interface(_) => AFTER_QUANTITIES + 3,
+            Self::Named(what, _) => AFTER_QUANTITIES + 4 + *what as u8,
+            Self::Text(_) => AFTER_QUANTITIES + 4 + Named::COUNT,
+            Self::CommunityId(_) => AFTER_QUANTITIES + 5 + Named::COUNT,
         }
     }
 
     /// What stands before the value in the text form.
     pub(super) fn head(&self) -> String {
         let name = match self {
-            Self::Compare(quantity, op, _) => {
-                let name = match quantity {
-                    Quantity::Bytes => "bytes",
-                    Quantity::Packets => "packets",
-                    Quantity::Duration => "duration",
-                    Quantity::Rate => "rate",
-                };
-                return format!("{name}{}", op.sign());
-            }
+            Self::Compare(quantity, op, _) => return format!("{}{}", quantity.key(), op.sign()),
+            Self::Named(what, _) => what.key(),
+            Self::Pid(_) => "pid",
+            Self::HttpStatus(_) => "http-status",
             Self::Text(_) => return String::new(),
             Self::Ip(Side::Either, _) => "ip",
             Self::Ip(Side::Source, _) => "src-ip",
@@ -261,15 +298,17 @@ impl Test {
         match self {
             Self::Ip(_, net) if net.prefix_len() == net.max_prefix_len() => write!(f, "{}", net.addr()),
             Self::Ip(_, net) => write!(f, "{net}"),
-            Self::Port(_, range) | Self::Vlan(range) => write_range(f, *range),
+            Self::Port(_, range) | Self::Vlan(range) | Self::HttpStatus(range) => write_range(f, *range),
             Self::Protocol(number) => match protocol_name(*number) {
                 Some(name) => f.write_str(name),
                 None => write!(f, "{number}"),
             },
-            Self::Interface(pattern) if pattern.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\')) => {
+            Self::Interface(pattern) | Self::Named(_, pattern)
+                if pattern.contains(|c: char| c.is_whitespace() || matches!(c, '"' | '\\')) =>
+            {
                 write_quoted(f, pattern)
             }
-            Self::Interface(text) | Self::CommunityId(text) => f.write_str(text),
+            Self::Interface(text) | Self::Named(_, text) | Self::CommunityId(text) => f.write_str(text),
             Self::Direction(perspective) => f.write_str(perspective.name()),
             Self::Tunnel(want) => {
                 let name = TUNNELS.iter().find(|(tunnel, _)| Some(*tunnel) == *want).map_or("any", |(_, name)| name);
@@ -282,7 +321,8 @@ impl Test {
                 .filter(|(_, bit)| bits >> bit & 1 == 1)
                 .try_for_each(|((letter, _), _)| f.write_char(*letter)),
             Self::EndReason(reason) => f.write_str(reason.name()),
-            Self::Compare(Quantity::Duration, _, micros) => f.write_str(&units::exact_micros(*micros)),
+            Self::Pid(pid) => write!(f, "{pid}"),
+            Self::Compare(Quantity::Duration | Quantity::Rtt, _, micros) => f.write_str(&units::exact_micros(*micros)),
             Self::Compare(_, _, value) => f.write_str(&units::exact_count(*value)),
             Self::FlowId(id) => write!(f, "{id}"),
             Self::From(time) | Self::To(time) => f.write_str(&rfc3339(*time)),
@@ -335,6 +375,18 @@ pub(super) fn ports(text: &str) -> Option<(u16, u16)> {
 /// Reads one VLAN id or a range.
 pub(super) fn vlans(text: &str) -> Option<(u16, u16)> {
     ports(text).filter(|(first, last)| *first >= 1 && *last <= 4095)
+}
+
+/// Reads an HTTP status, a range of them, or a class (`5xx`).
+pub(super) fn statuses(text: &str) -> Option<(u16, u16)> {
+    let class = text.strip_suffix("xx").or_else(|| text.strip_suffix("XX"));
+    let range = match class {
+        Some(hundreds) => {
+            ports(hundreds).map(|(first, last)| (first.saturating_mul(100), last.saturating_mul(100) + 99))
+        }
+        None => ports(text),
+    };
+    range.filter(|(first, last)| *first >= 100 && *last <= 999)
 }
 
 /// Reads a tunnel's name; `Some(None)` is any.

@@ -2,9 +2,13 @@
 //! all filters stand in `tests/prop_filter.rs`.
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use expect_test::{Expect, expect};
 use hivewall_model::{
-    Direction, EndReason, Flow, Perspective, Point, Side, TcpFlags, TcpState, Timestamp, Tunnel, community_id,
+    Container, Direction, DnsMessage, EndReason, Flow, FlowNames, HttpRequest, NameSource, Perspective, Point, Process,
+    Side, TcpFlags, TcpState, Timestamp, TlsHello, Tunnel, community_id,
 };
 
 use super::*;
@@ -185,6 +189,160 @@ fn times_match_by_overlap() {
     );
 }
 
+/// nginx of www-data in a container answers a request for a page of www.example.com with 404 in 12.3456 ms; curl of
+/// root, on this host too, asked for it.
+fn http() -> Flow {
+    let mut flow = tcp();
+    flow.tuple.server_port = 8080;
+    let process = |pid, comm: &str, uid, user: Option<&str>| Process {
+        pid,
+        comm: comm.into(),
+        uid,
+        user: user.map(Into::into),
+        ..Process::default()
+    };
+    flow.client_process = Some(Arc::new(Process {
+        executable: Some("/usr/bin/curl".into()),
+        cgroup: Some("/system.slice/docker-0123456789ab.scope".into()),
+        container: Some(Container { runtime: "docker", id: "0123456789ab".into(), name: Some("web-1".into()) }),
+        ..process(4711, "curl", 1000, None)
+    }));
+    flow.server_process = Some(Arc::new(process(80, "nginx: worker", 33, Some("www-data"))));
+    flow.names = Some(Arc::new(FlowNames {
+        application: Some("http"),
+        server: Some(("www.Example.com".into(), NameSource::Host)),
+        http: Some(Arc::new(HttpRequest { method: "GET".into(), target: "/a?b=1,2".into(), ..HttpRequest::default() })),
+        http_status: Some(404),
+        http_requests: 3,
+        ..FlowNames::default()
+    }));
+    flow.timing.handshake_server = Some(Duration::from_nanos(12_000_000));
+    flow.timing.handshake_client = Some(Duration::from_nanos(345_678));
+    flow.timing.retransmits = Some(3);
+    flow
+}
+
+/// A look-up of mail.example.net that was answered with NXDOMAIN; its server's name is inferred.
+fn lookup() -> Flow {
+    let mut flow = udp();
+    flow.tuple.server_port = 53;
+    flow.names = Some(Arc::new(FlowNames {
+        application: Some("dns"),
+        server: Some(("resolver.example.net".into(), NameSource::Dns)),
+        dns: Some(Arc::new(DnsMessage {
+            response: true,
+            name: "mail.example.net".into(),
+            qtype: 28,
+            rcode: 3,
+            ..DnsMessage::default()
+        })),
+        ..FlowNames::default()
+    }));
+    flow.timing.round_trip = Some(Duration::from_millis(80));
+    flow
+}
+
+#[test]
+fn processes_match_at_either_end_and_what_belongs_to_one_is_the_clients() {
+    check(
+        &http(),
+        &["process:curl", "process:nginx*", "pid:4711", "peer-pid:80", "user:1000", "pid:1,80"],
+        &["process:CURL", "process:nginx", "pid:47", "user:www-data", "user:0"],
+    );
+    check(
+        &http(),
+        &["executable:curl", "exe:/usr/bin/*", "cgroup:docker-*.scope", "cgroup:/system.slice/*"],
+        &["executable:bin", "executable:/curl", "cgroup:system.slice"],
+    );
+    check(&tcp(), &[], &["process:*", "pid:0", "user:*", "container:*", "executable:*"]);
+}
+
+#[test]
+fn containers_match_by_name_and_by_the_beginning_of_their_id() {
+    check(
+        &http(),
+        &["container:web-1", "container:web-*", "container:0123", "container:0123456789ab", "container-id:*ab"],
+        &["container:web", "container:012", "container:0124", "container:123456"],
+    );
+}
+
+#[test]
+fn names_match_in_any_case_and_by_how_they_became_known() {
+    check(
+        &http(),
+        &["name:www.example.com", "name:*.EXAMPLE.com", "http-host:www.*", "server-name:*", "app:HTTP"],
+        &["name:example.com", "sni:*", "application:https", "dns-query:*"],
+    );
+    check(
+        &lookup(),
+        &["name:resolver.*", "dns:mail.example.net", "dns-type:aaaa", "rcode:NXDOMAIN,SERVFAIL"],
+        &["sni:*", "http-host:*", "dns-type:A", "dns-rcode:NOERROR"],
+    );
+    let mut hello = tcp();
+    let tls = TlsHello {
+        alpn: vec!["h2".into(), "http/1.1".into()],
+        version: 0x0304,
+        ja4: "t13d".into(),
+        ..TlsHello::default()
+    };
+    hello.names = Some(Arc::new(FlowNames {
+        server: Some(("a.example".into(), NameSource::Sni)),
+        tls: Some(Arc::new(tls)),
+        ssh: [None, Some("SSH-2.0-x".into())],
+        ..FlowNames::default()
+    }));
+    check(
+        &hello,
+        &["sni:a.example", "alpn:h2", "tls-version:\"tls 1.3\"", "tls:*1.3", "ja4:T13D", "ssh:ssh-2.0-*"],
+        &["http-host:*", "alpn:http/1.1", "tls:1.3", "ssh:OpenSSH"],
+    );
+}
+
+#[test]
+fn requests_and_answers_match() {
+    check(
+        &http(),
+        &["http-method:get", "method:GET,POST", "http-target:/a*", "url:/a?b=1?2", "status:404", "http-status:4xx,500"],
+        &["http-method:GE", "http-target:/A*", "http-status:400-403", "status:5xx"],
+    );
+    check(&tcp(), &[], &["http-method:*", "http-status:100-999"]);
+}
+
+#[test]
+fn the_guess_from_the_port_is_an_application_too() {
+    check(&tcp(), &["application:https", "app:http*"], &["application:http"]);
+    check(&ping(), &[], &["application:*"]);
+}
+
+#[test]
+fn round_trips_and_what_was_sent_again_compare_where_they_were_measured() {
+    check(
+        &http(),
+        &["rtt>12ms", "rtt=12346us", "min-rtt:12ms", "rtt<1s", "retransmits>2", "retransmits=3"],
+        &["rtt>12346us", "rtt<12ms", "retransmits>3", "out-of-order>=0"],
+    );
+    check(&lookup(), &["rtt=80ms"], &["rtt<80ms", "retransmits>=0"]);
+    check(&tcp(), &[], &["rtt>=0s", "rtt<1d", "retransmits=0"]);
+}
+
+#[test]
+fn free_text_looks_into_processes_names_and_applications() {
+    check(&http(), &["url", "WORKER", "example.c", "\"http\""], &["curly", "\"https\"", "web-1"]);
+    check(&lookup(), &["mail.ex", "resolv"], &["www"]);
+    check(&tcp(), &["ttps"], &[]);
+}
+
+#[test]
+fn the_bounds_of_time_can_be_read_out() {
+    let bounds = |text| Filter::parse(text, NOW).unwrap().time_bounds();
+    let ago = |seconds| Some(NOW - Duration::from_secs(seconds));
+    assert_eq!(bounds("port:443"), (None, None));
+    assert_eq!(bounds("last:5m port:443"), (ago(300), None));
+    assert_eq!(bounds("from:2h to:1h"), (ago(7200), ago(3600)));
+    assert_eq!(bounds("from:2h from:3h to:1h to:5m"), (ago(10_800), ago(300)), "alternatives: the widest");
+    assert_eq!(bounds("!from:2h !to:1h"), (None, None));
+}
+
 #[test]
 fn identities_match() {
     let id = community_id(&tcp().tuple);
@@ -276,13 +434,13 @@ fn errors_of_fields_and_values_say_where_and_what_to_write_instead() {
         "tcp prot:443",
         &expect![[r#"
             tcp prot:443
-                ^ there is no field `prot` (did you mean `proto`?); there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, flow-id, community-id, from, to, last, text"#]],
+                ^ there is no field `prot` (did you mean `proto`?); there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, process, pid, user, container, executable, cgroup, application, name, sni, http-host, http-method, http-target, http-status, tls-version, alpn, ja4, dns-query, dns-type, dns-rcode, ssh, rtt, min-rtt, retransmits, out-of-order, flow-id, community-id, from, to, last, text"#]],
     );
     refused(
-        "process:sshd",
+        "verdict:drop",
         &expect![[r#"
-        process:sshd
-        ^ there is no field `process`; there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, flow-id, community-id, from, to, last, text"#]],
+            verdict:drop
+            ^ there is no field `verdict`; there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, process, pid, user, container, executable, cgroup, application, name, sni, http-host, http-method, http-target, http-status, tls-version, alpn, ja4, dns-query, dns-type, dns-rcode, ssh, rtt, min-rtt, retransmits, out-of-order, flow-id, community-id, from, to, last, text"#]],
     );
     refused(
         "tcp !ip:10.0.0.0/33",

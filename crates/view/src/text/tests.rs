@@ -131,42 +131,42 @@ fn a_gateway_on_a_wide_terminal() {
         &gateway(),
         120,
         &expect![[r#"
-        gateway · 2026-11-21 10:00:00 UTC · up 3d04h · hivewall 0.1.0 · Linux 6.12.57-amd64 · agent 20.4 MiB, 5m12s CPU
-        ebpf-tcx on eth0, eth1, wg0 · 123M packets · times exact to 4ms
-        1.2k flows live · 42/s new · 845k since start · room for 1.0M
-        TCP: established 790 · fin_wait 13 · syn_sent 9
-        Ended: finished 610k · idle_timeout 221k · reset 12.9k
-        Half-open: 9 connections without an answer
-        Invalid: 31 packets · bad_tcp_header 28 · bad_udp_header 3
+            gateway · 2026-11-21 10:00:00 UTC · up 3d04h · hivewall 0.1.0 · Linux 6.12.57-amd64 · agent 20.4 MiB, 5m12s CPU
+            ebpf-tcx on eth0, eth1, wg0 · 123M packets · times exact to 4ms
+            1.2k flows live · 42/s new · 845k since start · room for 1.0M
+            TCP: established 790 · fin_wait 13 · syn_sent 9
+            Ended: finished 610k · idle_timeout 221k · reset 12.9k
+            Half-open: 9 connections without an answer
+            Invalid: 31 packets · bad_tcp_header 28 · bad_udp_header 3
 
-        INTERFACE           IN          OUT  LOAD       SPEED  IN PACKETS  OUT PACKETS  TOTAL IN  TOTAL OUT  NOTES
-        eth0       87.5 Mbit/s   8.1 Mbit/s  8.8%  1.0 Gbit/s     10.9k/s       2.7k/s   39.4 GB     3.6 GB
-        eth1        7.9 Mbit/s  86.0 Mbit/s  8.6%  1.0 Gbit/s       988/s      28.7k/s    3.6 GB    38.7 GB  12 dropped
-        wg0         420 kbit/s   1.2 Mbit/s                          52/s        417/s    189 MB     562 MB
-        eth2           0 bit/s      0 bit/s                           0/s          0/s       0 B        0 B  down, not captured
+            INTERFACE           IN          OUT  LOAD       SPEED  IN PACKETS  OUT PACKETS  TOTAL IN  TOTAL OUT  NOTES
+            eth0       87.5 Mbit/s   8.1 Mbit/s  8.8%  1.0 Gbit/s     10.9k/s       2.7k/s   39.4 GB     3.6 GB
+            eth1        7.9 Mbit/s  86.0 Mbit/s  8.6%  1.0 Gbit/s       988/s      28.7k/s    3.6 GB    38.7 GB  12 dropped
+            wg0         420 kbit/s   1.2 Mbit/s                          52/s        417/s    189 MB     562 MB
+            eth2           0 bit/s      0 bit/s                           0/s          0/s       0 B        0 B  down, not captured
 
-        PROTOCOL  SHARE   BYTES  PACKETS         RATE  FLOWS
-        tcp         96%  101 GB    98.0M  91.0 Mbit/s    812
-        udp        4.1%  4.3 GB    25.0M   4.2 Mbit/s    410
-        icmp      <0.1%  3.8 MB    45.0k    670 bit/s      2
-        icmpv6    <0.1%  988 kB    12.3k      0 bit/s      6
+            PROTOCOL  SHARE   BYTES  PACKETS         RATE  FLOWS
+            tcp         96%  101 GB    98.0M  91.0 Mbit/s    812
+            udp        4.1%  4.3 GB    25.0M   4.2 Mbit/s    410
+            icmp      <0.1%  3.8 MB    45.0k    670 bit/s      2
+            icmpv6    <0.1%  988 kB    12.3k      0 bit/s      6
 
-        TALKER                    RATE        SENDS     RECEIVES    BYTES
-        192.0.2.44         85.1 Mbit/s  82.0 Mbit/s   3.1 Mbit/s  71.3 GB
-        10.0.0.17          82.0 Mbit/s   3.0 Mbit/s  79.0 Mbit/s  70.9 GB
-        2001:db8:40:1::25   1.7 Mbit/s   1.2 Mbit/s   420 kbit/s   1.1 GB
+            TALKER                    RATE        SENDS     RECEIVES    BYTES
+            192.0.2.44         85.1 Mbit/s  82.0 Mbit/s   3.1 Mbit/s  71.3 GB
+            10.0.0.17          82.0 Mbit/s   3.0 Mbit/s  79.0 Mbit/s  70.9 GB
+            2001:db8:40:1::25   1.7 Mbit/s   1.2 Mbit/s   420 kbit/s   1.1 GB
 
-        SUBNET         SENT  RECEIVED  PACKETS SENT  PACKETS RECEIVED
-        10.0.0.0/24  4.1 GB   71.0 GB         31.0M             58.7M
+            SUBNET         SENT  RECEIVED  PACKETS SENT  PACKETS RECEIVED
+            10.0.0.0/24  4.1 GB   71.0 GB         31.0M             58.7M
 
-        PROTO  SOURCE                     DESTINATION                       STATE        PACKETS    BYTES         RATE  DURATION
-        tcp    10.0.0.17:40000            192.0.2.44:443                    established    58.4M  70.1 GB  82.0 Mbit/s     250ms
-        tcp    [2001:db8:40:1::25]:40000  [2001:db8:ffff:8…fe0c:9a1e]:8443  established     875k   1.1 GB   1.6 Mbit/s     250ms
-        tcp    10.0.0.23:40000            198.51.100.7:22                   established     1.0k   1.2 MB      0 bit/s     250ms
+            PROTO  SOURCE                     DESTINATION                    APPLICATION  STATE        PACKETS    BYTES         RATE
+            tcp    10.0.0.17:40000            192.0.2.44:443                 ~https       established    58.4M  70.1 GB  82.0 Mbit/s
+            tcp    [2001:db8:40:1::25]:40000  [2001:db8:ffff…e0c:9a1e]:8443  ~https       established     875k   1.1 GB   1.6 Mbit/s
+            tcp    10.0.0.23:40000            198.51.100.7:22                ~ssh         established     1.0k   1.2 MB      0 bit/s
 
-        LOST OR NOT KEPT  COUNT  PACKETS   BYTES  MEANING
-        ring_full             3      410  512 kB  Records that found the ring full.
-    "#]],
+            LOST OR NOT KEPT  COUNT  PACKETS   BYTES  MEANING
+            ring_full             3      410  512 kB  Records that found the ring full.
+        "#]],
     );
 }
 
