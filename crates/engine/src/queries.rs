@@ -72,7 +72,8 @@ impl Engine {
                 best.offer(self.weigh_entry(query.sort, entry), entry.id, Found::Living(entry));
             }
         }
-        for flow in self.kept() {
+        // A question into history finds them there.
+        for flow in self.kept().filter(|_| !query.history) {
             searched += 1;
             if all || query.filter.matches(flow, &name) {
                 best.offer(weigh(query.sort, flow), flow.id, Found::Kept(flow));
@@ -101,6 +102,11 @@ impl Engine {
             Sort::Last => instant(entry.last),
             Sort::Duration => entry.last.since(entry.start()).as_nanos() as u64,
         }
+    }
+
+    /// An interface's name, by its index.
+    pub fn interface_name(&self, ifindex: u32) -> String {
+        self.interfaces.name(ifindex)
     }
 
     /// The row of a flow, with this engine's interface names.

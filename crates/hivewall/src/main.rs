@@ -8,11 +8,14 @@ mod cli;
 mod client;
 mod exit;
 mod flows;
+mod history;
 mod pages;
 mod pipeline;
+mod reading;
 mod replay;
 mod serve;
 mod settings;
+mod surroundings;
 mod system;
 mod top;
 

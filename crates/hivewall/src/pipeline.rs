@@ -6,15 +6,20 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use hivewall_api::{BoxFuture, HistoryRefusal, SourceGone};
 use hivewall_config::Config;
 use hivewall_engine::{Effects, Engine, Event};
 use hivewall_export::{LogWriter, StatsEvent};
 use hivewall_host::source::{Batch, Progress, Source, SourceError};
 use hivewall_model::Timestamp;
+use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX, SeriesPage, SeriesQuery, TopPage, TopQuery};
 use hivewall_view::{CaptureInfo, FlowPage, FlowRow, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::flows::FlowPrinter;
+use crate::history::{Archive, History};
+use crate::reading::Reader;
+use crate::surroundings::{Surroundings, Told};
 use crate::system;
 
 /// Closed flows a live listener may fall behind before it misses some, and is told so.
@@ -36,6 +41,7 @@ pub(crate) struct Handle {
     now: Arc<AtomicI64>,
     questions: Sender<Question>,
     live: broadcast::Sender<Arc<FlowRow>>,
+    archive: Option<Archive>,
 }
 
 impl hivewall_api::Source for Handle {
@@ -43,12 +49,38 @@ impl hivewall_api::Source for Handle {
         Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn flows(&self, query: Query) -> hivewall_api::BoxFuture<'static, Result<FlowPage, hivewall_api::SourceGone>> {
+    fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, SourceGone>> {
+        let archive = self.archive.clone().filter(|_| query.history);
         let (answer, page) = oneshot::channel();
-        let asked = self.questions.send(Question { query, answer });
+        let of_engine = match archive {
+            // All living flows that could be on the page: where history's stand among them is not known yet.
+            Some(_) => Query { limit: query.offset.saturating_add(page_limit(&query)), offset: 0, ..query.clone() },
+            None => Query { history: false, ..query.clone() },
+        };
+        let asked = self.questions.send(Question { query: of_engine, answer });
         Box::pin(async move {
-            asked.map_err(|_| hivewall_api::SourceGone)?;
-            page.await.map_err(|_| hivewall_api::SourceGone)
+            asked.map_err(|_| SourceGone)?;
+            let living = page.await.map_err(|_| SourceGone)?;
+            match archive {
+                Some(archive) => beside(move || archive.flows(&query, living)).await?,
+                None => Ok(living),
+            }
+        })
+    }
+
+    fn top(&self, query: TopQuery) -> BoxFuture<'static, Result<TopPage, HistoryRefusal>> {
+        let (archive, now) = (self.archive.clone(), self.now());
+        Box::pin(async move {
+            let archive = archive.ok_or(HistoryRefusal::Off)?;
+            beside(move || archive.top(&query, now)).await?
+        })
+    }
+
+    fn series(&self, query: SeriesQuery) -> BoxFuture<'static, Result<SeriesPage, HistoryRefusal>> {
+        let (archive, now) = (self.archive.clone(), self.now());
+        Box::pin(async move {
+            let archive = archive.ok_or(HistoryRefusal::Off)?;
+            beside(move || archive.series(&query, now)).await?
         })
     }
 
@@ -61,6 +93,15 @@ impl hivewall_api::Source for Handle {
     }
 }
 
+fn page_limit(query: &Query) -> usize {
+    if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) }
+}
+
+/// Works beside the threads that serve.
+async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SourceGone> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| SourceGone)
+}
+
 /// The thread's state.
 pub(crate) struct Pipeline<S> {
     pub(crate) source: S,
@@ -69,6 +110,7 @@ pub(crate) struct Pipeline<S> {
     effects: Effects,
     log: Option<LogWriter>,
     log_flows: bool,
+    log_names: bool,
     printer: Option<FlowPrinter>,
     print_failure: Option<anyhow::Error>,
     stats_interval: Option<Duration>,
@@ -76,6 +118,10 @@ pub(crate) struct Pipeline<S> {
     patient: bool,
     log_capacity: u64,
     agent_name: String,
+    reader: Option<Reader>,
+    /// Sockets, processes, the host; none in a replay.
+    surroundings: Option<Surroundings>,
+    history: Option<History>,
     handle: Handle,
     questions: Receiver<Question>,
     next_second: Timestamp,
@@ -101,17 +147,33 @@ impl<S: Source> Pipeline<S> {
             patient,
             log_capacity: config.log.buffer_size as u64,
             agent_name: config.agent.name.clone(),
+            log_names: config.log.names,
+            reader: config.names.enabled.then(Reader::new),
+            surroundings: None,
+            history: None,
             handle: Handle {
                 snapshot: Arc::new(Mutex::new(Arc::new(Snapshot::default()))),
                 now: Arc::new(AtomicI64::new(0)),
                 questions,
                 live,
+                archive: None,
             },
             questions: inbox,
             next_second: Timestamp(i64::MIN),
             next_stats: Timestamp(i64::MIN),
             published: Instant::now(),
         }
+    }
+
+    /// Learns of sockets and of the host from now on.
+    pub(crate) fn look_around(&mut self, surroundings: Surroundings) {
+        self.surroundings = Some(surroundings);
+    }
+
+    /// Keeps closed flows in the history, and answers from it, from now on.
+    pub(crate) fn keep_history(&mut self, history: History) {
+        self.handle.archive = Some(history.archive());
+        self.history = Some(history);
     }
 
     /// Prints every flow as it closes, however few of them are kept for questions.
@@ -141,6 +203,7 @@ impl<S: Source> Pipeline<S> {
             self.tell()?;
         }
         self.take_batch();
+        self.take_sockets();
         if due {
             self.second();
         }
@@ -182,12 +245,29 @@ impl<S: Source> Pipeline<S> {
             self.engine.step(*now, Event::Records { records, clock }, &mut self.effects);
         }
         self.handle.now.store(self.engine.now().0.max(now.0), Ordering::Relaxed);
+        if let Some(reader) = &mut self.reader
+            && !self.batch.peeks.is_empty()
+        {
+            let findings = reader.read(&self.batch.peeks);
+            self.engine.step(self.batch.now, Event::Findings(findings), &mut self.effects);
+        }
         self.deliver();
+    }
+
+    fn take_sockets(&mut self) {
+        let Some(surroundings) = &mut self.surroundings else { return };
+        let events = surroundings.poll();
+        if !events.is_empty() {
+            self.engine.step(self.batch.now, Event::Sockets(events), &mut self.effects);
+        }
     }
 
     /// Once a second of the source's time.
     fn second(&mut self) {
         self.next_second = self.batch.now + Duration::from_secs(1);
+        if let Some(reader) = &mut self.reader {
+            reader.tick(self.batch.now);
+        }
         self.engine.step(self.batch.now, Event::Tick, &mut self.effects);
         self.deliver();
         if self.engine.active_flows() < FLOWS_MANY || self.published.elapsed() >= SNAPSHOT_SLOW {
@@ -220,21 +300,50 @@ impl<S: Source> Pipeline<S> {
         self.engine.step(now, Event::Losses(self.losses()), &mut self.effects);
         let host = system::host_info(&self.agent_name);
         self.engine.step(now, Event::About { host, capture }, &mut self.effects);
+        self.tell_surroundings(now);
         Ok(())
     }
 
+    /// Tells the engine what is read rather than seen: sockets by state, the host's load, costs.
+    fn tell_surroundings(&mut self, now: Timestamp) {
+        let mut told = Told::default();
+        if let Some(surroundings) = &mut self.surroundings {
+            let events;
+            (told, events) = surroundings.second(now);
+            self.engine.step(now, Event::Sockets(events), &mut self.effects);
+        }
+        let Told { census, drops, system, attribution, mut agent } = told;
+        if let Some(census) = census {
+            self.engine.step(now, Event::Census(census), &mut self.effects);
+        }
+        self.engine.step(now, Event::Drops(drops), &mut self.effects);
+        if let Some(reading) = system {
+            self.engine.step(now, Event::System(reading), &mut self.effects);
+        }
+        agent.peeks = self.reader.as_ref().map_or(0, Reader::peeks);
+        let history = self.history.as_ref().map(History::info).unwrap_or_default();
+        self.engine.step(now, Event::AboutSelf { attribution, agent, history }, &mut self.effects);
+    }
+
     fn losses(&self) -> Vec<(String, Loss)> {
-        let told = self.source.losses().into_iter().map(|loss| {
+        let around = self.surroundings.iter().flat_map(Surroundings::losses);
+        let told = self.source.losses().into_iter().chain(around).map(|loss| {
             let view =
                 Loss { count: loss.count, packets: loss.packets, bytes: loss.bytes, meaning: loss.meaning.to_owned() };
             (loss.name.to_owned(), view)
         });
         let log = self.log.iter().flat_map(|log| log.counters().totals().losses());
-        told.chain(log).collect()
+        let names = self.reader.iter().flat_map(Reader::losses);
+        let history = self.history.iter().flat_map(History::losses);
+        told.chain(log).chain(names).chain(history).collect()
     }
 
-    /// Hands closed flows to the log, to the output and to whoever listens.
+    /// Hands closed flows to the history, the log, the output and whoever listens; names to the log.
     fn deliver(&mut self) {
+        if let Some(history) = &self.history {
+            history.keep(&self.effects.closed, &|ifindex| self.engine.interface_name(ifindex).into());
+        }
+        self.deliver_names();
         let logged = self.log.as_ref().filter(|_| self.log_flows);
         let listened = self.handle.live.receiver_count() > 0;
         if logged.is_none() && !listened && self.printer.is_none() {
@@ -256,6 +365,20 @@ impl<S: Source> Pipeline<S> {
                     wait_for_room(log, self.log_capacity);
                 }
                 log.send(hivewall_export::Event::Flow(Box::new(row)));
+            }
+        }
+    }
+
+    fn deliver_names(&mut self) {
+        let logged = self.log.as_ref().filter(|_| self.log_names);
+        for found in self.effects.findings.drain(..) {
+            if let Some(log) = logged
+                && let Some(event) = hivewall_export::Event::of_finding(&found)
+            {
+                if self.patient {
+                    wait_for_room(log, self.log_capacity);
+                }
+                log.send(event);
             }
         }
     }

@@ -46,7 +46,7 @@ impl Reader {
             .filter(|counter| counter.refused)
             .map(|counter| {
                 let loss = Loss { count: counter.count, meaning: counter.meaning.to_owned(), ..Loss::default() };
-                (counter.name.to_owned(), loss)
+                (format!("names_{}", counter.name), loss)
             })
             .collect()
     }

@@ -9,6 +9,8 @@ pub struct Counter {
     pub meaning: &'static str,
     /// How often.
     pub count: u64,
+    /// Whether something was not read, rather than read.
+    pub refused: bool,
 }
 
 macro_rules! counters {
@@ -60,7 +62,9 @@ impl Counts {
 
     /// All of them with their names.
     pub(crate) fn list(&self) -> Vec<Counter> {
-        let named = NAMES.iter().zip(self.0);
-        named.map(|(&(name, meaning), count)| Counter { name, meaning, count }).collect()
+        let named = NAMES.iter().zip(self.0).enumerate();
+        // What was read stands first in the table, then what was not.
+        let refused = |at| at > Count::Duplicate as usize;
+        named.map(|(at, (&(name, meaning), count))| Counter { name, meaning, count, refused: refused(at) }).collect()
     }
 }

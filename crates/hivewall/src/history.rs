@@ -1,0 +1,213 @@
+//! The history beside the pipeline: closed flows go in, questions about the past are answered beside it, so that a long
+//! question never keeps packets waiting.
+
+use std::cmp::Reverse;
+use std::io::Write;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use hivewall_api::{ExportFormat, HistoryRefusal};
+use hivewall_config::Config;
+use hivewall_model::{Flow, Timestamp};
+use hivewall_store::{Basis, By, Store, StoreError, StoreLoss, StoreOptions, StoreReader, StoreSender};
+use hivewall_view::query::{
+    AnsweredFrom, LIMIT_DEFAULT, LIMIT_MAX, SeriesPage, SeriesPoint, SeriesQuery, TOP_LIMIT_DEFAULT, TopBy, TopPage,
+    TopQuery, TopRow,
+};
+use hivewall_view::time::{parse_rfc3339, rfc3339};
+use hivewall_view::{FlowPage, FlowRow, HistoryInfo, Loss, Query, Sort};
+
+/// Longest a question may take; the API gives up a little later.
+const ANSWER_MAX: Duration = Duration::from_secs(9);
+/// Longest an export may take.
+const EXPORT_MAX: Duration = Duration::from_secs(3600);
+/// Points of a series whose step is left to the agent, about.
+const POINTS: u32 = 240;
+/// A step is never shorter.
+const STEP_MIN: Duration = Duration::from_secs(1);
+
+/// An open history, at the pipeline's side.
+pub(crate) struct History {
+    store: Store,
+    sender: StoreSender,
+    reader: StoreReader,
+}
+
+impl History {
+    /// Opens the history that is configured in a directory.
+    pub(crate) fn open(directory: &Path, config: &Config) -> Result<Self, StoreError> {
+        let store = Store::open(StoreOptions {
+            max_age: config.history.max_age(),
+            max_bytes: config.history.max_bytes(),
+            minutes_age: config.history.max_age(),
+            hours_age: config.history.rollup_age(),
+            ..StoreOptions::new(directory)
+        })?;
+        Ok(Self { sender: store.sender(), reader: store.reader(), store })
+    }
+
+    /// Keeps flows that closed. What there is no room for is counted, never waited for.
+    pub(crate) fn keep(&self, closed: &[Arc<Flow>], name: &dyn Fn(u32) -> Arc<str>) {
+        if !closed.is_empty() {
+            self.sender.push(closed, name);
+        }
+    }
+
+    /// Waits until everything is on disk: a replay is not over before.
+    pub(crate) fn flush(&self) {
+        self.store.flush();
+    }
+
+    /// What is kept.
+    pub(crate) fn info(&self) -> HistoryInfo {
+        self.reader.info()
+    }
+
+    /// For whoever asks.
+    pub(crate) fn archive(&self) -> Archive {
+        Archive(self.reader.clone())
+    }
+
+    /// Flows that are not in the history, by reason.
+    pub(crate) fn losses(&self) -> Vec<(String, Loss)> {
+        StoreLoss::ALL
+            .into_iter()
+            .filter(|reason| reason.is_failure())
+            .map(|reason| {
+                let loss = Loss { count: self.reader.lost(reason), meaning: meaning(reason).to_owned(), ..Loss::default() };
+                (reason.name().to_owned(), loss)
+            })
+            .collect()
+    }
+}
+
+fn meaning(reason: StoreLoss) -> &'static str {
+    match reason {
+        StoreLoss::QueueFull => "Closed flows that history could not take in time; they are counted and logged all the same.",
+        StoreLoss::DiskFull => "Closed flows that history lost because its disk was full; make room, or lower history.max_size_mb.",
+        StoreLoss::WriteFailed => "Closed flows that history lost because they could not be written; see history.failure.",
+        StoreLoss::Expired | StoreLoss::Evicted => "Flows that retention removed.",
+    }
+}
+
+/// The history, to whoever asks. Every answer is worked out on the thread that asks.
+#[derive(Clone)]
+pub(crate) struct Archive(StoreReader);
+
+fn refused(error: &StoreError) -> HistoryRefusal {
+    HistoryRefusal::Unreadable { reason: error.to_string() }
+}
+
+impl Archive {
+    /// Closed flows of history, joined with the living ones that the engine found.
+    pub(crate) fn flows(&self, query: &Query, living: FlowPage) -> Result<FlowPage, StoreError> {
+        let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
+        let end = query.offset.saturating_add(limit);
+        let closed = self.0.flows(&Query { limit: end, offset: 0, ..query.clone() }, Instant::now() + ANSWER_MAX)?;
+        let mut flows = living.flows;
+        flows.extend(closed.flows);
+        flows.sort_by_cached_key(|row| (Reverse(weight(query.sort, row)), row.flow_id));
+        let matched = living.matched + closed.matched;
+        Ok(FlowPage {
+            time: living.time,
+            matched,
+            searched: living.searched + closed.searched,
+            flows: flows.into_iter().skip(query.offset).take(limit).collect(),
+            next_offset: ((end as u64) < matched).then_some(end as u64),
+            reaches_back_to: closed.reaches_back_to,
+        })
+    }
+
+    /// Who moved most.
+    pub(crate) fn top(&self, query: &TopQuery, now: Timestamp) -> Result<TopPage, HistoryRefusal> {
+        let limit = if query.limit == 0 { TOP_LIMIT_DEFAULT } else { query.limit };
+        let span = (query.from.unwrap_or_default(), query.to.unwrap_or(now));
+        let found = self
+            .0
+            .top_talkers(span, by(query.by), limit, Instant::now() + ANSWER_MAX)
+            .map_err(|error| refused(&error))?;
+        let rows = found.rows.into_iter().map(|talker| TopRow {
+            key: talker.key.to_string(),
+            bytes: talker.sums.bytes,
+            packets: talker.sums.packets,
+            flows: talker.sums.flows,
+        });
+        Ok(TopPage {
+            time: rfc3339(now),
+            by: query.by,
+            rows: rows.collect(),
+            source: source(found.basis),
+            reaches_back_to: found.reaches_back_to.map(rfc3339),
+        })
+    }
+
+    /// Traffic over time.
+    pub(crate) fn series(&self, query: &SeriesQuery, now: Timestamp) -> Result<SeriesPage, HistoryRefusal> {
+        let to = query.to.unwrap_or(now);
+        let oldest = self.0.info().oldest.as_deref().and_then(parse_rfc3339);
+        let from = query.from.or(oldest).unwrap_or(to);
+        let step = query.step.unwrap_or_else(|| (to.since(from) / POINTS).max(STEP_MIN));
+        let found =
+            self.0.series((from, to), step, Instant::now() + ANSWER_MAX).map_err(|error| refused(&error))?;
+        let points = found.steps.into_iter().map(|step| SeriesPoint {
+            time: rfc3339(step.start),
+            bytes: step.sums.bytes,
+            packets: step.sums.packets,
+            flows: step.sums.flows,
+        });
+        Ok(SeriesPage {
+            time: rfc3339(now),
+            step_seconds: found.step.as_secs_f64(),
+            points: points.collect(),
+            source: source(found.basis),
+            reaches_back_to: found.reaches_back_to.map(rfc3339),
+        })
+    }
+
+    /// Writes the closed flows that match; says how many.
+    pub(crate) fn export(
+        &self,
+        query: &Query,
+        format: ExportFormat,
+        out: &mut (dyn Write + Send),
+    ) -> Result<u64, HistoryRefusal> {
+        let format = match format {
+            ExportFormat::Parquet => hivewall_store::ExportFormat::Parquet,
+            ExportFormat::Csv => hivewall_store::ExportFormat::Csv,
+            ExportFormat::Jsonl => hivewall_store::ExportFormat::Jsonl,
+        };
+        self.0.export(query, format, out, Instant::now() + EXPORT_MAX).map_err(|error| refused(&error))
+    }
+}
+
+fn by(by: TopBy) -> By {
+    match by {
+        TopBy::Source => By::Source,
+        TopBy::Destination => By::Destination,
+        TopBy::Address => By::Address,
+        TopBy::Service => By::Service,
+        TopBy::Process => By::Process,
+        TopBy::Protocol => By::Protocol,
+    }
+}
+
+fn source(basis: Basis) -> AnsweredFrom {
+    match basis {
+        Basis::Flows => AnsweredFrom::Flows,
+        _ => AnsweredFrom::Rollup,
+    }
+}
+
+/// What a row weighs in an order: the engine's and the store's own, for rows of both.
+fn weight(sort: Sort, row: &FlowRow) -> u64 {
+    let instant = |text: &str| parse_rfc3339(text).map_or(0, |time| time.0 as u64 ^ 1 << 63);
+    match sort {
+        Sort::Bytes => row.bytes,
+        Sort::Packets => row.packets,
+        Sort::Rate => row.bits_per_second.round() as u64,
+        Sort::Start => instant(&row.start),
+        Sort::Last => instant(&row.end),
+        Sort::Duration => (row.duration_seconds * 1e9) as u64,
+    }
+}
