@@ -199,7 +199,7 @@ impl AsyncWrite for GuardedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::source::{BoxFuture, Source, SourceGone};
+    use crate::source::{BoxFuture, HistoryRefusal, Source};
     use hivewall_view::{FlowPage, FlowRow, Query, Snapshot};
     use tokio::sync::{broadcast, watch};
 
@@ -210,7 +210,7 @@ mod tests {
             Arc::default()
         }
 
-        fn flows(&self, _: Query) -> BoxFuture<'static, Result<FlowPage, SourceGone>> {
+        fn flows(&self, _: Query) -> BoxFuture<'static, Result<FlowPage, HistoryRefusal>> {
             Box::pin(std::future::pending())
         }
 

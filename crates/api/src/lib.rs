@@ -8,8 +8,10 @@
 
 mod connection;
 mod error;
+mod export;
 mod guard;
 mod health;
+mod history;
 mod index;
 mod listen;
 mod live;
@@ -23,6 +25,7 @@ mod state;
 
 pub use connection::{ANSWER_WAIT_SECONDS, CONNECTIONS_MAX, REQUEST_BYTES_MAX};
 pub use error::Problem;
+pub use export::{EXPORT_PIECES_MAX, ExportPieces};
 pub use guard::HEADER_BYTES_MAX;
 pub use health::{Health, HealthReason, HealthStatus, LOSS_MEMORY_SECONDS, SNAPSHOT_AGE_SECONDS_MAX};
 pub use listen::{ADDRESS_DEFAULT, BindError, bind};
@@ -31,4 +34,4 @@ pub use metrics::{METRICS, Metric, MetricKind, metrics_reference};
 pub use openapi::openapi_json;
 pub use routes::{FLOW_ANSWER_SECONDS_MAX, FLOW_QUESTIONS_MAX};
 pub use server::{paths, serve};
-pub use source::{BoxFuture, Source, SourceGone};
+pub use source::{BoxFuture, HistoryRefusal, Source, SourceGone};

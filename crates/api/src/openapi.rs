@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{index, live, routes};
+use crate::{export, history, index, live, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,9 @@ use crate::{index, live, routes};
         routes::snapshot,
         routes::flows,
         live::flows_live,
+        history::top,
+        history::series,
+        export::export,
         routes::health,
         routes::metrics,
         routes::metrics_v1,
@@ -32,7 +35,8 @@ use crate::{index, live, routes};
     components(schemas(Lagged, hivewall_view::FlowRow)),
     tags(
         (name = "agent", description = "The agent itself."),
-        (name = "flows", description = "Conversations.")
+        (name = "flows", description = "Conversations."),
+        (name = "history", description = "What was, as far back as it is kept.")
     )
 )]
 struct Document;

@@ -5,7 +5,7 @@
 
 use std::cmp::Reverse;
 
-use hivewall_model::{Flow, FlowId, Timestamp};
+use hivewall_model::{Flow, FlowId, Perspective, Timestamp, Tuple};
 use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowPage, FlowRow, Query, Sort};
@@ -102,6 +102,11 @@ impl Engine {
             Sort::Last => instant(entry.last),
             Sort::Duration => entry.last.since(entry.start()).as_nanos() as u64,
         }
+    }
+
+    /// From where to where a conversation goes, as this host sees it.
+    pub fn perspective(&self, tuple: &Tuple) -> Perspective {
+        self.interfaces.perspective(tuple.client, tuple.server)
     }
 
     /// An interface's name, by its index.

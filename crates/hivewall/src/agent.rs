@@ -11,9 +11,11 @@ use hivewall_host::signal::Signals;
 use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
 
 use crate::exit::{Exit, ending};
+use crate::history::History;
 use crate::pipeline::Pipeline;
 use crate::serve::Bound;
 use crate::settings;
+use crate::surroundings::Surroundings;
 
 /// Longest a poll waits, and so the longest a question does.
 const POLL: Duration = Duration::from_millis(50);
@@ -31,6 +33,17 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         tracing::warn!(source = about.name, why, "capturing by a lesser way");
     }
     let mut pipeline = Pipeline::new(source, &config, Some(log), false);
+    pipeline.look_around(Surroundings::open(&config));
+    if let Some(directory) = config.history.directory() {
+        match History::open(directory, &config) {
+            Ok(history) => pipeline.keep_history(history),
+            // Packets matter more than their history: the agent goes on, and the snapshot says so.
+            Err(error) => {
+                tracing::warn!(%error, "no history is kept");
+                pipeline.miss_history(error.to_string());
+            }
+        }
+    }
     let server = api.map(|api| api.serve(pipeline.handle())).transpose()?;
     if let Some(server) = &server {
         tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
@@ -69,7 +82,7 @@ fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
         Backend::Ebpf | Backend::EbpfTcx => Hook::Tcx,
         Backend::EbpfClsact => Hook::Clsact,
         Backend::AfPacket => {
-            return Ok(Box::new(PacketSource::open(filter, config.capture.sweep_interval(), None)?));
+            return Ok(packets(PacketSource::open(filter, config.capture.sweep_interval(), None)?, config));
         }
     };
     let options = EbpfOptions {
@@ -78,7 +91,7 @@ fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
         slots: Some(config.capture.ring_slots),
         sweep: config.capture.sweep_interval(),
         hook: if config.capture.backend == Backend::Ebpf { Hook::Auto } else { hook },
-        peeks_per_second: None,
+        peeks_per_second: Some(peeks(config)),
     };
     match EbpfSource::open(options) {
         Ok(source) => Ok(Box::new(source)),
@@ -86,13 +99,23 @@ fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
         Err(error) if config.capture.backend == Backend::Auto => {
             let why = format!("eBPF is not to be had: {}", first_line(&error.to_string()));
             match PacketSource::open(filter, config.capture.sweep_interval(), Some(why)) {
-                Ok(source) => Ok(Box::new(source)),
+                Ok(source) => Ok(packets(source, config)),
                 // Both ways fail for want of privilege: say so once, by the better way's name.
                 Err(_) => Err(error.into()),
             }
         }
         Err(error) => Err(error.into()),
     }
+}
+
+fn packets(mut source: PacketSource, config: &Config) -> Box<dyn Source> {
+    source.peek(config.names.enabled);
+    Box::new(source)
+}
+
+/// Packets whose first bytes are copied, for each CPU and second; 0 for none.
+fn peeks(config: &Config) -> u32 {
+    if config.names.enabled { config.names.peeks_per_second } else { 0 }
 }
 
 /// A verifier's log can be long; its place is `--log-level debug`.

@@ -6,18 +6,18 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hivewall_api::{BoxFuture, HistoryRefusal, SourceGone};
+use hivewall_api::{BoxFuture, ExportPieces, HistoryRefusal, SourceGone};
 use hivewall_config::Config;
 use hivewall_engine::{Effects, Engine, Event};
 use hivewall_export::{LogWriter, StatsEvent};
 use hivewall_host::source::{Batch, Progress, Source, SourceError};
 use hivewall_model::Timestamp;
-use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX, SeriesPage, SeriesQuery, TopPage, TopQuery};
-use hivewall_view::{CaptureInfo, FlowPage, FlowRow, Loss, Query, Snapshot};
+use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
+use hivewall_view::{CaptureInfo, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::flows::FlowPrinter;
-use crate::history::{Archive, History};
+use crate::history::{Archive, History, page_limit};
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
 use crate::system;
@@ -49,7 +49,7 @@ impl hivewall_api::Source for Handle {
         Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, SourceGone>> {
+    fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, HistoryRefusal>> {
         let archive = self.archive.clone().filter(|_| query.history);
         let (answer, page) = oneshot::channel();
         let of_engine = match archive {
@@ -76,6 +76,15 @@ impl hivewall_api::Source for Handle {
         })
     }
 
+    fn export(
+        &self,
+        query: Query,
+        format: ExportFormat,
+    ) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
+        let archive = self.archive.clone();
+        Box::pin(async move { Ok(archive.ok_or(HistoryRefusal::Off)?.export(query, format)) })
+    }
+
     fn series(&self, query: SeriesQuery) -> BoxFuture<'static, Result<SeriesPage, HistoryRefusal>> {
         let (archive, now) = (self.archive.clone(), self.now());
         Box::pin(async move {
@@ -91,10 +100,6 @@ impl hivewall_api::Source for Handle {
     fn now(&self) -> Timestamp {
         Timestamp(self.now.load(Ordering::Relaxed))
     }
-}
-
-fn page_limit(query: &Query) -> usize {
-    if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) }
 }
 
 /// Works beside the threads that serve.
@@ -122,6 +127,8 @@ pub(crate) struct Pipeline<S> {
     /// Sockets, processes, the host; none in a replay.
     surroundings: Option<Surroundings>,
     history: Option<History>,
+    /// Why there is none.
+    no_history: Option<String>,
     handle: Handle,
     questions: Receiver<Question>,
     next_second: Timestamp,
@@ -151,6 +158,7 @@ impl<S: Source> Pipeline<S> {
             reader: config.names.enabled.then(Reader::new),
             surroundings: None,
             history: None,
+            no_history: None,
             handle: Handle {
                 snapshot: Arc::new(Mutex::new(Arc::new(Snapshot::default()))),
                 now: Arc::new(AtomicI64::new(0)),
@@ -174,6 +182,11 @@ impl<S: Source> Pipeline<S> {
     pub(crate) fn keep_history(&mut self, history: History) {
         self.handle.archive = Some(history.archive());
         self.history = Some(history);
+    }
+
+    /// Tells why no history is kept, though one was wanted.
+    pub(crate) fn miss_history(&mut self, why: String) {
+        self.no_history = Some(why);
     }
 
     /// Prints every flow as it closes, however few of them are kept for questions.
@@ -321,7 +334,8 @@ impl<S: Source> Pipeline<S> {
             self.engine.step(now, Event::System(reading), &mut self.effects);
         }
         agent.peeks = self.reader.as_ref().map_or(0, Reader::peeks);
-        let history = self.history.as_ref().map(History::info).unwrap_or_default();
+        let none = || HistoryInfo { failure: self.no_history.clone(), ..HistoryInfo::default() };
+        let history = self.history.as_ref().map_or_else(none, History::info);
         self.engine.step(now, Event::AboutSelf { attribution, agent, history }, &mut self.effects);
     }
 
@@ -372,9 +386,18 @@ impl<S: Source> Pipeline<S> {
     fn deliver_names(&mut self) {
         let logged = self.log.as_ref().filter(|_| self.log_names);
         for found in self.effects.findings.drain(..) {
-            if let Some(log) = logged
-                && let Some(event) = hivewall_export::Event::of_finding(&found)
-            {
+            let Some(log) = logged else { continue };
+            let in_iface = found.from_client.then(|| self.engine.interface_name(found.finding.key.ifindex()));
+            let event = hivewall_export::Event::from_finding(
+                found.flow.unwrap_or_default(),
+                &found.tuple,
+                self.engine.perspective(&found.tuple),
+                found.finding.time,
+                &found.finding.learned,
+                found.process.as_ref(),
+                in_iface.as_deref(),
+            );
+            if let Some(event) = event {
                 if self.patient {
                     wait_for_room(log, self.log_capacity);
                 }

@@ -15,6 +15,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::exit::{Exit, ending};
 use crate::flows::{FlowPrinter, Format, print_snapshot};
+use crate::history::History;
 use crate::pipeline::Pipeline;
 use crate::serve::Server;
 use crate::settings;
@@ -31,12 +32,19 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
     let lines = config.capture.flow_cache_lines().unwrap_or(LINES);
     let seed = random_seed().map_err(hivewall_host::source::SourceError::from)?;
-    let source = FileSource::open(path, lines, seed).with_context(|| path.display().to_string())?;
+    let mut source = FileSource::open(path, lines, seed).with_context(|| path.display().to_string())?;
+    source.peek(config.names.enabled);
     // The log takes standard output only when it was asked for; else the answer is the overview at the end.
     let wants_log =
         args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine) || config.log.file().is_some();
     let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
     let mut pipeline = Pipeline::new(source, &config, log, true);
+    // Only where it was asked for: what a capture holds is not this host's history.
+    if args.value_source("history.directory") == Some(clap::parser::ValueSource::CommandLine)
+        && let Some(directory) = config.history.directory()
+    {
+        pipeline.keep_history(History::open(directory, &config)?);
+    }
     let format = args.get_one::<Format>("output").copied();
     let rows = format.filter(|format| matches!(format, Format::Jsonl | Format::Csv));
     if let Some(format) = rows {

@@ -102,14 +102,12 @@ impl Filter {
         self.groups.is_empty()
     }
 
-    /// Within which times every matching flow lies, as far as the filter says so: seen at the first or later, begun at the
-    /// second or before. What is negated bounds nothing.
-    pub fn time_bounds(&self) -> (Option<Timestamp>, Option<Timestamp>) {
-        let tests = || self.groups.iter().filter(|group| !group.negated).flat_map(|group| &group.tests);
-        let from = tests().filter_map(|test| if let Test::From(time) = test { Some(*time) } else { None });
-        let to = tests().filter_map(|test| if let Test::To(time) = test { Some(*time) } else { None });
-        // Bounds of one side are alternatives: the widest holds for all.
-        (from.min(), to.max())
+    /// The same filter without what [`Filter::time_bounds`] reads out of it. If that is empty, the bounds say it all.
+    #[must_use]
+    pub fn without_time_bounds(&self) -> Self {
+        let bounds = |test: &Test| matches!(test, Test::From(_) | Test::To(_));
+        let keeps = |group: &&Group| group.negated || !group.tests.iter().all(bounds);
+        Self { groups: self.groups.iter().filter(keeps).cloned().collect() }
     }
 
     /// Whether `flow` matches; `name` gives an interface's name from its index. It is called only where the filter
