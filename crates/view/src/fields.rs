@@ -144,9 +144,9 @@ fields! {
     ssh_server Text "SSH SERVER" "" "SSH identification of the server." |r| shown(r.ssh_server.as_ref());
     handshake_rtt_seconds Number "HANDSHAKE" "s" "TCP handshake, SYN to the last ACK."
         |r| shown(r.handshake_rtt_seconds.as_ref());
-    handshake_server_seconds Number "TO SERVER" "s" "Of the handshake, SYN to SYN-ACK: this host to the server and back."
+    handshake_server_seconds Number "TO SERVER" "s" "Of the handshake, SYN to SYN-ACK: to the server and back."
         |r| shown(r.handshake_server_seconds.as_ref());
-    handshake_client_seconds Number "TO CLIENT" "s" "Of the handshake, SYN-ACK to ACK: this host to the client and back."
+    handshake_client_seconds Number "TO CLIENT" "s" "Of the handshake, SYN-ACK to ACK: to the client and back."
         |r| shown(r.handshake_client_seconds.as_ref());
     server_response_seconds Number "RESPONSE" "s" "From the client's first payload to the server's first."
         |r| shown(r.server_response_seconds.as_ref());

@@ -23,7 +23,9 @@ pub use depth::{
 };
 pub use filter::{Filter, FilterError};
 pub use flow::{FlowRow, PointRow, container_text, example_flow, protocol_text, user_text};
-pub use query::{FlowPage, Query, Sort};
+pub use query::{
+    AnsweredFrom, FlowPage, Query, SeriesPage, SeriesPoint, SeriesQuery, Sort, TopBy, TopPage, TopQuery, TopRow,
+};
 pub use snapshot::{
     AddressTraffic, CaptureInfo, FlowCounts, HostInfo, InterfaceTraffic, InterfaceUtilization, Loss, ProtocolTraffic,
     Snapshot, SuspiciousTraffic, TopTalker, TrafficAccuracy, TrafficCell,

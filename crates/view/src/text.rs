@@ -4,6 +4,8 @@
 //! Invariant: what is wrong (losses, a fallback, invalid packets) is shown whenever it is not zero, and takes no room
 //! when it is.
 
+mod depth;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -33,9 +35,17 @@ pub fn render_snapshot_text(snapshot: &Snapshot, width: usize) -> String {
     heading(&mut page, snapshot, width);
     section(&mut page, interfaces(snapshot, width));
     section(&mut page, protocols(snapshot, width));
+    section(&mut page, depth::services(snapshot, width));
+    section(&mut page, depth::applications(snapshot, width));
+    section(&mut page, depth::processes(snapshot, width));
     section(&mut page, talkers(snapshot, width));
     section(&mut page, subnets(snapshot, width));
     section(&mut page, flows(snapshot, width));
+    section(&mut page, depth::names(snapshot, width));
+    section(&mut page, depth::latency(snapshot, width));
+    section(&mut page, depth::sockets(snapshot, width));
+    section(&mut page, depth::half_open_targets(snapshot, width));
+    section(&mut page, depth::kernel_drops(snapshot, width));
     section(&mut page, losses(snapshot, width));
     page
 }
@@ -63,14 +73,21 @@ fn heading(page: &mut String, snapshot: &Snapshot, width: usize) {
             format!("agent {}, {} CPU", units::memory(host.agent_memory_bytes), units::seconds(host.agent_cpu_seconds)),
         ],
     );
-    flowing(page, width, &capture(&snapshot.capture));
+    depth::system(page, snapshot, width);
+    let mut captured = capture(&snapshot.capture);
+    captured.extend(snapshot.agent.kernel_ns_per_packet.map(|ns| format!("{ns:.0} ns a packet in the kernel")));
+    flowing(page, width, &captured);
     if let Some(reason) = &snapshot.capture.fallback_reason {
         let _ = writeln!(page, "Not the best source: {}", clean(reason));
     }
     flowing(page, width, &flow_counts(&snapshot.flow_counts));
     titled(page, width, "TCP: ", &counted(&snapshot.connection_states));
     titled(page, width, "Ended: ", &counted(&snapshot.flow_counts.ended));
+    depth::attribution(page, snapshot, width);
+    depth::conversations(page, snapshot, width);
+    depth::history(page, snapshot, width);
     suspicious(page, snapshot, width);
+    depth::anomalies(page, snapshot, width);
 }
 
 fn capture(capture: &CaptureInfo) -> Vec<String> {

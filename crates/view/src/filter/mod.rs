@@ -110,6 +110,14 @@ impl Filter {
         (from.min(), to.max())
     }
 
+    /// The same filter without what [`Filter::time_bounds`] reads out of it. If that is empty, the bounds say it all.
+    #[must_use]
+    pub fn without_time_bounds(&self) -> Self {
+        let bounds = |test: &Test| matches!(test, Test::From(_) | Test::To(_));
+        let keeps = |group: &&Group| group.negated || !group.tests.iter().all(bounds);
+        Self { groups: self.groups.iter().filter(keeps).cloned().collect() }
+    }
+
     /// Whether `flow` matches; `name` gives an interface's name from its index. It is called only where the filter
     /// names an interface or holds text; for many flows use [`Filter::matcher`], which calls it once per interface.
     pub fn matches(&self, flow: &Flow, name: &dyn Fn(u32) -> String) -> bool {

@@ -69,13 +69,14 @@ impl Named {
     /// Whether `shown`, a value of this field, is what `pattern` describes.
     pub(super) fn matches(self, pattern: &str, shown: &str) -> bool {
         match self {
-            Self::Process | Self::User | Self::HttpTarget => glob::matches(pattern, shown),
             Self::Container => glob::matches(pattern, shown) || is_begun_id(pattern, shown),
             // A name without a slash is looked for at the end of the path, where people know it.
             Self::Executable | Self::Cgroup if !pattern.contains('/') => {
                 glob::matches(pattern, shown.rsplit('/').next().unwrap_or(shown))
             }
-            Self::Executable | Self::Cgroup => glob::matches(pattern, shown),
+            Self::Process | Self::User | Self::HttpTarget | Self::Executable | Self::Cgroup => {
+                glob::matches(pattern, shown)
+            }
             _ => glob::matches_in_any_case(pattern, shown),
         }
     }

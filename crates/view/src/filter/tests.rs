@@ -341,6 +341,9 @@ fn the_bounds_of_time_can_be_read_out() {
     assert_eq!(bounds("from:2h to:1h"), (ago(7200), ago(3600)));
     assert_eq!(bounds("from:2h from:3h to:1h to:5m"), (ago(10_800), ago(300)), "alternatives: the widest");
     assert_eq!(bounds("!from:2h !to:1h"), (None, None));
+    let rest = |text| Filter::parse(text, NOW).unwrap().without_time_bounds();
+    assert!(rest("last:5m to:1m").is_empty());
+    assert_eq!(rest("last:5m port:443 !to:1h"), Filter::parse("port:443 !to:1h", NOW).unwrap());
 }
 
 #[test]

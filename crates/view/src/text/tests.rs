@@ -1,12 +1,17 @@
 //! The page of a realistic gateway, as it reads at three widths, and the page of an agent that has just begun.
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 
+use std::collections::BTreeMap;
+
 use expect_test::{Expect, expect};
 use unicode_width::UnicodeWidthStr;
 
 use super::render_snapshot_text;
 use crate::{
-    AddressTraffic, FlowRow, HostInfo, InterfaceUtilization, Loss, ProtocolTraffic, Snapshot, TopTalker, example_flow,
+    AddressTraffic, ApplicationTraffic, Attribution, ConntrackFill, DiskLoad, DnsSummary, DropRow, FamilyCount,
+    FilesystemFill, FlowRow, HalfOpenTarget, HistoryInfo, HostInfo, HttpSummary, InterfaceUtilization, Latency, Loss,
+    NameCount, PeerLatency, ProcessTraffic, ProtocolTraffic, ServiceTraffic, Snapshot, SystemLoad, TlsSummary,
+    TopTalker, example_flow,
 };
 
 fn interface(in_rate: f64, out_rate: f64, speed: Option<u64>) -> InterfaceUtilization {
@@ -123,6 +128,275 @@ fn check(snapshot: &Snapshot, width: usize, want: &Expect) {
         assert_eq!(line, line.trim_end(), "no space at the end of a line");
     }
     want.assert_eq(&page);
+}
+
+fn counts(entries: &[(&str, u64)]) -> BTreeMap<String, u64> {
+    entries.iter().map(|(name, count)| ((*name).to_owned(), *count)).collect()
+}
+
+fn names(entries: &[(&str, u64)]) -> Vec<NameCount> {
+    entries.iter().map(|(name, count)| NameCount { name: (*name).to_owned(), count: *count }).collect()
+}
+
+fn process(pid: u32, name: &str, user: &str, container: Option<&str>, bytes: [u64; 2]) -> ProcessTraffic {
+    let [sent_bytes, received_bytes] = bytes;
+    ProcessTraffic {
+        pid,
+        process: name.to_owned(),
+        user: (!user.is_empty()).then(|| user.to_owned()),
+        container: container.map(str::to_owned),
+        sent_bytes,
+        received_bytes,
+        sent_packets: sent_bytes / 800,
+        received_packets: received_bytes / 800,
+        sent_bits_per_second: sent_bytes as f64 / 1000.0,
+        received_bits_per_second: received_bytes as f64 / 1000.0,
+        active_flows: 3,
+        flows: 40,
+        ..ProcessTraffic::default()
+    }
+}
+
+fn service(protocol: &str, port: u16, application: Option<&str>, bytes: u64) -> ServiceTraffic {
+    let application = application.map(str::to_owned);
+    ServiceTraffic { protocol: protocol.to_owned(), port, application, bytes, packets: bytes / 900, flows: 12 }
+}
+
+/// A web server: little traffic, much known of it.
+fn server() -> Snapshot {
+    let mut snapshot = Snapshot { time: "2026-11-21T10:00:00.000000Z".to_owned(), ..Snapshot::default() };
+    snapshot.host = HostInfo { name: "web-1".to_owned(), uptime_seconds: 3725.0, ..HostInfo::default() };
+    snapshot.capture.source = "ebpf-tcx".to_owned();
+    snapshot.agent.kernel_ns_per_packet = Some(61.4);
+    load(&mut snapshot);
+    snapshot.attribution = Attribution {
+        source: "kernel-events".to_owned(),
+        attributed_flows: 1988,
+        unattributed_flows: 12,
+        ..Attribution::default()
+    };
+    snapshot.services = vec![
+        service("tcp", 443, Some("https"), 8_000_000),
+        service("udp", 53, Some("dns"), 1_500_000),
+        service("tcp", 9911, None, 400_000),
+        service("udp", 0, None, 100_000),
+    ];
+    let application = |bytes, flows, guessed_flows| ApplicationTraffic { bytes, packets: 9, flows, guessed_flows };
+    snapshot.applications =
+        [("tls".to_owned(), application(7_000_000, 31, 2)), ("ntp".to_owned(), application(1000, 4, 4))].into();
+    snapshot.processes = vec![
+        process(812, "nginx", "www-data", Some("shop-frontend-1"), [7_100_000, 900_000]),
+        process(4711, "curl\u{1b}[2J", "root", None, [1200, 500_000]),
+        process(0, "(other)", "", None, [100, 200]),
+    ];
+    snapshot.dns_queries = DnsSummary {
+        queries: 1240,
+        responses: 1238,
+        rcodes: counts(&[("NOERROR", 1200), ("NXDOMAIN", 38), ("REFUSED", 0)]),
+        types: counts(&[("A", 700), ("AAAA", 540)]),
+        top_names: names(&[("api.example.com", 410), ("db.internal", 77)]),
+        latency: measured(0.012, 0.085),
+        ..DnsSummary::default()
+    };
+    snapshot.http_requests = HttpSummary {
+        requests: 310,
+        responses: 309,
+        methods: counts(&[("GET", 300), ("POST", 10)]),
+        statuses: counts(&[("200", 280), ("404", 29)]),
+        top_hosts: names(&[("www.example.com", 310)]),
+        latency: measured(0.002, 0.04),
+        ..HttpSummary::default()
+    };
+    snapshot.tls_handshakes = TlsSummary {
+        hellos: 412,
+        quic_hellos: 31,
+        versions: counts(&[("TLS 1.3", 440), ("TLS 1.2", 3)]),
+        top_names: names(&[("shop.example.com", 402)]),
+        ..TlsSummary::default()
+    };
+    snapshot.latency =
+        [("192.0.2.44".to_owned(), peer(0.0123, 812)), ("2001:db8::1".to_owned(), peer(0.181, 9))].into();
+    let family = |ipv4, ipv6| FamilyCount { ipv4, ipv6 };
+    let states = [("ESTABLISHED", family(40, 2)), ("LISTEN", family(3, 6)), ("CLOSING", family(0, 0))];
+    snapshot.sockets.tcp = states.map(|(state, count)| (state.to_owned(), count)).into();
+    snapshot.sockets.udp = family(5, 4);
+    snapshot.sockets.retransmits = 41;
+    snapshot.suspicious_traffic.half_open = 21;
+    snapshot.half_open_targets = vec![HalfOpenTarget { target: "192.0.2.9:8443".to_owned(), half_open: 20 }];
+    snapshot.kernel_drops =
+        vec![dropped("no_socket", "eth0", 31, Some("198.51.100.7:50123")), dropped("netfilter_drop", "", 4, None)];
+    snapshot.history = HistoryInfo {
+        directory: "/var/lib/hivewall".to_owned(),
+        flows: 1_240_000,
+        bytes: 31_000_000,
+        oldest: Some("2026-11-14T08:00:00.000000Z".to_owned()),
+        failure: Some("the disk is full".to_owned()),
+        ..HistoryInfo::default()
+    };
+    snapshot
+}
+
+fn load(snapshot: &mut Snapshot) {
+    let fill =
+        |size_bytes, available_bytes| FilesystemFill { size_bytes, available_bytes, ..FilesystemFill::default() };
+    snapshot.system = Some(SystemLoad {
+        cpus: 8,
+        cpu_utilization: 0.124,
+        load_average: vec![0.52, 0.4, 0.31],
+        memory_bytes: 16 << 30,
+        memory_available_bytes: 12 << 30,
+        disks: [("nvme0n1".to_owned(), DiskLoad { utilization: 0.03, ..DiskLoad::default() })].into(),
+        filesystems: [("/".to_owned(), fill(100, 19)), ("/srv".to_owned(), fill(100, 70))].into(),
+        conntrack: Some(ConntrackFill { entries: 1200, limit: 262_144 }),
+        ..SystemLoad::default()
+    });
+}
+
+fn measured(median_seconds: f64, p95_seconds: f64) -> Latency {
+    Latency { samples: 9, median_seconds, p95_seconds, ..Latency::default() }
+}
+
+fn peer(rtt: f64, samples: u64) -> PeerLatency {
+    PeerLatency {
+        last_seconds: rtt * 1.1,
+        smoothed_seconds: rtt,
+        min_seconds: rtt / 2.0,
+        max_seconds: rtt * 2.0,
+        jitter_seconds: rtt / 10.0,
+        samples,
+    }
+}
+
+fn dropped(reason: &str, interface: &str, packets: u64, from: Option<&str>) -> DropRow {
+    DropRow {
+        reason: reason.to_owned(),
+        interface: interface.to_owned(),
+        protocol: "tcp".to_owned(),
+        packets,
+        last_source: from.map(str::to_owned),
+        last_destination: from.map(|_| "10.0.0.5:81".to_owned()),
+    }
+}
+
+#[test]
+fn a_server_of_which_much_is_known_on_a_very_wide_terminal() {
+    check(
+        &server(),
+        160,
+        &expect![[r#"
+        web-1 · 2026-11-21 10:00:00 UTC · up 1h02m · agent 0 B, 0s CPU
+        Host: CPU 12% of 8 · load 0.52 0.40 0.31 · memory 25% of 16.0 GiB · disk nvme0n1 3.0% busy · / 81% full · /srv 30% full · conntrack 1.2k of 262k
+        ebpf-tcx · 0 packets · 61 ns a packet in the kernel
+        0 flows live · 0/s new · 0 since start
+        Process known: 99% of 2.0k flows of this host · by kernel-events
+        DNS: 1.2k queries · 1.2k responses · noerror 1.2k · nxdomain 38 · a 700 · aaaa 540 · answered in 12ms, 95% within 85ms
+        HTTP: 310 requests · 309 responses · get 300 · post 10 · 200 280 · 404 29 · answered in 2ms, 95% within 40ms
+        TLS: 412 hellos · 31 in QUIC · tls 1.3 440 · tls 1.2 3
+        History: 1.2M flows · 31.0 MB · back to 2026-11-14 08:00 UTC
+        History is not written: the disk is full
+        Half-open: 21 connections without an answer
+        Sent again: 41 TCP segments
+        Dropped by the kernel: 35 packets · no_socket 31 · netfilter_drop 4
+
+        PORT        APPLICATION  SHARE   BYTES  PACKETS  FLOWS
+        tcp 443     ~https         80%  8.0 MB     8.9k     12
+        udp 53      ~dns           15%  1.5 MB     1.7k     12
+        tcp 9911                  4.0%  400 kB      444     12
+        udp others                1.0%  100 kB      111     12
+
+        APPLICATION SEEN   BYTES  PACKETS  FLOWS  OF THEM GUESSED
+        tls               7.0 MB        9     31                2
+
+         PID  PROCESS   USER      CONTAINER          SENT  RECEIVED       SENDS   RECEIVES  PACKETS  FLOWS
+         812  nginx     www-data  shop-frontend-1  7.1 MB    900 kB  7.1 kbit/s  900 bit/s    10.0k      3
+        4711  curl?[2J  root                       1.2 kB    500 kB     1 bit/s  500 bit/s      626      3
+              (other)                               100 B     200 B     0 bit/s    0 bit/s        0      3
+
+        NAME              ASKED IN  TIMES
+        api.example.com   DNS         410
+        db.internal       DNS          77
+        www.example.com   HTTP        310
+        shop.example.com  TLS         402
+
+        PEER           RTT  JITTER  LEAST  GREATEST  LATEST  SAMPLES
+        192.0.2.44    12ms     1ms    6ms      25ms    14ms      812
+        2001:db8::1  181ms    18ms   91ms     362ms   199ms        9
+
+        SOCKETS          IPV4  IPV6
+        TCP ESTABLISHED    40     2
+        TCP LISTEN          3     6
+        UDP                 5     4
+
+        HALF-OPEN TARGET  CONNECTIONS
+        192.0.2.9:8443             20
+
+        DROPPED BY KERNEL  PACKETS  INTERFACE  PROTO  LATEST
+        no_socket               31  eth0       tcp    198.51.100.7:50123 → 10.0.0.5:81
+        netfilter_drop           4             tcp
+    "#]],
+    );
+}
+
+#[test]
+fn a_server_of_which_much_is_known_on_an_ordinary_terminal() {
+    check(
+        &server(),
+        80,
+        &expect![[r#"
+        web-1 · 2026-11-21 10:00:00 UTC · up 1h02m · agent 0 B, 0s CPU
+        Host: CPU 12% of 8 · load 0.52 0.40 0.31 · memory 25% of 16.0 GiB
+          disk nvme0n1 3.0% busy · / 81% full · /srv 30% full · conntrack 1.2k of 262k
+        ebpf-tcx · 0 packets · 61 ns a packet in the kernel
+        0 flows live · 0/s new · 0 since start
+        Process known: 99% of 2.0k flows of this host · by kernel-events
+        DNS: 1.2k queries · 1.2k responses · noerror 1.2k · nxdomain 38 · a 700
+          aaaa 540 · answered in 12ms, 95% within 85ms
+        HTTP: 310 requests · 309 responses · get 300 · post 10 · 200 280 · 404 29
+          answered in 2ms, 95% within 40ms
+        TLS: 412 hellos · 31 in QUIC · tls 1.3 440 · tls 1.2 3
+        History: 1.2M flows · 31.0 MB · back to 2026-11-14 08:00 UTC
+        History is not written: the disk is full
+        Half-open: 21 connections without an answer
+        Sent again: 41 TCP segments
+        Dropped by the kernel: 35 packets · no_socket 31 · netfilter_drop 4
+
+        PORT        APPLICATION  SHARE   BYTES  PACKETS  FLOWS
+        tcp 443     ~https         80%  8.0 MB     8.9k     12
+        udp 53      ~dns           15%  1.5 MB     1.7k     12
+        tcp 9911                  4.0%  400 kB      444     12
+        udp others                1.0%  100 kB      111     12
+
+        APPLICATION SEEN   BYTES  PACKETS  FLOWS  OF THEM GUESSED
+        tls               7.0 MB        9     31                2
+
+         PID  PROCESS   CONTAINER          SENT  RECEIVED       SENDS   RECEIVES  FLOWS
+         812  nginx     shop-frontend-1  7.1 MB    900 kB  7.1 kbit/s  900 bit/s      3
+        4711  curl?[2J                   1.2 kB    500 kB     1 bit/s  500 bit/s      3
+              (other)                     100 B     200 B     0 bit/s    0 bit/s      3
+
+        NAME              ASKED IN  TIMES
+        api.example.com   DNS         410
+        db.internal       DNS          77
+        www.example.com   HTTP        310
+        shop.example.com  TLS         402
+
+        PEER           RTT  JITTER  LEAST  GREATEST  LATEST  SAMPLES
+        192.0.2.44    12ms     1ms    6ms      25ms    14ms      812
+        2001:db8::1  181ms    18ms   91ms     362ms   199ms        9
+
+        SOCKETS          IPV4  IPV6
+        TCP ESTABLISHED    40     2
+        TCP LISTEN          3     6
+        UDP                 5     4
+
+        HALF-OPEN TARGET  CONNECTIONS
+        192.0.2.9:8443             20
+
+        DROPPED BY KERNEL  PACKETS  INTERFACE  PROTO  LATEST
+        no_socket               31  eth0       tcp    198.51.100.7:50123 → 10.0.0.5:81
+        netfilter_drop           4             tcp
+    "#]],
+    );
 }
 
 #[test]
