@@ -4,12 +4,15 @@
 
 use std::fmt::Write as _;
 
-use hivewall_view::Snapshot;
-use prometheus::proto::{Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType};
+use hivewall_view::{Latency, Snapshot};
+use prometheus::proto::{
+    Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType, Quantile, Summary as SummarySample,
+};
 use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use crate::state::Shared;
 
+mod depth;
 mod table;
 
 pub use table::METRICS;
@@ -24,6 +27,8 @@ pub enum MetricKind {
     Counter,
     /// Goes up and down.
     Gauge,
+    /// Quantiles, with `_sum` and `_count` that only grow.
+    Summary,
 }
 
 impl MetricKind {
@@ -32,6 +37,7 @@ impl MetricKind {
         match self {
             Self::Counter => "counter",
             Self::Gauge => "gauge",
+            Self::Summary => "summary",
         }
     }
 }
@@ -58,12 +64,31 @@ struct Scrape<'a> {
     api: &'a Shared,
 }
 
-/// Samples of one metric: label values, in the order of its label names, and the number.
+/// What one sample says.
+enum Value {
+    /// Of a counter or a gauge.
+    Number(f64),
+    /// Of a summary.
+    Latency(Latency),
+}
+
+/// Samples of one metric: label values, in the order of its label names, and what they say.
 #[derive(Default)]
-struct Samples(Vec<(Vec<String>, f64)>);
+struct Samples(Vec<(Vec<String>, Value)>);
 
 impl Samples {
     fn add(&mut self, labels: &[&str], value: f64) {
+        // What is no number is no sample.
+        if value.is_finite() {
+            self.push(labels, Value::Number(value));
+        }
+    }
+
+    fn latency(&mut self, labels: &[&str], latency: &Latency) {
+        self.push(labels, Value::Latency(latency.clone()));
+    }
+
+    fn push(&mut self, labels: &[&str], value: Value) {
         self.0.push((labels.iter().map(|&label| label.to_owned()).collect(), value));
     }
 
@@ -85,12 +110,7 @@ pub(crate) fn text(api: &Shared) -> prometheus::Result<String> {
 fn family(metric: &Metric, scrape: &Scrape<'_>) -> Option<MetricFamily> {
     let mut samples = Samples::default();
     (metric.read)(scrape, &mut samples);
-    let samples: Vec<Sample> = samples
-        .0
-        .into_iter()
-        .filter(|(_, value)| value.is_finite())
-        .map(|(labels, value)| sample(metric, labels, value))
-        .collect();
+    let samples: Vec<Sample> = samples.0.into_iter().map(|(labels, value)| sample(metric, labels, &value)).collect();
     if samples.is_empty() {
         return None;
     }
@@ -100,12 +120,13 @@ fn family(metric: &Metric, scrape: &Scrape<'_>) -> Option<MetricFamily> {
     family.set_field_type(match metric.kind {
         MetricKind::Counter => MetricType::COUNTER,
         MetricKind::Gauge => MetricType::GAUGE,
+        MetricKind::Summary => MetricType::SUMMARY,
     });
     family.set_metric(samples);
     Some(family)
 }
 
-fn sample(metric: &Metric, labels: Vec<String>, value: f64) -> Sample {
+fn sample(metric: &Metric, labels: Vec<String>, value: &Value) -> Sample {
     let pairs = metric.labels.iter().zip(labels).map(|(name, value)| {
         let mut pair = LabelPair::default();
         pair.set_name((*name).to_owned());
@@ -113,19 +134,35 @@ fn sample(metric: &Metric, labels: Vec<String>, value: f64) -> Sample {
         pair
     });
     let mut sample = Sample::from_label(pairs.collect());
-    match metric.kind {
-        MetricKind::Counter => {
+    match value {
+        Value::Latency(latency) => sample.set_summary(summary(latency)),
+        Value::Number(value) if metric.kind == MetricKind::Counter => {
             let mut counter = Counter::default();
-            counter.set_value(value);
+            counter.set_value(*value);
             sample.set_counter(counter);
         }
-        MetricKind::Gauge => {
+        Value::Number(value) => {
             let mut gauge = Gauge::default();
-            gauge.set_value(value);
+            gauge.set_value(*value);
             sample.set_gauge(gauge);
         }
     }
     sample
+}
+
+fn summary(latency: &Latency) -> SummarySample {
+    let quantile = |rank, seconds| {
+        let mut quantile = Quantile::default();
+        quantile.set_quantile(rank);
+        // Nothing measured is no quantile; Prometheus writes that as NaN.
+        quantile.set_value(if latency.samples > 0 { seconds } else { f64::NAN });
+        quantile
+    };
+    let mut summary = SummarySample::default();
+    summary.set_sample_count(latency.samples);
+    summary.set_sample_sum(latency.sum_seconds);
+    summary.set_quantile(vec![quantile(0.5, latency.median_seconds), quantile(0.95, latency.p95_seconds)]);
+    summary
 }
 
 /// The reference page of all metrics, in Markdown.
@@ -134,7 +171,8 @@ pub fn metrics_reference() -> String {
         "# Metrics\n\nServed at `/metrics` and `/api/v1/metrics` in the text format of Prometheus. Bytes are IP\n\
          bytes (from the IP header to the end of the datagram) unless the meaning says wire bytes, which add link\n\
          headers, VLAN tags and padding. A metric without samples is left out. Addresses are a label of\n\
-         `hivewall_top_talker_*` only, which never has more than ten.\n\n\
+         `hivewall_top_talker_*`, `hivewall_peer_*` and `hivewall_half_open_target_flows` only, which never have more than\n\
+         ten. Quantiles of summaries are over all since the start, to a factor of √2.\n\n\
          | Metric | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n",
     );
     for metric in METRICS {

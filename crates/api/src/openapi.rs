@@ -7,7 +7,7 @@ use utoipa::OpenApi;
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{index, live, routes};
+use crate::{history, index, live, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -24,6 +24,8 @@ use crate::{index, live, routes};
         routes::snapshot,
         routes::flows,
         live::flows_live,
+        history::top,
+        history::series,
         routes::health,
         routes::metrics,
         routes::metrics_v1,
@@ -32,7 +34,8 @@ use crate::{index, live, routes};
     components(schemas(Lagged, hivewall_view::FlowRow)),
     tags(
         (name = "agent", description = "The agent itself."),
-        (name = "flows", description = "Conversations.")
+        (name = "flows", description = "Conversations."),
+        (name = "history", description = "What was, as far back as it is kept.")
     )
 )]
 struct Document;

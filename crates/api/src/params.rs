@@ -3,12 +3,15 @@
 //! Invariants: what is not understood is refused, never ignored, because a typo that is ignored answers another
 //! question than the one that was asked; and the OpenAPI parameters are made from the same lists as the reading is.
 
+use std::time::Duration;
+
 use axum::extract::{FromRequestParts, Query as QueryString};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use hivewall_view::filter::{FilterError, FilterFault, ValueKind, keys};
-use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX};
-use hivewall_view::{Filter, Query, Sort};
+use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, TOP_LIMIT_DEFAULT, TOP_LIMIT_MAX};
+use hivewall_view::units::parse_duration;
+use hivewall_view::{Filter, Query, SeriesQuery, Sort, TopBy, TopQuery};
 use utoipa::IntoParams;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Array, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
@@ -17,10 +20,16 @@ use utoipa::openapi::{RefOr, Required, Schema};
 use crate::error::Refusal;
 use crate::state::Shared;
 
+/// Shortest step of a series.
+const STEP_MIN: Duration = Duration::from_secs(1);
 /// In front of a field's name it asks for what does not match.
 const NOT: &str = "not-";
 /// The parameters that shape a page; the others say which flows.
-const PAGE: [&str; 3] = ["sort", "limit", "offset"];
+const PAGE: [&str; 4] = ["sort", "limit", "offset", "history"];
+/// The parameters that shape a top list.
+const TOP: [&str; 2] = ["by", "limit"];
+/// The parameter that shapes a series.
+const SERIES: [&str; 1] = ["step"];
 
 /// The parameters of a request, in order, names and values decoded.
 pub(crate) struct Pairs(Vec<(String, String)>);
@@ -52,7 +61,7 @@ impl Pairs {
     pub(crate) fn query(&self, shared: &Shared) -> Result<Query, Refusal> {
         let sort = match self.once("sort")? {
             None => Sort::default(),
-            Some(text) => sort(text)?,
+            Some(text) => by_name("sort", text, "no order", Sort::ALL)?,
         };
         let limit = match self.once("limit")? {
             None => LIMIT_DEFAULT,
@@ -62,7 +71,45 @@ impl Pairs {
             None => 0,
             Some(text) => number("offset", text, 0, usize::MAX)?,
         };
-        Ok(Query { filter: self.terms(shared, &PAGE)?, sort, limit, offset, history: false })
+        let history = match self.once("history")? {
+            None => false,
+            Some(text) => yes_or_no("history", text)?,
+        };
+        Ok(Query { filter: self.terms(shared, &PAGE)?, sort, limit, offset, history })
+    }
+
+    /// By what, when, how many.
+    pub(crate) fn top(&self, shared: &Shared) -> Result<TopQuery, Refusal> {
+        let by = match self.once("by")? {
+            None => TopBy::default(),
+            Some(text) => by_name("by", text, "no way to add up", TopBy::ALL)?,
+        };
+        let limit = match self.once("limit")? {
+            None => TOP_LIMIT_DEFAULT,
+            Some(text) => number("limit", text, 1, TOP_LIMIT_MAX)?,
+        };
+        let filter = self.terms(shared, &TOP)?;
+        let (from, to) = filter.time_bounds();
+        Ok(TopQuery { by, from, to, limit, filter: filter.without_time_bounds() })
+    }
+
+    /// When, in which steps.
+    pub(crate) fn series(&self, shared: &Shared) -> Result<SeriesQuery, Refusal> {
+        let step = match self.once("step")? {
+            None => None,
+            Some(text) => Some(step(text)?),
+        };
+        let filter = self.terms(shared, &SERIES)?;
+        let (from, to) = filter.time_bounds();
+        if let (Some(from), Some(step)) = (from, step) {
+            let points = to.unwrap_or_else(|| shared.source.now()).since(from).as_nanos() / step.as_nanos().max(1);
+            if points > u128::from(SERIES_POINTS_MAX) {
+                let detail = format!("these times in such steps are {points} points");
+                let hint = format!("at most {SERIES_POINTS_MAX} are given: take a longer `step` or a shorter time");
+                return Err(bad("bad_parameter", detail, hint));
+            }
+        }
+        Ok(SeriesQuery { from, to, step, filter: filter.without_time_bounds() })
     }
 
     /// Which flows, and nothing else.
@@ -133,11 +180,22 @@ fn bad_filter(name: &str, text: &str, error: &FilterError) -> Refusal {
     bad("bad_filter", detail, error.to_string()).at(error.at)
 }
 
-fn sort(text: &str) -> Result<Sort, Refusal> {
-    let found = Sort::ALL.iter().find(|(_, name)| *name == text);
-    found.map(|(sort, _)| *sort).ok_or_else(|| {
-        let names: Vec<&str> = Sort::ALL.iter().map(|(_, name)| *name).collect();
-        bad("bad_parameter", format!("`{text}` is no order"), format!("`sort` is one of {}", names.join(", ")))
+fn by_name<T: Copy>(name: &str, text: &str, what: &str, all: &[(T, &str)]) -> Result<T, Refusal> {
+    let found = all.iter().find(|(_, name)| *name == text);
+    found.map(|(one, _)| *one).ok_or_else(|| {
+        let names: Vec<&str> = all.iter().map(|(_, name)| *name).collect();
+        bad("bad_parameter", format!("`{text}` is {what}"), format!("`{name}` is one of {}", names.join(", ")))
+    })
+}
+
+fn yes_or_no(name: &str, text: &str) -> Result<bool, Refusal> {
+    by_name(name, text, "neither yes nor no", &[(true, "true"), (false, "false")])
+}
+
+fn step(text: &str) -> Result<Duration, Refusal> {
+    parse_duration(text).filter(|step| *step >= STEP_MIN).ok_or_else(|| {
+        let hint = "`step` is a time span of at least one second, such as `60s`, `5m` or `1h`";
+        bad("bad_parameter", format!("`step` cannot be `{text}`"), hint)
     })
 }
 
@@ -158,6 +216,12 @@ pub(crate) struct FilterParams;
 
 /// [`FilterParams`], and order and page.
 pub(crate) struct FlowParams;
+
+/// [`FilterParams`], and how a top list is made.
+pub(crate) struct TopParams;
+
+/// [`FilterParams`], and the steps of a series.
+pub(crate) struct SeriesParams;
 
 impl IntoParams for FilterParams {
     fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
@@ -180,10 +244,8 @@ impl IntoParams for FilterParams {
 
 impl IntoParams for FlowParams {
     fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
-        let names: Vec<&str> = Sort::ALL.iter().map(|(_, name)| *name).collect();
-        let sort = ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build();
         let mut all = FilterParams::into_params(place);
-        all.push(parameter("sort", sort.into(), "Order, largest or latest first; bytes when absent.", "rate"));
+        all.push(parameter("sort", one_of(Sort::ALL), "Order, largest or latest first; bytes when absent.", "rate"));
         all.push(parameter(
             "limit",
             integer(1, Some(LIMIT_MAX)),
@@ -196,8 +258,36 @@ impl IntoParams for FlowParams {
             "Rows to leave out first: `next_offset` of the page before.",
             "0",
         ));
+        let history = "Whether closed flows are looked for in history, where it is kept, rather than among those lately \
+                       closed; `from`, `to` and `last` say how far back. False when absent.";
+        all.push(parameter("history", one_of(&[(true, "true"), (false, "false")]), history, "true"));
         all
     }
+}
+
+impl IntoParams for TopParams {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut all = FilterParams::into_params(place);
+        all.push(parameter("by", one_of(TopBy::ALL), "What is added up by; address when absent.", "service"));
+        let limit = format!("Most rows of the list; {TOP_LIMIT_DEFAULT} when absent.");
+        all.push(parameter("limit", integer(1, Some(TOP_LIMIT_MAX)), &limit, "20"));
+        all
+    }
+}
+
+impl IntoParams for SeriesParams {
+    fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let mut all = FilterParams::into_params(place);
+        let step = format!("Time of one point, at least 1s; at most {SERIES_POINTS_MAX} points. Chosen when absent.");
+        all.push(parameter("step", string(), &step, "5m"));
+        all
+    }
+}
+
+/// One of these words.
+fn one_of<T>(all: &[(T, &str)]) -> Schema {
+    let names: Vec<&str> = all.iter().map(|(_, name)| *name).collect();
+    ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).build().into()
 }
 
 fn parameter(name: &str, schema: Schema, description: &str, example: &str) -> Parameter {

@@ -8,13 +8,14 @@ use std::time::Duration;
 use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
-use hivewall_view::{FlowPage, Query, Snapshot};
+use hivewall_view::{FlowPage, Snapshot};
 use serde::Serialize;
 
 use crate::error::{Problem, Refusal};
 use crate::health::{Health, HealthStatus};
 use crate::metrics;
 use crate::params::{FlowParams, Pairs};
+use crate::source::BoxFuture;
 use crate::state::Shared;
 
 /// Questions about flows that may be with the engine at once; more wait their turn.
@@ -39,7 +40,7 @@ pub(crate) async fn snapshot(State(shared): State<Arc<Shared>>, pairs: Pairs) ->
     json(StatusCode::OK, snapshot).await
 }
 
-/// One page of flows, living and lately closed: those that match, largest or latest first.
+/// One page of flows, living and closed (of late, or of all history): those that match, largest or latest first.
 #[utoipa::path(
     get,
     path = "/api/v1/flows",
@@ -54,17 +55,21 @@ pub(crate) async fn snapshot(State(shared): State<Arc<Shared>>, pairs: Pairs) ->
 )]
 pub(crate) async fn flows(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
     let query = pairs.query(&shared)?;
-    let limit = Duration::from_secs(FLOW_ANSWER_SECONDS_MAX);
-    let page = tokio::time::timeout(limit, ask(&shared, query))
-        .await
-        .map_err(|_| Refusal::busy(format!("the engine did not answer within {FLOW_ANSWER_SECONDS_MAX} s")))??;
+    let page = in_turn(&shared, || shared.source.flows(query)).await?.map_err(|_| Refusal::engine_gone())?;
     json(StatusCode::OK, Arc::new(page)).await
 }
 
-async fn ask(shared: &Shared, query: Query) -> Result<FlowPage, Refusal> {
-    // The semaphore is never closed; if it were, nobody would be there to answer either.
-    let _turn = shared.questions.acquire().await.map_err(|_| Refusal::engine_gone())?;
-    shared.source.flows(query).await.map_err(|_| Refusal::engine_gone())
+/// Asks when it is this question's turn, and waits for the answer for no longer than is bearable, the turn included.
+pub(crate) async fn in_turn<T>(shared: &Shared, ask: impl FnOnce() -> BoxFuture<'static, T>) -> Result<T, Refusal> {
+    let limit = Duration::from_secs(FLOW_ANSWER_SECONDS_MAX);
+    let asked = async {
+        // The semaphore is never closed; if it were, nobody would be there to answer either.
+        let _turn = shared.questions.acquire().await.map_err(|_| Refusal::engine_gone())?;
+        Ok(ask().await)
+    };
+    tokio::time::timeout(limit, asked)
+        .await
+        .map_err(|_| Refusal::busy(format!("the engine did not answer within {FLOW_ANSWER_SECONDS_MAX} s")))?
 }
 
 /// Whether the agent sees everything it should, and if not, why.
@@ -130,7 +135,10 @@ pub(crate) async fn metrics_v1(state: State<Arc<Shared>>, pairs: Pairs) -> Resul
 
 /// A page of a hundred thousand rows takes a good part of a second to write, so that is done beside the threads that
 /// serve.
-async fn json<T: Serialize + Send + Sync + 'static>(status: StatusCode, document: Arc<T>) -> Result<Response, Refusal> {
+pub(crate) async fn json<T: Serialize + Send + Sync + 'static>(
+    status: StatusCode,
+    document: Arc<T>,
+) -> Result<Response, Refusal> {
     let written = tokio::task::spawn_blocking(move || serde_json::to_vec(&*document)).await;
     match written {
         Ok(Ok(bytes)) => Ok((status, [(header::CONTENT_TYPE, "application/json")], bytes).into_response()),

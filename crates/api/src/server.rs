@@ -18,7 +18,7 @@ use crate::guard::guard;
 use crate::listen::refuse_beyond_loopback;
 use crate::source::Source;
 use crate::state::Shared;
-use crate::{index, live, openapi, routes};
+use crate::{history, index, live, openapi, routes};
 
 /// How often losses are looked at between requests, so that their growth is noticed when nobody asks.
 const LOSS_LOOK: Duration = Duration::from_secs(5);
@@ -28,7 +28,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 8] {
+fn table() -> [(&'static str, Handlers); 10] {
     [
         ("/", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -36,6 +36,8 @@ fn table() -> [(&'static str, Handlers); 8] {
         ("/api/v1/snapshot", get(routes::snapshot)),
         ("/api/v1/flows", get(routes::flows)),
         ("/api/v1/flows/live", get(live::flows_live)),
+        ("/api/v1/top", get(history::top)),
+        ("/api/v1/series", get(history::series)),
         ("/api/v1/health", get(routes::health)),
         ("/api/v1/openapi.json", get(openapi::openapi)),
     ]

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use hivewall_model::Timestamp;
-use hivewall_view::{FlowPage, FlowRow, Query, Snapshot};
+use hivewall_view::{FlowPage, FlowRow, Query, SeriesPage, SeriesQuery, Snapshot, TopPage, TopQuery};
 use tokio::sync::broadcast;
 
 /// A future that owns what it needs and can move between threads.
@@ -16,13 +16,43 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 #[error("the engine has stopped; see the agent's log and start it again")]
 pub struct SourceGone;
 
+/// Why a question about history has no answer.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum HistoryRefusal {
+    /// The agent keeps no history.
+    #[error("this agent keeps no history; give it a directory for one and start it again")]
+    Off,
+    /// What is kept could not be read.
+    #[error("the history could not be read: {reason}; see the agent's log")]
+    Unreadable {
+        /// As whoever reads it puts it.
+        reason: String,
+    },
+    /// Who reads it has stopped.
+    #[error(transparent)]
+    Gone(#[from] SourceGone),
+}
+
 /// What the API asks the agent. The binary implements it over the engine's thread, tests over fixed data.
 pub trait Source: Send + Sync + 'static {
     /// The latest snapshot. Cheap: the engine publishes one per tick and this clones a pointer.
     fn snapshot(&self) -> Arc<Snapshot>;
 
-    /// One page of flows, living and lately closed.
+    /// One page of flows: living ones, and closed ones either of late or of history, as the query says.
     fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, SourceGone>>;
+
+    /// Who moved most, over history. An agent without history need not say anything about it.
+    fn top(&self, query: TopQuery) -> BoxFuture<'static, Result<TopPage, HistoryRefusal>> {
+        drop(query);
+        Box::pin(std::future::ready(Err(HistoryRefusal::Off)))
+    }
+
+    /// Traffic over time, over history.
+    fn series(&self, query: SeriesQuery) -> BoxFuture<'static, Result<SeriesPage, HistoryRefusal>> {
+        drop(query);
+        Box::pin(std::future::ready(Err(HistoryRefusal::Off)))
+    }
 
     /// Every flow that closes from now on. The sender never waits: a receiver that falls behind misses the oldest and
     /// is told how many. While nobody listens (`receiver_count() == 0`) the rows need not be built.

@@ -8,7 +8,7 @@ use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hivewall_api::{CONNECTIONS_MAX, LIVE_MAX, Problem, REQUEST_BYTES_MAX, paths};
+use hivewall_api::{CONNECTIONS_MAX, HistoryRefusal, LIVE_MAX, Problem, REQUEST_BYTES_MAX, SourceGone, paths};
 use hivewall_model::Timestamp;
 use hivewall_view::{FlowPage, Snapshot};
 use support::{Server, data};
@@ -56,6 +56,52 @@ fn flows_come_filtered_ordered_and_in_pages() {
     }
     let page: FlowPage = serde_json::from_str(&server.get("/api/v1/flows?limit=2&offset=2").body).unwrap();
     assert_eq!((page.matched, page.searched, page.next_offset), (5, 5, Some(4)));
+}
+
+#[test]
+fn questions_reach_history_with_their_times_apart_from_the_filter() {
+    let server = Server::start();
+    for (path, want) in [
+        ("flows", "history false"),
+        ("flows?history=true", "history true"),
+        ("flows?history=false", "history false"),
+        ("top", r#"address ["", ""] 10 ``"#),
+        (
+            "top?by=service&limit=3&from=2023-11-14T22:00:00Z&to=2023-11-14T22:10:00Z&proto=udp",
+            r#"service ["2023-11-14T22:00:00.000000Z", "2023-11-14T22:10:00.000000Z"] 3 `proto:udp`"#,
+        ),
+        ("top?last=1m&by=process", r#"process ["2023-11-14T22:13:20.000000Z", ""] 10 ``"#),
+        ("series?step=5m&last=1m&port=443", r#"Some(300s) ["2023-11-14T22:13:20.000000Z", ""] `port:443`"#),
+        ("series", r#"None ["", ""] ``"#),
+    ] {
+        let answer = server.get(&format!("/api/v1/{path}"));
+        assert_eq!(answer.status, 200, "{path}: {}", answer.body);
+        assert_eq!(server.fake.asked.lock().unwrap().pop().as_deref(), Some(want), "{path}");
+    }
+    for (path, hint) in [
+        ("flows?history=yes", "true, false"),
+        ("top?by=colour", "source, destination, address, service, process, protocol"),
+        ("top?limit=0", "from 1 to 10000"),
+        ("series?step=0.5s", "one second"),
+        ("series?step=1s&last=1d", "at most 10000"),
+    ] {
+        let answer = server.get(&format!("/api/v1/{path}"));
+        assert_eq!((answer.status, answer.error().as_str()), (400, "bad_parameter"), "{path}");
+        assert!(problem(&answer.body).hint.contains(hint), "{path}: {}", answer.body);
+    }
+    // What shapes one answer has no meaning for another.
+    assert_eq!(server.get("/api/v1/top?step=1m").error(), "unknown_parameter");
+    assert_eq!(server.get("/api/v1/series?by=source").error(), "unknown_parameter");
+}
+
+#[test]
+fn an_agent_without_history_says_so() {
+    let server = Server::start();
+    *server.fake.history.lock().unwrap() = Some(HistoryRefusal::Off);
+    let answer = server.get("/api/v1/top");
+    assert_eq!((answer.status, answer.error().as_str()), (404, "no_history"));
+    *server.fake.history.lock().unwrap() = Some(HistoryRefusal::Gone(SourceGone));
+    assert_eq!(server.get("/api/v1/series").error(), "engine_stopped");
 }
 
 #[test]
@@ -354,6 +400,18 @@ fn metrics_say_what_the_snapshot_says() {
         ("hivewall_frames_not_in_flows_total{device=\"eth0\",direction=\"egress\",reason=\"arp\"}", 2.0),
         ("hivewall_protocol_packets_total{protocol=\"tcp\"}", 100.0),
         ("hivewall_flows_active", 3.0),
+        ("hivewall_process_transmit_bytes_per_second{process=\"nginx\"}", 200.0),
+        ("hivewall_dns_queries_total{type=\"other\"}", 1.0),
+        ("hivewall_dns_latency_seconds{quantile=\"0.5\"}", 0.011),
+        ("hivewall_dns_latency_seconds_sum", 0.05),
+        ("hivewall_dns_latency_seconds_count", 4.0),
+        ("hivewall_http_responses_total{code=\"4xx\"}", 1.0),
+        ("hivewall_tls_handshakes_total{version=\"TLS 1.3\"}", 4.0),
+        ("hivewall_tcp_sockets{state=\"ESTABLISHED\",family=\"ipv6\"}", 1.0),
+        ("hivewall_socket_transitions_total{from=\"SYN_SENT\",to=\"ESTABLISHED\"}", 7.0),
+        ("hivewall_kernel_drops_total{reason=\"no_socket\",device=\"eth0\",protocol=\"tcp\"}", 6.0),
+        ("hivewall_host_load_average{minutes=\"15\"}", 0.3),
+        ("hivewall_history_oldest_timestamp_seconds", 1.7e9),
         ("hivewall_flows_ended_total{reason=\"reset\"}", 1.0),
         ("hivewall_tcp_flows{state=\"ESTABLISHED\"}", 1.0),
         ("hivewall_invalid_packets_total{reason=\"ip_header_truncated\"}", 3.0),
@@ -366,6 +424,8 @@ fn metrics_say_what_the_snapshot_says() {
     assert!(!samples.contains_key("hivewall_interface_speed_bytes{device=\"lo\"}"));
     let talkers = samples.keys().filter(|name| name.starts_with("hivewall_top_talker_sent"));
     assert_eq!(talkers.count(), 10, "twelve talkers are in the snapshot");
+    let peers = samples.keys().filter(|name| name.starts_with("hivewall_peer_rtt_seconds"));
+    assert_eq!(peers.count(), 10, "twelve peers are in the snapshot");
 }
 
 #[test]

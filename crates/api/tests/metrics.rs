@@ -32,12 +32,34 @@ fn names_follow_the_conventions_and_are_unique() {
 }
 
 #[test]
-fn addresses_are_a_label_of_the_top_talkers_only() {
+fn addresses_are_a_label_only_where_they_are_few() {
     for metric in METRICS {
         for label in metric.labels {
-            let known = ["device", "protocol", "direction", "reason", "state", "source", "version", "code"];
-            let talker = *label == "address" && metric.name.starts_with("hivewall_top_talker_");
-            assert!(known.contains(label) || talker, "{}: {label}", metric.name);
+            let known = [
+                "device",
+                "protocol",
+                "direction",
+                "reason",
+                "state",
+                "source",
+                "version",
+                "code",
+                "process",
+                "application",
+                "type",
+                "rcode",
+                "method",
+                "family",
+                "from",
+                "to",
+                "kind",
+                "mode",
+                "minutes",
+                "mountpoint",
+            ];
+            let few = ["hivewall_top_talker_", "hivewall_peer_", "hivewall_half_open_target_"];
+            let bounded = *label == "address" && few.iter().any(|name| metric.name.starts_with(name));
+            assert!(known.contains(label) || bounded, "{}: {label}", metric.name);
         }
     }
 }
@@ -57,14 +79,63 @@ fn served() -> BTreeMap<String, (String, String, BTreeSet<String>)> {
             kind.clone_into(&mut found.entry(name.to_owned()).or_default().0);
         } else {
             let name = line.split(['{', ' ']).next().unwrap();
+            let of_summary = ["_sum", "_count"].iter().find_map(|part| name.strip_suffix(part));
+            let name = of_summary.filter(|name| found.contains_key(*name)).unwrap_or(name);
             let labels = line.split_once('{').map_or("", |(_, rest)| rest.rsplit_once('}').unwrap().0);
             let names = labels.split(',').filter_map(|label| label.split_once('=')).map(|(name, _)| name);
-            let mut names: Vec<&str> = names.collect();
+            let mut names: Vec<&str> = names.filter(|name| *name != "quantile").collect();
             names.sort_unstable();
             found.get_mut(name).unwrap().2.insert(names.join(","));
         }
     }
     found
+}
+
+#[test]
+fn what_the_network_can_name_without_bound_is_cut_and_nothing_is_left_uncounted() {
+    let server = Server::start();
+    server.fake.change(|snapshot| {
+        snapshot.dns_queries.types = (1000..1200).map(|number| (format!("TYPE{number}"), 2)).collect();
+        snapshot.dns_queries.types.insert("A".to_owned(), 7);
+        snapshot.http_requests.methods = (0..90).map(|number| (format!("M{number}"), 1)).collect();
+        snapshot.http_requests.statuses = [("204", 3), ("299", 1), ("404", 5), ("999", 2), ("20", 1)]
+            .map(|(status, count)| (status.to_owned(), count))
+            .into();
+        let process = snapshot.processes[0].clone();
+        snapshot.processes = (1..40)
+            .map(|pid| {
+                let mut process = process.clone();
+                (process.pid, process.process) = (pid, format!("p{}", pid / 2));
+                (process.sent_bytes, process.sent_bits_per_second) = (u64::from(pid) * 1000, 8.0);
+                process
+            })
+            .collect();
+        let drop = snapshot.kernel_drops[0].clone();
+        snapshot.kernel_drops = (0..300)
+            .map(|number| {
+                let mut drop = drop.clone();
+                (drop.reason, drop.packets) = (format!("r{number}"), 1);
+                drop
+            })
+            .collect();
+    });
+    let text = server.get("/metrics").body;
+    let samples = |name: &str| -> Vec<(String, f64)> {
+        let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "));
+        lines.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
+    };
+    let sum = |samples: &[(String, f64)]| samples.iter().map(|(_, value)| value).sum::<f64>();
+    let types = samples("hivewall_dns_queries_total");
+    assert_eq!(types, [("type=\"A\"".to_owned(), 7.0), ("type=\"other\"".to_owned(), 400.0)]);
+    let methods = samples("hivewall_http_requests_total");
+    assert_eq!((methods.len(), sum(&methods)), (51, 90.0));
+    let classes: Vec<f64> = samples("hivewall_http_responses_total").into_iter().map(|(_, count)| count).collect();
+    assert_eq!(classes, [0.0, 4.0, 0.0, 5.0, 0.0, 3.0], "1xx to 5xx, other");
+    let processes = samples("hivewall_process_transmit_bytes_per_second");
+    assert_eq!((processes.len(), sum(&processes)), (11, 39.0));
+    assert_eq!(processes[0], ("process=\"p19\"".to_owned(), 2.0), "two processes of one name");
+    let drops = samples("hivewall_kernel_drops_total");
+    assert_eq!((drops.len(), sum(&drops)), (201, 300.0));
 }
 
 #[test]

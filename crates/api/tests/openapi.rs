@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hivewall_api::{LIVE_MAX, openapi_json, paths};
+use hivewall_api::{HistoryRefusal, LIVE_MAX, openapi_json, paths};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::{Answer, Server, data};
@@ -82,6 +82,15 @@ fn provoke(path: &str, status: &str) -> Answer {
         (_, "400") => server.get(&format!("{path}?nonsense=1")),
         ("/api/v1/flows", "503") => {
             server.fake.gone.store(true, Ordering::SeqCst);
+            server.get(path)
+        }
+        ("/api/v1/top" | "/api/v1/series", "404") => {
+            *server.fake.history.lock().unwrap() = Some(HistoryRefusal::Off);
+            server.get(path)
+        }
+        ("/api/v1/top" | "/api/v1/series", "503") => {
+            let reason = "the disk is gone".to_owned();
+            *server.fake.history.lock().unwrap() = Some(HistoryRefusal::Unreadable { reason });
             server.get(path)
         }
         ("/api/v1/health", "503") => {

@@ -1,9 +1,13 @@
 //! The one list of metrics. Invariants, held by tests: names follow Prometheus's conventions (one prefix, base units,
 //! `_total` for counters and for nothing else), and no label takes values without bound: devices, protocols,
-//! directions, reasons and states are few, addresses appear for the first [`TOP_TALKERS_MAX`] talkers only.
+//! directions, reasons and states are few, addresses appear for the first [`TOP_TALKERS_MAX`] talkers and as many peers
+//! and targets only, and what the network can invent (types, codes, versions) has a name or is `other`.
 
 use hivewall_view::{InterfaceUtilization, TopTalker, TrafficCell};
 
+use super::depth::{
+    classes, disks, filesystems, half_open_targets, history, kernel_drops, known, peers, processes, system, transitions,
+};
 use super::{Metric, MetricKind, Samples, Scrape};
 use crate::state::counted;
 
@@ -15,6 +19,9 @@ const DEVICE: &[&str] = &["device"];
 const TRAFFIC: &[&str] = &["device", "protocol", "direction"];
 const REASON: &[&str] = &["reason"];
 const PROTOCOL: &[&str] = &["protocol"];
+const PROCESS: &[&str] = &["process"];
+const APPLICATION: &[&str] = &["application"];
+const FILESYSTEM: &[&str] = &["mountpoint"];
 
 macro_rules! metrics {
     ($($kind:ident $name:literal, $unit:literal, $labels:expr, $help:literal, $read:expr;)*) => {
@@ -143,6 +150,161 @@ metrics! {
     Gauge "hivewall_top_talker_received_bytes_per_second", "bytes per second", &["address"],
         "IP bytes received per second by each of the ten busiest addresses.",
         |s, out| talkers(s, out, |talker| talker.received_bits_per_second / 8.0);
+
+    Gauge "hivewall_attribution_info", "1", &["source"],
+        "Always 1; the label tells how flows are tied to processes: kernel-events, sock-diag or none.",
+        |s, out| out.add(&[&s.snapshot.attribution.source], 1.0);
+    Gauge "hivewall_attribution_fallback", "1", NONE,
+        "1 when flows are tied to processes in a lesser way than the best, 0 otherwise.",
+        |s, out| out.add(&[], flag(s.snapshot.attribution.fallback_reason.is_some()));
+    Counter "hivewall_attributed_flows_total", "flows", NONE,
+        "Flows with an end on this host whose process is known.",
+        |s, out| out.count(&[], s.snapshot.attribution.attributed_flows);
+    Counter "hivewall_unattributed_flows_total", "flows", NONE,
+        "Flows with an end on this host whose process is not known.",
+        |s, out| out.count(&[], s.snapshot.attribution.unattributed_flows);
+    Gauge "hivewall_sockets_tracked", "sockets", NONE, "Sockets remembered to tie flows to processes.",
+        |s, out| out.count(&[], s.snapshot.attribution.sockets);
+    Gauge "hivewall_processes_tracked", "processes", NONE, "Processes remembered to tie flows to.",
+        |s, out| out.count(&[], s.snapshot.attribution.processes);
+    Gauge "hivewall_process_transmit_bytes_per_second", "bytes per second", PROCESS,
+        "IP bytes sent per second by processes of one name: the ten busiest names, the rest is other.",
+        |s, out| processes(s, out, |process| process.sent_bits_per_second / 8.0);
+    Gauge "hivewall_process_receive_bytes_per_second", "bytes per second", PROCESS,
+        "IP bytes received per second by processes of one name.",
+        |s, out| processes(s, out, |process| process.received_bits_per_second / 8.0);
+    Gauge "hivewall_process_flows_active", "flows", PROCESS, "Flows that live now, of processes of one name.",
+        |s, out| processes(s, out, |process| process.active_flows as f64);
+
+    Counter "hivewall_application_bytes_total", "bytes", APPLICATION,
+        "IP bytes by application protocol, each packet counted once.",
+        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.bytes));
+    Counter "hivewall_application_packets_total", "packets", APPLICATION,
+        "Packets by application protocol, each counted once.",
+        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.packets));
+    Counter "hivewall_application_flows_total", "flows", APPLICATION, "Flows by application protocol.",
+        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.flows));
+    Counter "hivewall_application_guessed_flows_total", "flows", APPLICATION,
+        "Of them, flows whose application is a guess from the port.",
+        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.guessed_flows));
+
+    Counter "hivewall_dns_queries_total", "queries", &["type"], "DNS queries seen, by type asked for.",
+        |s, out| known(out, &s.snapshot.dns_queries.types, |name| !name.starts_with("TYPE"));
+    Counter "hivewall_dns_responses_total", "responses", &["rcode"], "DNS responses seen, by response code.",
+        |s, out| known(out, &s.snapshot.dns_queries.rcodes, |name| !name.starts_with("RCODE"));
+    Counter "hivewall_dns_multicast_total", "messages", NONE, "Messages of multicast DNS and LLMNR.",
+        |s, out| out.count(&[], s.snapshot.dns_queries.multicast);
+    Summary "hivewall_dns_latency_seconds", "seconds", NONE, "From DNS query to response.",
+        |s, out| out.latency(&[], &s.snapshot.dns_queries.latency);
+    Counter "hivewall_http_requests_total", "requests", &["method"], "HTTP/1.x requests seen, by method.",
+        |s, out| known(out, &s.snapshot.http_requests.methods, |_| true);
+    Counter "hivewall_http_responses_total", "responses", &["code"],
+        "HTTP/1.x responses seen, by class of the status: 2xx and so on.",
+        |s, out| classes(s, out);
+    Summary "hivewall_http_latency_seconds", "seconds", NONE, "From HTTP request to the head of its response.",
+        |s, out| out.latency(&[], &s.snapshot.http_requests.latency);
+    Counter "hivewall_tls_handshakes_total", "handshakes", &["version"],
+        "TLS ClientHellos seen, over TCP and in QUIC, by the greatest version offered.",
+        |s, out| known(out, &s.snapshot.tls_handshakes.versions, |name| !name.starts_with("0x"));
+    Counter "hivewall_quic_handshakes_total", "handshakes", NONE, "Of them, those in QUIC.",
+        |s, out| out.count(&[], s.snapshot.tls_handshakes.quic_hellos);
+
+    Gauge "hivewall_peer_rtt_seconds", "seconds", &["address"],
+        "Smoothed round-trip time to each of the ten peers with most samples.",
+        |s, out| peers(s, out, |peer| peer.smoothed_seconds);
+    Gauge "hivewall_peer_jitter_seconds", "seconds", &["address"],
+        "Jitter of the round trips to each of the ten peers with most samples.",
+        |s, out| peers(s, out, |peer| peer.jitter_seconds);
+
+    Gauge "hivewall_tcp_sockets", "sockets", &["state", "family"], "TCP sockets of this host by state.",
+        |s, out| {
+            for (state, count) in &s.snapshot.sockets.tcp {
+                out.count(&[state, "ipv4"], count.ipv4);
+                out.count(&[state, "ipv6"], count.ipv6);
+            }
+        };
+    Gauge "hivewall_udp_sockets", "sockets", &["family"], "UDP sockets of this host.",
+        |s, out| {
+            out.count(&["ipv4"], s.snapshot.sockets.udp.ipv4);
+            out.count(&["ipv6"], s.snapshot.sockets.udp.ipv6);
+        };
+    Counter "hivewall_socket_transitions_total", "transitions", &["from", "to"],
+        "Times a TCP socket of this host went from one state to another.",
+        |s, out| transitions(s, out);
+    Counter "hivewall_tcp_retransmits_total", "segments", NONE,
+        "Segments that TCP sockets of this host sent again, over flows that were seen.",
+        |s, out| out.count(&[], s.snapshot.sockets.retransmits);
+    Gauge "hivewall_half_open_target_flows", "flows", &["address"],
+        "TCP flows without an established handshake to each of the ten targets (address and port) that have most.",
+        |s, out| half_open_targets(s, out);
+    Counter "hivewall_kernel_drops_total", "packets", &["reason", "device", "protocol"],
+        "Packets the kernel dropped, by the kernel's name of the reason; device is none where there was none.",
+        |s, out| kernel_drops(s, out);
+    Gauge "hivewall_security_alerts", "alerts", &["kind"], "Security alerts by kind.",
+        |s, out| s.snapshot.security_alerts.iter().for_each(|(kind, alerts)| out.count(&[kind], *alerts));
+
+    Gauge "hivewall_host_cpus", "cpus", NONE, "CPUs that are online.",
+        |s, out| system(s, |system| out.count(&[], u64::from(system.cpus)));
+    Counter "hivewall_host_cpu_seconds_total", "seconds", &["mode"], "CPU time of the host by mode, over all CPUs.",
+        |s, out| system(s, |system| {
+            system.cpu_seconds.iter().for_each(|(mode, seconds)| out.add(&[mode], *seconds));
+        });
+    Gauge "hivewall_host_load_average", "1", &["minutes"], "Load average of the host over so many minutes.",
+        |s, out| system(s, |system| {
+            ["1", "5", "15"].iter().zip(&system.load_average).for_each(|(minutes, load)| out.add(&[minutes], *load));
+        });
+    Gauge "hivewall_host_memory_bytes", "bytes", NONE, "Memory of the host.",
+        |s, out| system(s, |system| out.count(&[], system.memory_bytes));
+    Gauge "hivewall_host_memory_available_bytes", "bytes", NONE, "Memory that programs could still get.",
+        |s, out| system(s, |system| out.count(&[], system.memory_available_bytes));
+    Gauge "hivewall_host_swap_bytes", "bytes", NONE, "Swap space of the host.",
+        |s, out| system(s, |system| out.count(&[], system.swap_bytes));
+    Gauge "hivewall_host_swap_used_bytes", "bytes", NONE, "Swap space in use.",
+        |s, out| system(s, |system| out.count(&[], system.swap_used_bytes));
+    Counter "hivewall_host_disk_read_bytes_total", "bytes", DEVICE, "Bytes read from the disk.",
+        |s, out| disks(s, out, |disk| disk.read_bytes as f64);
+    Counter "hivewall_host_disk_written_bytes_total", "bytes", DEVICE, "Bytes written to the disk.",
+        |s, out| disks(s, out, |disk| disk.written_bytes as f64);
+    Gauge "hivewall_host_disk_utilization_ratio", "1", DEVICE,
+        "Share of time in which the disk had something to do, over the last second, 0 to 1.",
+        |s, out| disks(s, out, |disk| disk.utilization);
+    Gauge "hivewall_host_filesystem_size_bytes", "bytes", FILESYSTEM, "Bytes the filesystem can hold.",
+        |s, out| filesystems(s, out, |fill| fill.size_bytes);
+    Gauge "hivewall_host_filesystem_available_bytes", "bytes", FILESYSTEM, "Bytes that can still be written to it.",
+        |s, out| filesystems(s, out, |fill| fill.available_bytes);
+    Gauge "hivewall_host_conntrack_entries", "entries", NONE, "Entries of the connection tracking table.",
+        |s, out| system(s, |system| system.conntrack.iter().for_each(|fill| out.count(&[], fill.entries)));
+    Gauge "hivewall_host_conntrack_limit", "entries", NONE, "Most entries the connection tracking table can hold.",
+        |s, out| system(s, |system| system.conntrack.iter().for_each(|fill| out.count(&[], fill.limit)));
+    Gauge "hivewall_host_processes", "processes", NONE, "Processes that exist on the host.",
+        |s, out| system(s, |system| out.count(&[], system.processes));
+    Gauge "hivewall_host_uptime_seconds", "seconds", NONE, "Time since the host booted.",
+        |s, out| system(s, |system| out.add(&[], system.uptime_seconds));
+
+    Gauge "hivewall_history_flows", "flows", NONE, "Flows kept on disk; absent while history is off.",
+        |s, out| history(s, |history| out.count(&[], history.flows));
+    Gauge "hivewall_history_bytes", "bytes", NONE, "Bytes that history takes on disk.",
+        |s, out| history(s, |history| out.count(&[], history.bytes));
+    Gauge "hivewall_history_segments", "segments", NONE, "Segments of history on disk.",
+        |s, out| history(s, |history| out.count(&[], history.segments));
+    Gauge "hivewall_history_oldest_timestamp_seconds", "seconds", NONE,
+        "First packet of the oldest flow kept, in seconds since 1970.",
+        |s, out| history(s, |history| {
+            let oldest = history.oldest.as_deref().and_then(hivewall_view::time::parse_rfc3339);
+            oldest.iter().for_each(|oldest| out.add(&[], oldest.0 as f64 / 1e9));
+        });
+    Gauge "hivewall_history_failing", "1", NONE, "1 when history cannot be written, 0 otherwise.",
+        |s, out| history(s, |history| out.add(&[], flag(history.failure.is_some())));
+
+    Gauge "hivewall_agent_cpu_ratio", "1", NONE, "Share of one CPU the agent used over the last second.",
+        |s, out| out.add(&[], s.snapshot.agent.cpu_share);
+    Gauge "hivewall_kernel_seconds_per_packet", "seconds per packet", NONE,
+        "Time the kernel's programs took per packet; absent where the kernel does not count it.",
+        |s, out| s.snapshot.agent.kernel_ns_per_packet.iter().for_each(|ns| out.add(&[], ns / 1e9));
+    Counter "hivewall_payload_copies_total", "copies", NONE, "First bytes of payload copied to learn names from.",
+        |s, out| out.count(&[], s.snapshot.agent.peeks);
+    Counter "hivewall_socket_events_total", "events", NONE, "Events of sockets taken from the kernel.",
+        |s, out| out.count(&[], s.snapshot.agent.socket_events);
 
     Counter "hivewall_api_requests_total", "requests", &["code"], "Requests to this API, by status code.",
         |s, out| s.api.counts.requests().iter().for_each(|(code, n)| out.count(&[&code.to_string()], *n));

@@ -2,12 +2,20 @@
 //! agree with one another where a reader would compare them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
 
-use hivewall_model::{Direction, EndReason, Flow, FlowId, Point, Side, TcpFlags, TcpState, Timestamp, Tunnel};
+use hivewall_model::{
+    Container, Direction, DnsMessage, EndReason, Flow, FlowId, FlowNames, HttpRequest, NameSource, Point, Process,
+    Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
+};
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
-    AddressTraffic, CaptureInfo, FlowCounts, FlowRow, HostInfo, InterfaceTraffic, InterfaceUtilization, Loss,
-    ProtocolTraffic, Snapshot, SuspiciousTraffic, TopTalker, TrafficAccuracy, TrafficCell, example_flow,
+    AddressTraffic, AgentCost, ApplicationTraffic, Attribution, CaptureInfo, ConntrackFill, DiskLoad, DnsRow,
+    DnsSummary, DropRow, FamilyCount, FilesystemFill, FlowCounts, FlowRow, HalfOpenTarget, HistoryInfo, HostInfo,
+    HttpRow, HttpSummary, InterfaceTraffic, InterfaceUtilization, Latency, Loss, NameCount, PeerLatency,
+    ProcessTraffic, ProtocolTraffic, ServiceTraffic, Snapshot, SocketSummary, SuspiciousTraffic, SystemLoad,
+    TlsSummary, TopTalker, TrafficAccuracy, TrafficCell, example_flow,
 };
 
 /// The fake engine's time.
@@ -31,7 +39,8 @@ pub fn flows() -> Vec<FlowRow> {
     };
     let point = |side, tunnel| Point { ifindex: 2, direction: Direction::Egress, to_server: true, tunnel, side };
     let base = example_flow();
-    let https = Flow { points: vec![point(base.to_server, None)], rate: 1250.0, ..base.clone() };
+    let mut https = Flow { points: vec![point(base.to_server, None)], rate: 1250.0, ..base.clone() };
+    add_depth(&mut https);
     let mut dns = Flow {
         id: FlowId(2),
         to_server: side(1, 0),
@@ -95,11 +104,226 @@ pub fn snapshot() -> Snapshot {
             new_per_second: 0.5,
         },
         flows,
+        processes: vec![process(812, "nginx"), process(0, "(other)")],
+        attribution: Attribution {
+            source: "kernel-events".to_owned(),
+            fallback_reason: None,
+            attributed_flows: 5,
+            unattributed_flows: 1,
+            sockets: 12,
+            processes: 4,
+        },
+        applications: map([("tls", ApplicationTraffic { bytes: 9000, packets: 90, flows: 5, guessed_flows: 2 })]),
+        services: vec![ServiceTraffic {
+            protocol: "tcp".to_owned(),
+            port: 443,
+            application: Some("https".to_owned()),
+            bytes: 9000,
+            packets: 90,
+            flows: 5,
+        }],
+        dns_queries: dns(),
+        http_requests: http(),
+        tls_handshakes: TlsSummary {
+            hellos: 4,
+            quic_hellos: 1,
+            versions: map([("TLS 1.3", 4), ("0x7a7a", 1)]),
+            top_names: vec![name("www.example.com")],
+            top_ja4: vec![name("t13d1516h2_8daaf6152771_b186095e22b6")],
+        },
+        latency: (1..=12).map(peer).collect(),
+        jitter: map([("10.0.0.2", 0.0002)]),
+        sockets: SocketSummary {
+            tcp: map([("ESTABLISHED", FamilyCount { ipv4: 4, ipv6: 1 })]),
+            udp: FamilyCount { ipv4: 2, ipv6: 3 },
+            transitions: map([("SYN_SENT>ESTABLISHED", 7)]),
+            retransmits: 3,
+        },
+        half_open_targets: vec![HalfOpenTarget { target: "10.0.0.9:80".to_owned(), half_open: 2 }],
+        kernel_drops: vec![DropRow {
+            reason: "no_socket".to_owned(),
+            interface: "eth0".to_owned(),
+            protocol: "tcp".to_owned(),
+            packets: 6,
+            last_source: Some("198.51.100.7:50123".to_owned()),
+            last_destination: Some("10.0.0.1:81".to_owned()),
+        }],
+        system: Some(system()),
+        security_alerts: map([("port_scan", 1)]),
+        agent: AgentCost { cpu_share: 0.02, kernel_ns_per_packet: Some(61.0), peeks: 17, socket_events: 40 },
+        history: HistoryInfo {
+            directory: "/var/lib/hivewall".to_owned(),
+            flows: 1000,
+            bytes: 25_000,
+            segments: 3,
+            oldest: Some("2023-11-14T22:13:20.000000Z".to_owned()),
+            failure: Some("the disk is full".to_owned()),
+        },
         interface_utilization: map([("eth0", utilization(Some(1_000_000_000))), ("lo", utilization(None))]),
         outbound_traffic: map([("10.0.0.2", address(2)), ("other", address(1))]),
         losses: map([("ring_full", loss(3)), ("log_queue_full", loss(0))]),
-        ..Snapshot::default()
     }
+}
+
+fn process(pid: u32, comm: &str) -> ProcessTraffic {
+    ProcessTraffic {
+        pid,
+        process: comm.to_owned(),
+        executable: Some("/usr/sbin/nginx".to_owned()),
+        user: Some("www-data".to_owned()),
+        container: Some("web-1".to_owned()),
+        cgroup: Some("/system.slice/nginx.service".to_owned()),
+        sent_bytes: 6000,
+        received_bytes: 3000,
+        sent_packets: 60,
+        received_packets: 30,
+        sent_bits_per_second: 1600.0,
+        received_bits_per_second: 800.0,
+        active_flows: 2,
+        flows: 5,
+    }
+}
+
+fn name(name: &str) -> NameCount {
+    NameCount { name: name.to_owned(), count: 4 }
+}
+
+fn measured() -> Latency {
+    Latency {
+        samples: 4,
+        sum_seconds: 0.05,
+        min_seconds: 0.01,
+        max_seconds: 0.02,
+        median_seconds: 0.011,
+        p95_seconds: 0.02,
+    }
+}
+
+fn dns() -> DnsSummary {
+    DnsSummary {
+        queries: 5,
+        responses: 4,
+        multicast: 2,
+        rcodes: map([("NOERROR", 3), ("RCODE99", 1)]),
+        types: map([("A", 4), ("TYPE4711", 1)]),
+        top_names: vec![name("www.example.com")],
+        latency: measured(),
+        recent: vec![DnsRow {
+            time: rfc3339(NOW),
+            client: "10.0.0.1".to_owned(),
+            server: "10.0.0.53".to_owned(),
+            name: "www.example.com".to_owned(),
+            qtype: "A".to_owned(),
+            rcode: Some("NOERROR".to_owned()),
+            answers: vec!["10.0.0.2".to_owned()],
+            latency_seconds: Some(0.011),
+            process: Some("curl".to_owned()),
+        }],
+    }
+}
+
+fn http() -> HttpSummary {
+    HttpSummary {
+        requests: 3,
+        responses: 3,
+        methods: map([("GET", 2), ("other", 1)]),
+        statuses: map([("200", 2), ("404", 1)]),
+        top_hosts: vec![name("www.example.com")],
+        latency: measured(),
+        recent: vec![HttpRow {
+            time: rfc3339(NOW),
+            client: "10.0.0.1".to_owned(),
+            server: "10.0.0.2".to_owned(),
+            method: "GET".to_owned(),
+            host: "www.example.com".to_owned(),
+            target: "/".to_owned(),
+            status: Some(200),
+            latency_seconds: Some(0.011),
+            process: Some("curl".to_owned()),
+        }],
+    }
+}
+
+fn peer(number: u64) -> (String, PeerLatency) {
+    let latency = PeerLatency {
+        last_seconds: 0.011,
+        smoothed_seconds: 0.01,
+        min_seconds: 0.009,
+        max_seconds: 0.02,
+        jitter_seconds: 0.0002,
+        samples: number,
+    };
+    (format!("10.0.0.{number}"), latency)
+}
+
+fn system() -> SystemLoad {
+    SystemLoad {
+        cpus: 2,
+        cpu_utilization: 0.25,
+        cpu_modes: map([("user", 0.2), ("system", 0.05)]),
+        cpu_seconds: map([("user", 1200.0), ("idle", 8000.0)]),
+        load_average: vec![0.5, 0.4, 0.3],
+        memory_bytes: 8_000_000_000,
+        memory_available_bytes: 6_000_000_000,
+        swap_bytes: 1_000_000_000,
+        swap_used_bytes: 0,
+        disks: map([(
+            "sda",
+            DiskLoad {
+                read_bytes_per_second: 10.0,
+                written_bytes_per_second: 20.0,
+                read_bytes: 1000,
+                written_bytes: 2000,
+                utilization: 0.1,
+            },
+        )]),
+        filesystems: map([(
+            "/",
+            FilesystemFill {
+                device: "/dev/sda1".to_owned(),
+                kind: "ext4".to_owned(),
+                size_bytes: 100_000,
+                available_bytes: 40_000,
+            },
+        )]),
+        conntrack: Some(ConntrackFill { entries: 12, limit: 65_536 }),
+        processes: 99,
+        uptime_seconds: 7200.0,
+    }
+}
+
+/// Everything that can be learned of a flow beyond its packets' headers, on the first one.
+fn add_depth(flow: &mut Flow) {
+    let process = |pid, comm: &str| Process { pid, comm: comm.into(), user: Some("root".into()), ..Process::default() };
+    flow.client_process = Some(Arc::new(Process {
+        executable: Some("/usr/bin/curl".into()),
+        cgroup: Some("/system.slice/docker-0123456789ab.scope".into()),
+        container: Some(Container { runtime: "docker", id: "0123456789ab".into(), name: Some("web-1".into()) }),
+        ..process(4711, "curl")
+    }));
+    flow.server_process = Some(Arc::new(process(80, "nginx")));
+    flow.names = Some(Arc::new(FlowNames {
+        application: None,
+        server: Some(("www.example.com".into(), NameSource::Dns)),
+        tls: Some(Arc::new(TlsHello { alpn: vec!["h2".into()], ja4: "t13d".into(), ..TlsHello::default() })),
+        http: Some(Arc::new(HttpRequest { method: "GET".into(), target: "/".into(), ..HttpRequest::default() })),
+        http_status: Some(200),
+        http_requests: 2,
+        dns: Some(Arc::new(DnsMessage { response: true, name: "a.example".into(), qtype: 1, ..DnsMessage::default() })),
+        ssh: [Some("SSH-2.0-a".into()), Some("SSH-2.0-b".into())],
+    }));
+    let micros = |micros| Some(Duration::from_micros(micros));
+    flow.timing = Timing {
+        handshake_server: micros(2000),
+        handshake_client: micros(500),
+        server_response: micros(3000),
+        round_trip: micros(4000),
+        jitter: micros(100),
+        smoothed_rtt: micros(2100),
+        rtt_deviation: micros(50),
+        retransmits: Some(1),
+        out_of_order: Some(0),
+    };
 }
 
 fn host() -> HostInfo {

@@ -17,9 +17,13 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hivewall_api::{BoxFuture, Source, SourceGone};
+use hivewall_api::{BoxFuture, HistoryRefusal, Source, SourceGone};
 use hivewall_model::Timestamp;
-use hivewall_view::{FlowPage, FlowRow, Query, Snapshot, Sort};
+use hivewall_view::time::rfc3339;
+use hivewall_view::{
+    AnsweredFrom, FlowPage, FlowRow, Query, SeriesPage, SeriesPoint, SeriesQuery, Snapshot, Sort, TopPage, TopQuery,
+    TopRow,
+};
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
@@ -28,6 +32,10 @@ pub struct Fake {
     pub snapshot: Mutex<Arc<Snapshot>>,
     pub now: Mutex<Timestamp>,
     pub gone: AtomicBool,
+    /// What history answers instead of an answer.
+    pub history: Mutex<Option<HistoryRefusal>>,
+    /// The questions it was asked, as they are written for debugging.
+    pub asked: Mutex<Vec<String>>,
     flows: Vec<FlowRow>,
     closed: broadcast::Sender<Arc<FlowRow>>,
 }
@@ -38,6 +46,8 @@ impl Default for Fake {
             snapshot: Mutex::new(Arc::new(data::snapshot())),
             now: Mutex::new(data::NOW),
             gone: AtomicBool::new(false),
+            history: Mutex::new(None),
+            asked: Mutex::default(),
             flows: data::flows(),
             closed: broadcast::channel(4).0,
         }
@@ -64,7 +74,35 @@ impl Source for Fake {
 
     fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, SourceGone>> {
         let answer = if self.gone.load(Ordering::SeqCst) { Err(SourceGone) } else { Ok(page(&self.flows, &query)) };
+        self.asked.lock().unwrap().push(format!("history {}", query.history));
         Box::pin(std::future::ready(answer))
+    }
+
+    fn top(&self, query: TopQuery) -> BoxFuture<'static, Result<TopPage, HistoryRefusal>> {
+        let times = [query.from, query.to].map(|time| time.map_or(String::new(), rfc3339));
+        let asked = format!("{} {:?} {} `{}`", query.by.name(), times, query.limit, query.filter);
+        self.asked.lock().unwrap().push(asked);
+        let row = TopRow { key: "10.0.0.1".to_owned(), bytes: 900, packets: 9, flows: 1 };
+        self.answer(TopPage {
+            time: rfc3339(data::NOW),
+            by: query.by,
+            rows: vec![row],
+            source: AnsweredFrom::Rollup,
+            reaches_back_to: Some(rfc3339(Timestamp::from_secs(1_699_999_000))),
+        })
+    }
+
+    fn series(&self, query: SeriesQuery) -> BoxFuture<'static, Result<SeriesPage, HistoryRefusal>> {
+        let times = [query.from, query.to].map(|time| time.map_or(String::new(), rfc3339));
+        self.asked.lock().unwrap().push(format!("{:?} {times:?} `{}`", query.step, query.filter));
+        let point = SeriesPoint { time: rfc3339(data::NOW), bytes: 900, packets: 9, flows: 1 };
+        self.answer(SeriesPage {
+            time: rfc3339(data::NOW),
+            step_seconds: 60.0,
+            points: vec![point],
+            source: AnsweredFrom::Flows,
+            reaches_back_to: Some(rfc3339(Timestamp::from_secs(1_699_999_000))),
+        })
     }
 
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
@@ -73,6 +111,13 @@ impl Source for Fake {
 
     fn now(&self) -> Timestamp {
         *self.now.lock().unwrap()
+    }
+}
+
+impl Fake {
+    fn answer<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, HistoryRefusal>> {
+        let refusal = self.history.lock().unwrap().clone();
+        Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
     }
 }
 
@@ -89,12 +134,12 @@ fn page(flows: &[FlowRow], query: &Query) -> FlowPage {
     let rows: Vec<FlowRow> = rows.into_iter().skip(query.offset).take(query.limit).collect();
     let next = query.offset + rows.len();
     FlowPage {
-        time: hivewall_view::time::rfc3339(data::NOW),
+        time: rfc3339(data::NOW),
         matched: matched as u64,
         searched: flows.len() as u64,
         flows: rows,
         next_offset: (next < matched).then_some(next as u64),
-        reaches_back_to: Some(hivewall_view::time::rfc3339(Timestamp::from_secs(1_699_999_000))),
+        reaches_back_to: Some(rfc3339(Timestamp::from_secs(1_699_999_000))),
     }
 }
 
