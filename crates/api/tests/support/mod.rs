@@ -134,12 +134,12 @@ fn page(flows: &[FlowRow], query: &Query) -> FlowPage {
     let rows: Vec<FlowRow> = rows.into_iter().skip(query.offset).take(query.limit).collect();
     let next = query.offset + rows.len();
     FlowPage {
-        time: hivewall_view::time::rfc3339(data::NOW),
+        time: rfc3339(data::NOW),
         matched: matched as u64,
         searched: flows.len() as u64,
         flows: rows,
         next_offset: (next < matched).then_some(next as u64),
-        reaches_back_to: Some(hivewall_view::time::rfc3339(Timestamp::from_secs(1_699_999_000))),
+        reaches_back_to: Some(rfc3339(Timestamp::from_secs(1_699_999_000))),
     }
 }
 
