@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use hashbrown::{DefaultHashBuilder, HashTable};
 
-use crate::columns::{ALL, COLUMNS, Col, Kind};
+use crate::columns::{COLUMNS, Col};
 
 /// No value.
 pub(crate) const NONE: i64 = i64::MIN;
@@ -47,9 +47,8 @@ impl<T: Hash + Eq> Dictionary<T> {
         self.values.push(make());
         let values = &self.values;
         let hasher = &self.hasher;
-        self.places.insert_unique(hash, place, |place| {
-            values.get(*place as usize).map_or(0, |known| hasher.hash_one(known))
-        });
+        self.places
+            .insert_unique(hash, place, |place| values.get(*place as usize).map_or(0, |known| hasher.hash_one(known)));
         place
     }
 }
@@ -236,11 +235,6 @@ impl Batch {
         let mut keyed: Vec<((i64, i64), u32)> = (0..self.rows as u32).map(|row| (key(row), row)).collect();
         keyed.sort_unstable();
         keyed.into_iter().map(|(_, row)| row).collect()
-    }
-
-    /// Columns of a kind.
-    pub(crate) fn of_kind(kind: impl Fn(Kind) -> bool) -> impl Iterator<Item = Col> {
-        ALL.iter().copied().filter(move |col| kind(col.column().kind))
     }
 
     /// Least and greatest value of a column.

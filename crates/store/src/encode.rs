@@ -8,14 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hashbrown::HashMap;
-use hivewall_model::{Direction, EndReason, Flow, FlowNames, Point, Process, Side, TcpState, Timestamp, Timing, Tunnel};
+use hivewall_model::{
+    Direction, EndReason, Flow, FlowNames, Point, Process, Side, TcpState, Timestamp, Timing, Tunnel,
+};
 use hivewall_view::{container_text, user_text};
 
 use crate::batch::{Batch, NONE};
 use crate::columns::{Col, NAME_SOURCE_ORDER, perspective_word, place};
 
 /// Processes remembered at most, before all are forgotten.
-const PROCESSES_MAX: usize = 65_536;
+const PROCESSES_MAX: usize = 8_192;
 /// Bytes of an Ethernet header, which nearly every packet has.
 pub(crate) const ETHERNET_BYTES: i64 = 14;
 /// Tunnels, by the word that stands for each.

@@ -65,9 +65,7 @@ pub enum StoreError {
 impl StoreError {
     /// Whether it is that the disk (or a quota) is full.
     pub(crate) fn is_disk_full(&self) -> bool {
-        let io = |error: &io::Error| {
-            matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
-        };
+        let io = |error: &io::Error| matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded);
         match self {
             Self::Directory { source, .. } | Self::File { source, .. } => io(source),
             Self::Segment { source, .. } => {

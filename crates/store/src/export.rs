@@ -62,7 +62,9 @@ fn export_parquet(
     let mut count = 0;
     each_match(shared, query, deadline, &mut |batch, rows| {
         count += rows.len() as u64;
-        rows.chunks(segment::GROUP_ROWS).try_for_each(|rows| segment::write_group(&mut writer, batch, rows)).map_err(failed)
+        rows.chunks(segment::GROUP_ROWS)
+            .try_for_each(|rows| segment::write_group(&mut writer, batch, rows))
+            .map_err(failed)
     })?;
     writer.close().map_err(failed)?;
     Ok(count)

@@ -120,7 +120,10 @@ pub(crate) fn page(shared: &Shared, query: &Query, deadline: Deadline) -> Result
         searched: search.searched,
         flows: rows(&segments, &open, &shown, deadline)?,
         next_offset: (next < search.matched && !shown.is_empty()).then_some(next),
-        reaches_back_to: reaches.filter(|first| search.reach.from().is_none_or(|from| from < *first)).map(time).map(rfc3339),
+        reaches_back_to: reaches
+            .filter(|first| search.reach.from().is_none_or(|from| from < *first))
+            .map(time)
+            .map(rfc3339),
     })
 }
 
@@ -142,11 +145,7 @@ fn look_at_open(shared: &Shared, search: &mut Search<'_>) -> (Vec<Arc<Segment>>,
     (segments, (rows, copies), kept.reaches_back_to())
 }
 
-fn look_at_segments(
-    segments: &[Arc<Segment>],
-    search: &mut Search<'_>,
-    deadline: Deadline,
-) -> Result<(), StoreError> {
+fn look_at_segments(segments: &[Arc<Segment>], search: &mut Search<'_>, deadline: Deadline) -> Result<(), StoreError> {
     let places: BTreeMap<u64, usize> = segments.iter().enumerate().map(|(at, segment)| (segment.number, at)).collect();
     let reach = Reach::of(&search.query.filter);
     groups(segments, deadline, &|span| reach.touches(span), &mut |segment, reader, group| {

@@ -124,11 +124,18 @@ impl Journal {
 
     /// Makes durable what was appended.
     pub(crate) fn sync(&mut self) -> Result<(), StoreError> {
-        if self.dirty {
-            self.file.sync_data().map_err(|source| StoreError::File { path: self.path.clone(), source })?;
-            self.dirty = false;
+        if !self.dirty {
+            return Ok(());
         }
-        Ok(())
+        let synced = self.file.sync_data().map_err(|source| StoreError::File { path: self.path.clone(), source });
+        if synced.is_err() {
+            // What the kernel could not write it may have dropped, and the next sync would not say so (fsync(2)): all
+            // rows are written again.
+            self.end = HEAD_BYTES as u64;
+            self.written = Written::default();
+        }
+        self.dirty = synced.is_err();
+        synced
     }
 
     /// Removes the file: its rows are elsewhere.

@@ -109,20 +109,34 @@ pub(crate) fn time(micros: i64) -> Timestamp {
     Timestamp(micros.saturating_mul(1000))
 }
 
-/// Segments in a directory, by number, and the numbers of journals. What a crash left half written is removed; what
+/// What lies in a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Found {
+    /// By number.
+    pub(crate) segments: Vec<Arc<Segment>>,
+    /// Numbers of journals, in order.
+    pub(crate) journals: Vec<u64>,
+    /// The greatest number of a segment, readable or not.
+    pub(crate) last: u64,
+}
+
+/// Looks through a directory. What a crash left half written is removed; what
 /// cannot be read is left where it is, and said.
-pub(crate) fn list(directory: &Path) -> Result<(Vec<Arc<Segment>>, Vec<u64>), StoreError> {
+pub(crate) fn list(directory: &Path) -> Result<Found, StoreError> {
     let at = |source| StoreError::Directory { path: directory.to_path_buf(), source };
-    let (mut segments, mut journals) = (Vec::new(), Vec::new());
+    let mut found = Found::default();
     for entry in std::fs::read_dir(directory).map_err(at)? {
         let path = entry.map_err(at)?.path();
         let number = path.file_stem().and_then(|stem| stem.to_str()).and_then(|stem| stem.parse::<u64>().ok());
         match (number, path.extension().and_then(|ending| ending.to_str())) {
-            (Some(number), Some(segment::ENDING)) => match Segment::open(number, path) {
-                Ok(segment) => segments.push(Arc::new(segment)),
-                Err(error) => tracing::error!(%error, "a segment of the history is left out"),
-            },
-            (Some(number), Some("journal")) => journals.push(number),
+            (Some(number), Some(segment::ENDING)) => {
+                found.last = found.last.max(number);
+                match Segment::open(number, path) {
+                    Ok(segment) => found.segments.push(Arc::new(segment)),
+                    Err(error) => tracing::error!(%error, "a segment of the history is left out"),
+                }
+            }
+            (Some(number), Some("journal")) => found.journals.push(number),
             (_, Some("tmp")) => {
                 // Nobody needs it; the next start tries again.
                 let _ = std::fs::remove_file(&path);
@@ -130,9 +144,9 @@ pub(crate) fn list(directory: &Path) -> Result<(Vec<Arc<Segment>>, Vec<u64>), St
             _ => {}
         }
     }
-    segments.sort_by_key(|segment| segment.number);
-    journals.sort_unstable();
-    Ok((segments, journals))
+    found.segments.sort_by_key(|segment| segment.number);
+    found.journals.sort_unstable();
+    Ok(found)
 }
 
 /// Opens a segment; `None` where retention took it meanwhile.

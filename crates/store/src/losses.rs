@@ -19,8 +19,7 @@ pub enum StoreLoss {
 
 impl StoreLoss {
     /// Every reason.
-    pub const ALL: [StoreLoss; 5] =
-        [Self::QueueFull, Self::DiskFull, Self::WriteFailed, Self::Expired, Self::Evicted];
+    pub const ALL: [StoreLoss; 5] = [Self::QueueFull, Self::DiskFull, Self::WriteFailed, Self::Expired, Self::Evicted];
 
     /// The name shown everywhere.
     pub fn name(self) -> &'static str {

@@ -11,11 +11,11 @@ use hivewall_view::{FlowPage, HistoryInfo, Query};
 use crate::error::StoreError;
 use crate::export::{ExportFormat, export};
 use crate::flows::page;
-use crate::keys::By;
 use crate::kept::{Shared, time};
+use crate::keys::By;
 use crate::losses::StoreLoss;
 use crate::scan::Deadline;
-use crate::totals::{Series, Talkers, series, talkers};
+use crate::totals::{Series, Talkers, exact_talkers, series, talkers};
 
 /// Asks the history. Cheap to clone; answers include what is not in a segment yet.
 #[derive(Clone, Debug)]
@@ -42,6 +42,17 @@ impl StoreReader {
         until: Instant,
     ) -> Result<Talkers, StoreError> {
         talkers(&self.shared, (from, to), by, count, Deadline(until))
+    }
+
+    /// The same from every flow that is kept, exact to the microsecond; takes longer over long times.
+    pub fn exact_top_talkers(
+        &self,
+        (from, to): (Timestamp, Timestamp),
+        by: By,
+        count: usize,
+        until: Instant,
+    ) -> Result<Talkers, StoreError> {
+        exact_talkers(&self.shared, (from, to), by, count, Deadline(until))
     }
 
     /// Traffic of the flows that ended from `from` on and before `to`, in steps.

@@ -179,10 +179,10 @@ mod tests {
     fn a_table_keeps_the_greatest_sums_up_the_rest_and_says_what_it_may_lack() {
         let mut merged = table(&[(1, 50), (2, 40), (3, 30)]);
         merged.merge(table(&[(4, 35), (2, 5)]), 2);
-        assert_eq!(merged.rows.iter().map(|(key, sums)| (key.text(), sums.bytes)).collect::<Vec<_>>(), [
-            ("icmp".to_owned(), 50),
-            ("igmp".to_owned(), 45)
-        ]);
+        assert_eq!(
+            merged.rows.iter().map(|(key, sums)| (key.text(), sums.bytes)).collect::<Vec<_>>(),
+            [("icmp".to_owned(), 50), ("igmp".to_owned(), 45)]
+        );
         assert_eq!((merged.other.bytes, merged.other.flows, merged.hidden), (65, 2, 35));
         // Key 3 comes back: 30 of it are in `other`, and 35 covers that.
         merged.merge(table(&[(3, 60)]), 2);

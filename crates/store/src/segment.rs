@@ -30,8 +30,8 @@ use crate::pages;
 pub(crate) const GROUP_ROWS: usize = 131_072;
 /// Rows of a page, about: what is unpacked to show one row.
 const PAGE_ROWS: usize = 8_192;
-/// Dictionaries greater than this are left in favour of plain values.
-const DICTIONARY_BYTES_MAX: usize = 4 << 20;
+/// Dictionaries of this size are left in favour of plain values. Addresses of a row group never get there.
+const DICTIONARY_BYTES_MAX: usize = 8 << 20;
 /// Level of compression; what higher ones save is less than what they cost (docs/decisions/0006).
 const ZSTD_LEVEL: i32 = 1;
 /// Ending of a segment's name.
@@ -58,13 +58,6 @@ pub(crate) struct Span {
 }
 
 impl Span {
-    /// Of a batch that is not empty.
-    pub(crate) fn of(batch: &Batch) -> Option<Self> {
-        let (first_start, last_start) = batch.range(Col::Start)?;
-        let (first_end, last_end) = batch.range(Col::End)?;
-        Some(Self { first_start, last_start, first_end, last_end })
-    }
-
     fn joined(self, other: Self) -> Self {
         Self {
             first_start: self.first_start.min(other.first_start),
@@ -98,6 +91,9 @@ pub(crate) fn write(directory: &Path, number: u64, batch: &Batch) -> Result<Segm
     if let Err(error) = written {
         // The first error is the one to tell.
         let _ = std::fs::remove_file(&temporary);
+        // Renamed, but not known to be durable: the journal goes on growing, and a segment with its number would hide
+        // that.
+        let _ = std::fs::remove_file(&path);
         return Err(error);
     }
     Segment::open(number, path)
@@ -188,8 +184,7 @@ fn write_values<T: DataType, W: io::Write + Send>(
         let present: Vec<T::T> = values.iter().filter(|value| **value != NONE).map(|value| convert(*value)).collect();
         writer.typed::<T>().write_batch(&present, Some(&levels), None)?;
     } else {
-        let present: Vec<T::T> =
-            values.iter().map(|value| convert(if *value == NONE { 0 } else { *value })).collect();
+        let present: Vec<T::T> = values.iter().map(|value| convert(if *value == NONE { 0 } else { *value })).collect();
         writer.typed::<T>().write_batch(&present, None, None)?;
     }
     writer.close()
@@ -199,9 +194,7 @@ fn write_values<T: DataType, W: io::Write + Send>(
 pub(crate) fn schema() -> Result<TypePtr, ParquetError> {
     let fields = COLUMNS.iter().map(|column| {
         let (physical, logical) = match column.kind {
-            Kind::Time => {
-                (Type::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS)))
-            }
+            Kind::Time => (Type::INT64, Some(LogicalType::timestamp(true, TimeUnit::MICROS))),
             Kind::Wide => (Type::INT64, None),
             Kind::Narrow => (Type::INT32, None),
             Kind::Flag => (Type::BOOLEAN, None),
@@ -235,7 +228,8 @@ pub(crate) fn properties() -> Result<WriterProperties, ParquetError> {
             properties = properties.set_column_statistics_enabled(path.clone(), EnabledStatistics::Chunk);
         }
         if let Some(encoding) = encoding(*col) {
-            properties = properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
+            properties =
+                properties.set_column_dictionary_enabled(path.clone(), false).set_column_encoding(path, encoding);
         }
     }
     Ok(properties.build())
@@ -345,7 +339,10 @@ impl SegmentReader {
     pub(crate) fn address_dictionary(&self, group: usize, col: Col) -> Result<Option<Vec<Box<[u8]>>>, StoreError> {
         let read = || {
             let Some(place) = self.places.get(col as usize).copied().flatten() else { return Ok(None) };
-            pages::dictionary(self.reader.get_row_group(group)?.get_column_page_reader(place)?)
+            let values = pages::dictionary(self.reader.get_row_group(group)?.get_column_page_reader(place)?)?;
+            // A dictionary that was left when it got too large does not know every value.
+            let bytes = |values: &Vec<Box<[u8]>>| values.iter().map(|value| value.len() + 4).sum::<usize>();
+            Ok(values.filter(|values| bytes(values) < DICTIONARY_BYTES_MAX))
         };
         read().map_err(|source| StoreError::Segment { path: self.path.clone(), source })
     }

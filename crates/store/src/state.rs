@@ -97,7 +97,13 @@ impl State {
 
     /// The number up to which segments are rolled up, and the tables of some buckets (the last one left out), from the
     /// same moment.
-    pub(crate) fn rollups(&self, level: Level, by: By, from: i64, to: i64) -> Result<(u64, Vec<(i64, Table)>), StoreError> {
+    pub(crate) fn rollups(
+        &self,
+        level: Level,
+        by: By,
+        from: i64,
+        to: i64,
+    ) -> Result<(u64, Vec<(i64, Table)>), StoreError> {
         self.with(|database| {
             let read = database.begin_read().map_err(failed)?;
             let numbers = read.open_table(NUMBERS).map_err(failed)?;

@@ -8,13 +8,15 @@ use std::thread::JoinHandle;
 
 use hivewall_model::Flow;
 
+use crate::batch::Batch;
 use crate::encode::InterfaceNames;
 use crate::error::StoreError;
 use crate::journal::Journal;
-use crate::kept::{Kept, Shared, list};
+use crate::kept::{Found, Kept, Shared, list};
 use crate::losses::StoreLoss;
 use crate::options::StoreOptions;
 use crate::reader::StoreReader;
+use crate::segment;
 use crate::state::State;
 use crate::writer::{Message, Parcel, Writer, journal_path};
 
@@ -50,9 +52,9 @@ impl Store {
             Err(TryLockError::Error(source)) => return Err(at(source)),
         }
         let state = State::open(&directory)?;
-        let (segments, journals) = list(&directory)?;
-        let shared = Arc::new(Shared::new(options, state, Kept { segments, open: crate::batch::Batch::new() }));
-        let (number, journal) = recover(&shared, &journals)?;
+        let Found { segments, journals, last } = list(&directory)?;
+        let shared = Arc::new(Shared::new(options, state, Kept { segments, open: Batch::new() }));
+        let (number, journal) = recover(&shared, &journals, last)?;
         let (messages, receiver) = channel();
         let writer = Writer::new(Arc::clone(&shared), number, journal, lock);
         let thread = std::thread::Builder::new()
@@ -159,25 +161,33 @@ fn names_of(flows: &[Arc<Flow>], name: &dyn Fn(u32) -> Arc<str>) -> InterfaceNam
     names
 }
 
-/// Takes over the journals: those whose segment is there are removed, the rows of the last one are the open rows. Gives
-/// the number of the open segment.
-fn recover(shared: &Shared, journals: &[u64]) -> Result<(u64, Option<Journal>), StoreError> {
-    let last_segment = shared.read().segments.last().map_or(0, |segment| segment.number);
+/// Takes over the journals: those whose segment was written are removed, the rows of the last one are the open rows, any
+/// other becomes a segment. `last` is the greatest number of a segment. Gives the number of the open segment.
+fn recover(shared: &Shared, journals: &[u64], last: u64) -> Result<(u64, Option<Journal>), StoreError> {
+    let through = shared.state.rolled_through()?;
+    let readable = shared.read().segments.last().map_or(0, |segment| segment.number);
     let mut open: Option<(u64, Journal)> = None;
     for number in journals {
         let path = journal_path(shared, *number);
-        if *number <= last_segment {
+        if *number <= readable.max(through) {
             std::fs::remove_file(&path).map_err(|source| StoreError::File { path, source })?;
             continue;
+        }
+        if let Some((number, journal)) = open.take() {
+            let rows = std::mem::replace(&mut shared.write().open, Batch::new());
+            if rows.len() > 0 {
+                let segment = segment::write(&shared.options.directory, number, &rows)?;
+                shared.write().segments.push(Arc::new(segment));
+            }
+            journal.remove()?;
         }
         let (journal, rows) = Journal::recover(&path)?;
         shared.journal_bytes.store(journal.bytes(), Ordering::Relaxed);
         shared.write().open = rows;
         open = Some((*number, journal));
     }
-    let through = shared.state.rolled_through()?;
     Ok(match open {
         Some((number, journal)) => (number, Some(journal)),
-        None => (last_segment.max(through) + 1, None),
+        None => (last.max(through) + 1, None),
     })
 }

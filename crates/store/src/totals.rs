@@ -11,8 +11,8 @@ use hivewall_model::Timestamp;
 
 use crate::batch::Batch;
 use crate::error::StoreError;
-use crate::keys::{By, Key, Keys, RowSums, SUMMED, Sums};
 use crate::kept::{Shared, time};
+use crate::keys::{By, Key, Keys, RowSums, SUMMED, Sums};
 use crate::rollup::{Level, Table};
 use crate::scan::{Deadline, groups};
 use crate::segment::{Segment, Span};
@@ -150,6 +150,19 @@ pub(crate) fn talkers(
             return Ok(answer);
         }
     }
+    exact_talkers(shared, (from, to), by, count, deadline)
+}
+
+/// The same from every flow, whatever the roll-ups could say.
+pub(crate) fn exact_talkers(
+    shared: &Shared,
+    (from, to): (Timestamp, Timestamp),
+    by: By,
+    count: usize,
+    deadline: Deadline,
+) -> Result<Talkers, StoreError> {
+    let window = Window::new(from, to);
+    let flows_from = shared.read().reaches_back_to();
     let mut sums = ByKey::new();
     let segments = look_at_open(shared, window, by, &mut sums);
     add_segments(&segments, window, by, &mut sums, deadline)?;
@@ -276,61 +289,90 @@ pub(crate) fn series(
     deadline: Deadline,
 ) -> Result<Series, StoreError> {
     let window = Window::new(from, to);
-    let asked = i64::try_from(step.as_micros()).unwrap_or(i64::MAX).max(1);
-    let span = window.to.saturating_sub(window.from);
-    let step = asked.max(span / STEPS_MAX + i64::from(span % STEPS_MAX != 0));
-    let steps = (span / step + i64::from(span % step != 0)) as usize;
-    let mut sums = vec![Sums::default(); steps];
-    let mut add = |micros: i64, moved: Sums| {
-        let place = usize::try_from(micros.saturating_sub(window.from) / step).unwrap_or(usize::MAX);
-        if window.holds(micros) && let Some(sum) = sums.get_mut(place) {
-            *sum += moved;
-        }
-    };
+    let mut steps = Steps::new(window, step);
     let flows_from = shared.read().reaches_back_to();
-    let level = [Level::Hour, Level::Minute].into_iter().find(|level| {
-        step % level.micros() == 0 && window.from.rem_euclid(level.micros()) == 0 && window.to.rem_euclid(level.micros()) == 0
-    });
-    let mut basis_of = Basis::Flows;
-    let mut kept_from = flows_from;
-    let mut segments = None;
-    if let Some(level) = level
-        && let Some(first) = shared.state.first_bucket(level)?.map(|bucket| bucket.saturating_mul(level.micros()))
-        && (first <= window.from || flows_from.is_none_or(|flows| flows >= first))
+    let mut answered = (Basis::Flows, flows_from);
+    let mut through = 0;
+    if let Some(level) = steps.level()
+        && let Some(bucket) = shared.state.first_bucket(level)?
     {
-        let range = (window.from / level.micros(), window.to / level.micros());
-        let (through, tables) = shared.state.rollups(level, By::Protocol, range.0, range.1)?;
-        for (bucket, table) in tables {
-            add(bucket.saturating_mul(level.micros()), table.other);
-            table.rows.iter().for_each(|(_, moved)| add(bucket.saturating_mul(level.micros()), *moved));
+        let kept_from = bucket.saturating_mul(level.micros());
+        // Where flows go further back than the roll-ups, the flows know more.
+        if kept_from <= window.from || flows_from.is_none_or(|flows| flows >= kept_from) {
+            through = steps.add_rolled(shared, level)?;
+            answered = (basis(level), Some(kept_from));
         }
-        (basis_of, kept_from) = (basis(level), Some(first));
-        segments = Some(through);
     }
-    let kept_segments = {
+    let segments: Vec<Arc<Segment>> = {
         let kept = shared.read();
-        add_rows(&kept.open, &mut add);
-        let mut kept_segments = kept.segments.clone();
-        kept_segments.retain(|segment| segments.is_none_or(|through| segment.number > through));
-        kept_segments
+        steps.add_batch(&kept.open);
+        kept.segments.iter().filter(|segment| segment.number > through).cloned().collect()
     };
-    groups(&kept_segments, deadline, &|span| window.touches(span), &mut |_, reader, group| {
-        add_rows(&reader.load(group, &SUMMED)?, &mut add);
+    groups(&segments, deadline, &|span| window.touches(span), &mut |_, reader, group| {
+        steps.add_batch(&reader.load(group, &SUMMED)?);
         Ok(())
     })?;
-    let start = |at: usize| time(window.from.saturating_add(step.saturating_mul(at as i64)));
-    Ok(Series {
-        steps: sums.iter().enumerate().map(|(at, sums)| Step { start: start(at), sums: *sums }).collect(),
-        step: Duration::from_micros(step as u64),
-        basis: basis_of,
-        reaches_back_to: kept_from.filter(|kept| window.from < *kept).map(time),
-    })
+    let (basis, kept_from) = answered;
+    let reaches_back_to = kept_from.filter(|kept| window.from < *kept).map(time);
+    Ok(Series { step: Duration::from_micros(steps.step as u64), steps: steps.finish(), basis, reaches_back_to })
 }
 
-fn add_rows(batch: &Batch, add: &mut dyn FnMut(i64, Sums)) {
-    let rows = RowSums::new(batch);
-    for row in 0..batch.len() {
-        let (end, moved) = rows.of(row);
-        add(end, moved);
+/// A series that is being summed up.
+struct Steps {
+    window: Window,
+    /// Microseconds.
+    step: i64,
+    sums: Vec<Sums>,
+}
+
+impl Steps {
+    fn new(window: Window, step: Duration) -> Self {
+        let span = window.to.saturating_sub(window.from);
+        let up = |of: i64, by: i64| of / by + i64::from(of % by != 0);
+        let asked = i64::try_from(step.as_micros()).unwrap_or(i64::MAX);
+        let step = asked.max(up(span, STEPS_MAX)).max(1);
+        Self { window, step, sums: vec![Sums::default(); up(span, step) as usize] }
+    }
+
+    /// The longest buckets that fit into the steps without a rest.
+    fn level(&self) -> Option<Level> {
+        let whole = |length: i64| [self.step, self.window.from, self.window.to].iter().all(|time| time % length == 0);
+        [Level::Hour, Level::Minute].into_iter().find(|level| whole(level.micros()))
+    }
+
+    fn add(&mut self, at: i64, moved: Sums) {
+        let place = usize::try_from(at.saturating_sub(self.window.from) / self.step).unwrap_or(usize::MAX);
+        if self.window.holds(at)
+            && let Some(sums) = self.sums.get_mut(place)
+        {
+            *sums += moved;
+        }
+    }
+
+    fn add_batch(&mut self, batch: &Batch) {
+        let rows = RowSums::new(batch);
+        for row in 0..batch.len() {
+            let (end, moved) = rows.of(row);
+            self.add(end, moved);
+        }
+    }
+
+    /// Adds what roll-ups say; gives the number of the last segment that is in them. Protocols are few: their tables have
+    /// all of the traffic, each flow once.
+    fn add_rolled(&mut self, shared: &Shared, level: Level) -> Result<u64, StoreError> {
+        let length = level.micros();
+        let (first, last) = (self.window.from.div_euclid(length), self.window.to.div_euclid(length));
+        let (through, tables) = shared.state.rollups(level, By::Protocol, first, last)?;
+        for (bucket, table) in tables {
+            let at = bucket.saturating_mul(length);
+            self.add(at, table.other);
+            table.rows.iter().for_each(|(_, moved)| self.add(at, *moved));
+        }
+        Ok(through)
+    }
+
+    fn finish(self) -> Vec<Step> {
+        let start = |at: usize| time(self.window.from.saturating_add(self.step.saturating_mul(at as i64)));
+        self.sums.iter().enumerate().map(|(at, sums)| Step { start: start(at), sums: *sums }).collect()
     }
 }
