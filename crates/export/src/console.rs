@@ -1,15 +1,24 @@
 //! Events as lines for people: `10:02:03 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 1.2 MB in 3.2s (142/98 packets)
-//! finished [eth0]`. Times are UTC, bytes are IP bytes, packets are client/server.
+//! finished [eth0] ~https www.example.com by curl[4711]`. Times are UTC, bytes are IP bytes, packets are client/server;
+//! `~` marks what is a guess or inferred. What was said in a conversation begins with its kind instead of the protocol.
 //!
-//! Not meant to be parsed: the other formats are. Invariant: one event is one line, whatever an interface is named.
+//! `hivewall analyze` reads them as far as they go; other programs are better served by the other formats. Invariant: one
+//! event is one line, whatever an interface, a process or a server is named.
 
 use std::fmt::{self, Write as _};
+use std::time::Duration;
 
+use hivewall_model::{DnsMessage, HttpResponse};
 use hivewall_view::FlowRow;
+use hivewall_view::fields::{shown_application, shown_name};
+use hivewall_view::names::{dns_rcode, dns_type, tls_version};
 use hivewall_view::time::time_of_day;
 use hivewall_view::units;
 
-use crate::event::{Event, StatsEvent};
+use crate::event::{Event, NameEvent, Said, StatsEvent};
+
+/// Answers of a DNS response that a line shows.
+const ANSWERS_MAX: usize = 4;
 
 /// Appends one event and its line end.
 pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> fmt::Result {
@@ -17,6 +26,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> fmt::Result {
     match event {
         Event::Flow(row) => flow(row, &mut line)?,
         Event::Stats(stats) => statistics(stats, &mut line)?,
+        Event::Name(event) => name(event, &mut line)?,
     }
     // The kernel lets an interface name hold control characters; a terminal would obey them.
     out.extend_from_slice(line.replace(char::is_control, "\u{fffd}").as_bytes());
@@ -49,7 +59,76 @@ fn flow(row: &FlowRow, line: &mut String) -> fmt::Result {
         write!(line, " in {tunnel}")?;
     }
     interfaces(row, line);
+    for known in [shown_application(row), shown_name(row)].into_iter().flatten() {
+        write!(line, " {known}")?;
+    }
+    if let Some(process) = &row.process {
+        write!(line, " by {process}[{}]", row.pid.unwrap_or(0))?;
+    }
     Ok(())
+}
+
+fn name(event: &NameEvent, line: &mut String) -> fmt::Result {
+    let tuple = &event.tuple;
+    let port = |port| tuple.has_ports().then_some(port);
+    write!(line, "{} {} ", time_of_day(&event.time), event.said.kind())?;
+    endpoint(&tuple.client.to_string(), port(tuple.client_port), line)?;
+    line.push_str(" → ");
+    endpoint(&tuple.server.to_string(), port(tuple.server_port), line)?;
+    match &event.said {
+        Said::Dns(message) => dns(message, line)?,
+        Said::Tls(hello) => {
+            write!(line, " {} {}", hello.server_name.as_deref().unwrap_or("(no name)"), tls_version(hello.version))?;
+            if let Some(alpn) = hello.alpn.first() {
+                write!(line, " {alpn}")?;
+            }
+            write!(line, " {}", hello.ja4)?;
+        }
+        Said::Http(response) => http(response, line)?,
+        Said::Ssh { text, from_client } => {
+            let who = match from_client {
+                Some(true) => "client",
+                Some(false) => "server",
+                None => "either",
+            };
+            write!(line, " {who} {text}")?;
+        }
+    }
+    if let Some(process) = &event.process {
+        write!(line, " by {}[{}]", process.comm, process.pid)?;
+    }
+    Ok(())
+}
+
+fn dns(message: &DnsMessage, line: &mut String) -> fmt::Result {
+    let asked = if message.name.is_empty() { "." } else { &message.name };
+    write!(line, " {} {asked}", dns_type(message.qtype))?;
+    if !message.response {
+        return Ok(());
+    }
+    write!(line, " {}", dns_rcode(message.rcode))?;
+    for answer in message.answers.iter().take(ANSWERS_MAX) {
+        match answer.address {
+            Some(address) => write!(line, " {address}")?,
+            None => write!(line, " {}", answer.text)?,
+        }
+    }
+    if message.answers.len() > ANSWERS_MAX {
+        write!(line, " and {} more", message.answers.len() - ANSWERS_MAX)?;
+    }
+    waited(message.latency, line)
+}
+
+fn http(response: &HttpResponse, line: &mut String) -> fmt::Result {
+    if let Some(request) = &response.request {
+        write!(line, " {} {}{}", request.method, request.host.as_deref().unwrap_or_default(), request.target)?;
+    }
+    write!(line, " {}", response.status)?;
+    waited(response.latency, line)
+}
+
+fn waited(latency: Option<Duration>, line: &mut String) -> fmt::Result {
+    latency.map_or(Ok(()), |latency| write!(line, " in {}", units::duration(latency)))
 }
 
 /// Each interface once, in the order they saw the flow.

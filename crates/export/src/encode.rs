@@ -19,7 +19,7 @@ pub enum LogFormat {
     Console,
     /// One JSON document: an array of EVE events, valid once the log is closed or rotated.
     Json,
-    /// RFC 4180 with a header, flows only: a file of one table has no place for statistics.
+    /// RFC 4180 with a header, flows only: a file of one table has no place for statistics and names.
     Csv,
     /// EVE, one JSON object a line.
     Jsonl,

@@ -7,10 +7,13 @@
 //! - `flow.age` is the whole seconds of the duration (Suricata: the difference of the two whole-second times).
 //! - `flow.reason` knows Suricata's words only; the exact one is `hivewall.end_reason`.
 //! - `stats.decoder` counts a packet once for each interface that saw it, as Suricata does; `hivewall.protocols` once.
+//! - `app_proto` is what the payload showed; a guess from the port is `hivewall.application_guess`.
 //! - Suricata's `tunnel` object wants the outer addresses, which a flow does not keep: the kind is `hivewall.tunnel`.
 //!
 //! Everything that Suricata has no name for stands under the one key `hivewall`. Nothing here builds a JSON tree: the
 //! structs borrow from the event and are written straight into the log's buffer.
+
+mod names;
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -25,6 +28,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> serde_json::Result<()> 
     match event {
         Event::Flow(row) => serde_json::to_writer(out, &EveFlow::new(row)),
         Event::Stats(stats) => serde_json::to_writer(out, &EveStats::new(stats)),
+        Event::Name(event) => serde_json::to_writer(out, &names::EveName::new(event)),
     }
 }
 
@@ -91,6 +95,8 @@ struct EveFlow<'a> {
     icmp_type: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
     icmp_code: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app_proto: Option<&'a str>,
     flow: FlowPart<'a>,
     community_id: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -157,6 +163,8 @@ struct FlowExtras<'a> {
     tunnel: Option<&'a str>,
     #[serde(skip_serializing_if = "is_false")]
     ports_unknown: bool,
+    #[serde(flatten)]
+    depth: names::FlowDepth<'a>,
     interfaces: &'a [PointRow],
 }
 
@@ -176,6 +184,7 @@ impl<'a> EveFlow<'a> {
             proto: protocol(row.protocol_number).unwrap_or(&row.protocol),
             icmp_type: row.icmp_type,
             icmp_code: row.icmp_code,
+            app_proto: row.application.as_deref().filter(|_| !row.application_guessed),
             flow: FlowPart {
                 pkts_toserver: row.packets_to_server,
                 pkts_toclient: row.packets_to_client,
@@ -200,6 +209,7 @@ impl<'a> EveFlow<'a> {
                 bits_per_second: mean_rate(row),
                 tunnel: row.tunnel.as_deref(),
                 ports_unknown: row.ports_unknown,
+                depth: names::FlowDepth::new(row),
                 interfaces: &row.interfaces,
             },
         }

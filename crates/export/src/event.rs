@@ -3,10 +3,13 @@
 //! Invariant: an event owns all it needs, so that the log's thread asks nobody.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
+use hivewall_model::{DnsMessage, FlowId, HttpResponse, Learned, Perspective, Process, Timestamp, TlsHello, Tuple};
+use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowCounts, FlowRow, Loss, ProtocolTraffic, Snapshot, TrafficCell};
 
-/// One line of the log. More kinds (dns, http, tls, alert) come with what produces them.
+/// One line of the log. More kinds (alert) come with what produces them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -14,6 +17,8 @@ pub enum Event {
     Flow(Box<FlowRow>),
     /// The agent's counters, every so often.
     Stats(Box<StatsEvent>),
+    /// What was said in a conversation: a DNS message, a TLS hello, an HTTP exchange, an SSH banner.
+    Name(Box<NameEvent>),
 }
 
 impl Event {
@@ -22,6 +27,93 @@ impl Event {
         match self {
             Self::Flow(_) => "flow",
             Self::Stats(_) => "stats",
+            Self::Name(event) => event.said.kind(),
+        }
+    }
+
+    /// The event of something learned of a flow; `None` for what has no event of its own: times, which the flow's event
+    /// carries, and HTTP requests, which wait for their response as in Suricata (one without stands in the flow's event).
+    ///
+    /// `perspective` is the flow's, `process` the one of this host it belongs to, `in_iface` where its client's packets
+    /// came in.
+    pub fn from_finding(
+        flow: FlowId,
+        tuple: &Tuple,
+        perspective: Perspective,
+        time: Timestamp,
+        learned: &Learned,
+        process: Option<&Arc<Process>>,
+        in_iface: Option<&str>,
+    ) -> Option<Self> {
+        let said = match learned {
+            Learned::Dns(message) => Said::Dns(Arc::clone(message)),
+            Learned::Tls(hello) => Said::Tls(Arc::clone(hello)),
+            Learned::HttpResponse(response) => Said::Http(Arc::clone(response)),
+            Learned::SshBanner { text, from_client } => Said::Ssh { text: Arc::clone(text), from_client: *from_client },
+            Learned::HttpRequest(_)
+            | Learned::Handshake { .. }
+            | Learned::ServerResponse(_)
+            | Learned::RoundTrip { .. } => return None,
+        };
+        Some(Self::Name(Box::new(NameEvent {
+            flow,
+            tuple: *tuple,
+            perspective,
+            time: rfc3339(time),
+            said,
+            process: process.map(Arc::clone),
+            in_iface: in_iface.map(str::to_owned),
+        })))
+    }
+}
+
+/// What was said in a conversation, and in which.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NameEvent {
+    /// The flow's number.
+    pub flow: FlowId,
+    /// Its ends; whoever said it, the client stands first.
+    pub tuple: Tuple,
+    /// From where to where it goes.
+    pub perspective: Perspective,
+    /// When it was said, RFC 3339, UTC.
+    pub time: String,
+    /// What was said.
+    pub said: Said,
+    /// The process of this host that the flow belongs to.
+    pub process: Option<Arc<Process>>,
+    /// Interface by which the client's packets came in.
+    pub in_iface: Option<String>,
+}
+
+/// What can be said.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Said {
+    /// A DNS query or response.
+    Dns(Arc<DnsMessage>),
+    /// A TLS ClientHello.
+    Tls(Arc<TlsHello>),
+    /// An HTTP response, with its request where that was seen.
+    Http(Arc<HttpResponse>),
+    /// An SSH identification line.
+    Ssh {
+        /// As sent.
+        text: Arc<str>,
+        /// Whether the client sent it, where that is known.
+        from_client: Option<bool>,
+    },
+}
+
+impl Said {
+    /// The `event_type` of EVE.
+    pub fn kind(&self) -> &'static str {
+        match self {
+            Self::Dns(message) if message.multicast => "mdns",
+            Self::Dns(_) => "dns",
+            Self::Tls(hello) if hello.quic => "quic",
+            Self::Tls(_) => "tls",
+            Self::Http(_) => "http",
+            Self::Ssh { .. } => "ssh",
         }
     }
 }

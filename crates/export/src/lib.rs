@@ -1,4 +1,4 @@
-//! The event log of `hivewall run` and `hivewall replay`: closed flows and periodic statistics, written as EVE JSON
+//! The event log of `hivewall run` and `hivewall replay`: closed flows, names and periodic statistics, written as EVE JSON
 //! lines, one JSON document, CSV or lines for people, to a file with rotation or to standard output.
 //!
 //! It does not decide what happens (the engine does) and knows no capture. Invariant: [`LogSender::send`] never waits;
@@ -16,5 +16,5 @@ mod writer;
 
 pub use counters::{DropReason, LogCounters, LogTotals};
 pub use encode::{EncodeError, Encoder, LogFormat, UnknownFormat};
-pub use event::{Event, StatsEvent};
+pub use event::{Event, NameEvent, Said, StatsEvent};
 pub use writer::{LogError, LogOptions, LogSender, LogWriter};

@@ -2,8 +2,15 @@
 #![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use expect_test::{Expect, expect};
 use hivewall_export::{Encoder, Event, LogFormat, StatsEvent};
+use hivewall_model::{
+    Container, DnsAnswer, DnsMessage, FlowId, HttpRequest, HttpResponse, Learned, Perspective, Process, Timestamp,
+    TlsHello, Tuple,
+};
 use hivewall_view::{
     FlowCounts, FlowRow, InterfaceTraffic, Loss, PointRow, ProtocolTraffic, Snapshot, TrafficCell, example_flow,
 };
@@ -115,8 +122,8 @@ fn a_flow_is_an_eve_line() {
         LogFormat::Jsonl,
         &[flow(|_| {})],
         &expect![[r#"
-        {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"in_iface":"wan0","event_type":"flow","src_ip":"10.0.0.1","src_port":40000,"dest_ip":"10.0.0.2","dest_port":443,"ip_v":4,"proto":"TCP","flow":{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":222,"bytes_toclient":140,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"closed","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","tcp":{"tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"13","syn":true,"fin":true,"psh":true,"ack":true,"state":"closed"},"hivewall":{"direction":"outbound","end_reason":"finished","roles_known":true,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":112,"bits_per_second":9344.0,"interfaces":[{"interface":"lan0","direction":"egress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"wan0","direction":"ingress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"lan0","direction":"ingress","to_server":false,"packets":3,"bytes":180,"wire_bytes":222}]}}
-    "#]],
+            {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"in_iface":"wan0","event_type":"flow","src_ip":"10.0.0.1","src_port":40000,"dest_ip":"10.0.0.2","dest_port":443,"ip_v":4,"proto":"TCP","flow":{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":222,"bytes_toclient":140,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"closed","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","tcp":{"tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"13","syn":true,"fin":true,"psh":true,"ack":true,"state":"closed"},"hivewall":{"direction":"outbound","end_reason":"finished","roles_known":true,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":112,"bits_per_second":9344.0,"application_guess":"https","interfaces":[{"interface":"lan0","direction":"egress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"wan0","direction":"ingress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"lan0","direction":"ingress","to_server":false,"packets":3,"bytes":180,"wire_bytes":222}]}}
+        "#]],
     );
 }
 
@@ -126,8 +133,8 @@ fn a_ping_over_a_tunnel_has_types_and_vlans_instead_of_ports() {
         LogFormat::Jsonl,
         &[ping()],
         &expect![[r#"
-        {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"event_type":"flow","vlan":[10,20],"src_ip":"fe80::1","dest_ip":"ff02::2","ip_v":6,"proto":"IPv6-ICMP","icmp_type":133,"icmp_code":0,"flow":{"pkts_toserver":3,"pkts_toclient":0,"bytes_toserver":222,"bytes_toclient":0,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"new","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","hivewall":{"direction":"outbound","end_reason":"idle_timeout","roles_known":false,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":0,"bits_per_second":9344.0,"tunnel":"vxlan","interfaces":[]}}
-    "#]],
+            {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"event_type":"flow","vlan":[10,20],"src_ip":"fe80::1","dest_ip":"ff02::2","ip_v":6,"proto":"IPv6-ICMP","icmp_type":133,"icmp_code":0,"flow":{"pkts_toserver":3,"pkts_toclient":0,"bytes_toserver":222,"bytes_toclient":0,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"new","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","hivewall":{"direction":"outbound","end_reason":"idle_timeout","roles_known":false,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":0,"bits_per_second":9344.0,"tunnel":"vxlan","application_guess":"https","interfaces":[]}}
+        "#]],
     );
 }
 
@@ -163,12 +170,189 @@ fn the_console_says_a_flow_in_one_line() {
         LogFormat::Console,
         &[megabytes, six, ping(), statistics()],
         &expect![[r#"
-        22:13:20 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 1.2 MB in 3.2s (142/98 packets) finished [lan0, wan0]
-        22:13:20 tcp [2001:db8::1]:40000 → [2001:db8::2]:443 outbound 292 B in 250ms (3/2 packets) finished [lan0, wan0]
-        22:13:20 icmpv6 fe80::1 ↔ ff02::2 type 133 code 0 outbound 292 B in 250ms (3/0 packets) idle_timeout vlan 10 vlan 20 in vxlan
-        10:00:00 stats after 2m05s: 36 packets, 4.1 kB; 2 flows now, 9 in all, 0.5 new a second; 0 packets invalid, 7 lost
+            22:13:20 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 1.2 MB in 3.2s (142/98 packets) finished [lan0, wan0] ~https
+            22:13:20 tcp [2001:db8::1]:40000 → [2001:db8::2]:443 outbound 292 B in 250ms (3/2 packets) finished [lan0, wan0] ~https
+            22:13:20 icmpv6 fe80::1 ↔ ff02::2 type 133 code 0 outbound 292 B in 250ms (3/0 packets) idle_timeout vlan 10 vlan 20 in vxlan ~https
+            10:00:00 stats after 2m05s: 36 packets, 4.1 kB; 2 flows now, 9 in all, 0.5 new a second; 0 packets invalid, 7 lost
+        "#]],
+    );
+}
+
+fn tuple(protocol: u8, server_port: u16) -> Tuple {
+    let mut tuple = example_flow().tuple;
+    (tuple.protocol, tuple.server_port) = (protocol, server_port);
+    tuple
+}
+
+/// 2026-11-21T10:00:00Z.
+const TIME: Timestamp = Timestamp::from_secs(1_795_255_200);
+
+fn event(tuple: &Tuple, learned: &Learned) -> Option<Event> {
+    let process = Arc::new(Process {
+        pid: 4711,
+        comm: "curl".into(),
+        uid: 1000,
+        container: Some(Container { runtime: "docker", id: "0123456789ab".into(), name: Some("web-1".into()) }),
+        ..Process::default()
+    });
+    Event::from_finding(FlowId(7), tuple, Perspective::Outbound, TIME, learned, Some(&process), Some("lan0"))
+}
+
+fn names() -> Vec<Event> {
+    let answer = |address: Option<&str>, text: &str| DnsAnswer {
+        name: "www.example.com".into(),
+        rtype: if address.is_some() { 1 } else { 5 },
+        ttl: 300,
+        address: address.map(|text| text.parse().unwrap()),
+        text: text.into(),
+    };
+    let query = DnsMessage { id: 9, name: "www.example.com".into(), qtype: 1, flags: 0x0100, ..DnsMessage::default() };
+    let response = DnsMessage {
+        response: true,
+        flags: 0x8180,
+        answers: vec![answer(None, "web.example.com"), answer(Some("192.0.2.1"), "")],
+        answer_count: 2,
+        latency: Some(Duration::from_micros(12_345)),
+        ..query.clone()
+    };
+    let multicast = DnsMessage { multicast: true, name: "printer.local".into(), ..query.clone() };
+    let hello = TlsHello {
+        server_name: Some("www.example.com".into()),
+        alpn: vec!["h2".into(), "http/1.1".into()],
+        version: 0x0304,
+        ja4: "t13d1516h2_8daaf6152771_b186095e22b6".into(),
+        quic: false,
+    };
+    let request = HttpRequest {
+        method: "GET".into(),
+        target: "/a?b=1".into(),
+        minor: 1,
+        host: Some("www.example.com".into()),
+        user_agent: Some("curl/8".into()),
+        ..HttpRequest::default()
+    };
+    let page = HttpResponse {
+        status: 404,
+        content_type: Some("text/html".into()),
+        content_length: Some(12),
+        request: Some(Arc::new(request)),
+        latency: Some(Duration::from_millis(2)),
+    };
+    let banner = |text: &str, from_client| Learned::SshBanner { text: text.into(), from_client };
+    [
+        (tuple(17, 53), Learned::Dns(Arc::new(query))),
+        (tuple(17, 53), Learned::Dns(Arc::new(response))),
+        (tuple(17, 5353), Learned::Dns(Arc::new(multicast))),
+        (tuple(6, 443), Learned::Tls(Arc::new(hello.clone()))),
+        (tuple(17, 443), Learned::Tls(Arc::new(TlsHello { quic: true, server_name: None, ..hello }))),
+        (tuple(6, 80), Learned::HttpResponse(Arc::new(page))),
+        (tuple(6, 22), banner("SSH-2.0-OpenSSH_9.6 Debian-3", Some(true))),
+        (tuple(6, 22), banner("SSH-2.0-dropbear", Some(false))),
+    ]
+    .iter()
+    .map(|(tuple, learned)| event(tuple, learned).unwrap())
+    .collect()
+}
+
+#[test]
+fn what_was_said_is_an_eve_line_of_its_own_type() {
+    let lines: Vec<serde_json::Value> = names().iter().map(json).collect();
+    let kinds: Vec<&str> = lines.iter().map(|line| line["event_type"].as_str().unwrap()).collect();
+    assert_eq!(kinds, ["dns", "dns", "mdns", "tls", "quic", "http", "ssh", "ssh"]);
+    for (line, kind) in lines.iter().zip(kinds) {
+        assert!(line[kind].is_object(), "{line}");
+        assert_eq!(
+            (&line["flow_id"], &line["src_ip"], &line["in_iface"]),
+            (&7.into(), &"10.0.0.1".into(), &"lan0".into())
+        );
+        let extras = &line["hivewall"];
+        assert_eq!(
+            (&extras["process"], &extras["pid"], &extras["container"]),
+            (&"curl".into(), &4711.into(), &"web-1".into())
+        );
+    }
+    let dns = &lines[1]["dns"];
+    assert_eq!(
+        *dns,
+        serde_json::json!({
+            "version": 3, "type": "response", "id": 9, "flags": "8180", "opcode": 0, "rcode": "NOERROR",
+            "queries": [{"rrname": "www.example.com", "rrtype": "A"}],
+            "answers": [
+                {"rrname": "www.example.com", "rrtype": "CNAME", "ttl": 300, "rdata": "web.example.com"},
+                {"rrname": "www.example.com", "rrtype": "A", "ttl": 300, "rdata": "192.0.2.1"},
+            ],
+        })
+    );
+    assert_eq!(lines[0]["dns"]["type"], "request");
+    assert_eq!(lines[1]["hivewall"]["latency_seconds"], 0.012_345);
+    let tls = &lines[3]["tls"];
+    assert_eq!((&tls["sni"], &tls["version"]), (&"www.example.com".into(), &"TLS 1.3".into()));
+    assert_eq!(tls["client_alpns"], serde_json::json!(["h2", "http/1.1"]));
+    assert!(lines[4]["quic"].get("sni").is_none());
+    let http = &lines[5]["http"];
+    assert_eq!(
+        (&http["hostname"], &http["url"], &http["status"]),
+        (&"www.example.com".into(), &"/a?b=1".into(), &404.into())
+    );
+    assert_eq!(
+        (&http["http_method"], &http["protocol"], &http["length"]),
+        (&"GET".into(), &"HTTP/1.1".into(), &12.into())
+    );
+    assert_eq!(
+        lines[6]["ssh"],
+        serde_json::json!({"client": {"proto_version": "2.0", "software_version": "OpenSSH_9.6"}})
+    );
+    assert_eq!(lines[7]["ssh"]["server"]["software_version"], "dropbear");
+}
+
+#[test]
+fn what_has_no_event_of_its_own_gives_none() {
+    let request = Learned::HttpRequest(Arc::new(HttpRequest::default()));
+    for learned in [request, Learned::ServerResponse(Duration::from_millis(1))] {
+        assert_eq!(event(&tuple(6, 80), &learned), None, "{learned:?}");
+    }
+}
+
+#[test]
+fn the_console_says_each_of_them_in_one_line() {
+    check(
+        LogFormat::Console,
+        &names(),
+        &expect![[r#"
+        10:00:00 dns 10.0.0.1:40000 → 10.0.0.2:53 A www.example.com by curl[4711]
+        10:00:00 dns 10.0.0.1:40000 → 10.0.0.2:53 A www.example.com NOERROR web.example.com 192.0.2.1 in 12ms by curl[4711]
+        10:00:00 mdns 10.0.0.1:40000 → 10.0.0.2:5353 A printer.local by curl[4711]
+        10:00:00 tls 10.0.0.1:40000 → 10.0.0.2:443 www.example.com TLS 1.3 h2 t13d1516h2_8daaf6152771_b186095e22b6 by curl[4711]
+        10:00:00 quic 10.0.0.1:40000 → 10.0.0.2:443 (no name) TLS 1.3 h2 t13d1516h2_8daaf6152771_b186095e22b6 by curl[4711]
+        10:00:00 http 10.0.0.1:40000 → 10.0.0.2:80 GET www.example.com/a?b=1 404 in 2ms by curl[4711]
+        10:00:00 ssh 10.0.0.1:40000 → 10.0.0.2:22 client SSH-2.0-OpenSSH_9.6 Debian-3 by curl[4711]
+        10:00:00 ssh 10.0.0.1:40000 → 10.0.0.2:22 server SSH-2.0-dropbear by curl[4711]
     "#]],
     );
+}
+
+#[test]
+fn a_table_of_flows_has_no_place_for_names() {
+    assert!(names().iter().all(|event| !LogFormat::Csv.carries(event)));
+    assert_eq!(file(LogFormat::Csv, &names()).lines().count(), 1, "the header");
+}
+
+#[test]
+fn a_flow_tells_its_process_name_and_times_under_hivewall() {
+    let deep = json(&flow(|row| {
+        (row.process, row.pid) = (Some("curl".to_owned()), Some(4711));
+        (row.server_name, row.server_name_source) = (Some("www.example.com".to_owned()), Some("sni".to_owned()));
+        (row.application, row.application_guessed) = (Some("tls".to_owned()), false);
+        row.handshake_rtt_seconds = Some(0.0125);
+        row.retransmits = Some(2);
+    }));
+    let extras = &deep["hivewall"];
+    assert_eq!((&deep["app_proto"], &extras["process"], &extras["pid"]), (&"tls".into(), &"curl".into(), &4711.into()));
+    assert_eq!((&extras["server_name"], &extras["server_name_source"]), (&"www.example.com".into(), &"sni".into()));
+    assert_eq!(extras["timing"], serde_json::json!({"handshake_rtt_seconds": 0.0125, "retransmits": 2}));
+    let guessed = json(&flow(|_| {}));
+    assert!(guessed.get("app_proto").is_none() && guessed["hivewall"].get("timing").is_none());
+    assert_eq!(guessed["hivewall"]["application_guess"], "https");
 }
 
 #[test]
