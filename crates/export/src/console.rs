@@ -79,7 +79,7 @@ fn name(event: &NameEvent, line: &mut String) -> fmt::Result {
         Said::Dns(message) => dns(message, line)?,
         Said::Tls(hello) => {
             write!(line, " {} {}", hello.server_name.as_deref().unwrap_or("(no name)"), tls_version(hello.version))?;
-            for alpn in hello.alpn.first() {
+            if let Some(alpn) = hello.alpn.first() {
                 write!(line, " {alpn}")?;
             }
             write!(line, " {}", hello.ja4)?;

@@ -122,8 +122,8 @@ fn a_flow_is_an_eve_line() {
         LogFormat::Jsonl,
         &[flow(|_| {})],
         &expect![[r#"
-        {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"in_iface":"wan0","event_type":"flow","src_ip":"10.0.0.1","src_port":40000,"dest_ip":"10.0.0.2","dest_port":443,"ip_v":4,"proto":"TCP","flow":{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":222,"bytes_toclient":140,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"closed","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","tcp":{"tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"13","syn":true,"fin":true,"psh":true,"ack":true,"state":"closed"},"hivewall":{"direction":"outbound","end_reason":"finished","roles_known":true,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":112,"bits_per_second":9344.0,"interfaces":[{"interface":"lan0","direction":"egress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"wan0","direction":"ingress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"lan0","direction":"ingress","to_server":false,"packets":3,"bytes":180,"wire_bytes":222}]}}
-    "#]],
+            {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"in_iface":"wan0","event_type":"flow","src_ip":"10.0.0.1","src_port":40000,"dest_ip":"10.0.0.2","dest_port":443,"ip_v":4,"proto":"TCP","flow":{"pkts_toserver":3,"pkts_toclient":2,"bytes_toserver":222,"bytes_toclient":140,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"closed","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","tcp":{"tcp_flags":"1b","tcp_flags_ts":"1b","tcp_flags_tc":"13","syn":true,"fin":true,"psh":true,"ack":true,"state":"closed"},"hivewall":{"direction":"outbound","end_reason":"finished","roles_known":true,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":112,"bits_per_second":9344.0,"application_guess":"https","interfaces":[{"interface":"lan0","direction":"egress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"wan0","direction":"ingress","to_server":true,"packets":3,"bytes":180,"wire_bytes":222},{"interface":"lan0","direction":"ingress","to_server":false,"packets":3,"bytes":180,"wire_bytes":222}]}}
+        "#]],
     );
 }
 
@@ -133,8 +133,8 @@ fn a_ping_over_a_tunnel_has_types_and_vlans_instead_of_ports() {
         LogFormat::Jsonl,
         &[ping()],
         &expect![[r#"
-        {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"event_type":"flow","vlan":[10,20],"src_ip":"fe80::1","dest_ip":"ff02::2","ip_v":6,"proto":"IPv6-ICMP","icmp_type":133,"icmp_code":0,"flow":{"pkts_toserver":3,"pkts_toclient":0,"bytes_toserver":222,"bytes_toclient":0,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"new","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","hivewall":{"direction":"outbound","end_reason":"idle_timeout","roles_known":false,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":0,"bits_per_second":9344.0,"tunnel":"vxlan","interfaces":[]}}
-    "#]],
+            {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"event_type":"flow","vlan":[10,20],"src_ip":"fe80::1","dest_ip":"ff02::2","ip_v":6,"proto":"IPv6-ICMP","icmp_type":133,"icmp_code":0,"flow":{"pkts_toserver":3,"pkts_toclient":0,"bytes_toserver":222,"bytes_toclient":0,"start":"2023-11-14T22:13:20.000000+0000","end":"2023-11-14T22:13:20.250000+0000","age":0,"state":"new","reason":"timeout","alerted":false},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","hivewall":{"direction":"outbound","end_reason":"idle_timeout","roles_known":false,"duration_seconds":0.25,"ip_bytes_toserver":180,"ip_bytes_toclient":0,"bits_per_second":9344.0,"tunnel":"vxlan","application_guess":"https","interfaces":[]}}
+        "#]],
     );
 }
 
@@ -170,11 +170,11 @@ fn the_console_says_a_flow_in_one_line() {
         LogFormat::Console,
         &[megabytes, six, ping(), statistics()],
         &expect![[r#"
-        22:13:20 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 1.2 MB in 3.2s (142/98 packets) finished [lan0, wan0]
-        22:13:20 tcp [2001:db8::1]:40000 → [2001:db8::2]:443 outbound 292 B in 250ms (3/2 packets) finished [lan0, wan0]
-        22:13:20 icmpv6 fe80::1 ↔ ff02::2 type 133 code 0 outbound 292 B in 250ms (3/0 packets) idle_timeout vlan 10 vlan 20 in vxlan
-        10:00:00 stats after 2m05s: 36 packets, 4.1 kB; 2 flows now, 9 in all, 0.5 new a second; 0 packets invalid, 7 lost
-    "#]],
+            22:13:20 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 1.2 MB in 3.2s (142/98 packets) finished [lan0, wan0] ~https
+            22:13:20 tcp [2001:db8::1]:40000 → [2001:db8::2]:443 outbound 292 B in 250ms (3/2 packets) finished [lan0, wan0] ~https
+            22:13:20 icmpv6 fe80::1 ↔ ff02::2 type 133 code 0 outbound 292 B in 250ms (3/0 packets) idle_timeout vlan 10 vlan 20 in vxlan ~https
+            10:00:00 stats after 2m05s: 36 packets, 4.1 kB; 2 flows now, 9 in all, 0.5 new a second; 0 packets invalid, 7 lost
+        "#]],
     );
 }
 

@@ -11,7 +11,7 @@ mod flow;
 pub mod names;
 pub mod query;
 mod snapshot;
-mod table;
+pub mod table;
 mod text;
 pub mod time;
 pub mod units;

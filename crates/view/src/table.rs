@@ -16,13 +16,15 @@ pub enum Align {
 
 /// How a column stands in a table.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Column {
-    pub(crate) title: &'static str,
-    pub(crate) align: Align,
+pub struct Column {
+    /// Its header.
+    pub title: &'static str,
+    /// On which side it is flush.
+    pub align: Align,
     /// 0 stays; the others go, highest number first, equals together; 1 only when cutting texts helps no more.
-    pub(crate) rank: u8,
+    pub rank: u8,
     /// Its texts may lose their middle.
-    pub(crate) cut: bool,
+    pub cut: bool,
 }
 
 const GAP: usize = 2;
@@ -34,7 +36,7 @@ const CUT_SECOND: usize = 15;
 const CUT_LAST: usize = 5;
 
 /// Lays out `rows` under a header. Each row has one text for each column; `width` is in terminal cells.
-pub(crate) fn render(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
+pub fn render(columns: &[Column], rows: &[Vec<String>], width: Option<usize>) -> String {
     let rows: Vec<Vec<String>> = rows.iter().map(|row| row.iter().map(|text| clean(text)).collect()).collect();
     let mut shown: Vec<Shown> = columns
         .iter()
@@ -119,7 +121,7 @@ fn line<'a>(page: &mut String, cells: impl Iterator<Item = (&'a Shown, &'a str)>
 }
 
 /// The text without its middle, if it is too wide: both ends of an address and its port tell more than one end.
-pub(crate) fn cut(text: &str, width: usize) -> String {
+pub fn cut(text: &str, width: usize) -> String {
     if text.width() <= width {
         return text.to_owned();
     }
@@ -140,7 +142,7 @@ fn taken(chars: impl Iterator<Item = char>, width: usize) -> String {
 }
 
 /// The text with a question mark for each control character.
-pub(crate) fn clean(text: &str) -> String {
+pub fn clean(text: &str) -> String {
     text.chars().map(|c| if c.is_control() { '?' } else { c }).collect()
 }
 
