@@ -3,6 +3,8 @@
 //! Protocols are told in [`talk`], bytes beside what they mean; captures come through [`seen`]. Expected values are the protocols' own
 //! documents, another tool's, or arithmetic.
 
+#![expect(clippy::needless_raw_string_hashes, reason = "expect-test writes its pictures this way")]
+
 mod corpus;
 mod dns;
 mod hostile;
