@@ -106,20 +106,3 @@ proptest! {
         }
     }
 }
-
-#[test]
-fn dump_seeds() {
-    let ports = [22, 53, 80, 443, 5353];
-    for (number, (tcp, port, message)) in messages().into_iter().enumerate() {
-        let how = ports.iter().position(|own| *own == port).unwrap() as u8 | if tcp { 0 } else { 0x10 };
-        let mut out = Vec::new();
-        let mut seq = 1_u8;
-        for part in message.chunks(if tcp { 60 } else { 1500 }).take(4) {
-            out.extend([how, seq, 10, (part.len() >> 8) as u8, part.len() as u8]);
-            out.extend_from_slice(part);
-            seq = seq.wrapping_add(part.len() as u8);
-        }
-        std::fs::create_dir_all("/tmp/seeds-names").unwrap();
-        std::fs::write(format!("/tmp/seeds-names/{number}"), out).unwrap();
-    }
-}
