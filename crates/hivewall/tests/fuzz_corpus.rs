@@ -44,6 +44,7 @@ fn noise(name: &str, rng: &mut Rng, frames: &mut Generator) -> Vec<u8> {
             input
         }
         "capture_file" | "replay" => capture(rng, frames),
+        "names" => payloads(rng),
         "filter" => words(rng, FILTER_WORDS),
         _ => words(rng, CONFIG_WORDS),
     }
@@ -65,6 +66,37 @@ fn capture(rng: &mut Rng, frames: &mut Generator) -> Vec<u8> {
     bytes.truncate(bytes.len() - rng.below(8) as usize);
     bytes
 }
+
+/// Packets of the target `names`: words of its protocols, in pieces.
+fn payloads(rng: &mut Rng) -> Vec<u8> {
+    let mut input = Vec::new();
+    for _ in 0..rng.below(8) {
+        let words = (0..rng.below(10)).filter_map(|_| rng.pick(NAMES_WORDS));
+        let payload: Vec<u8> = words.flatten().copied().collect();
+        input.extend([rng.bits() as u8, rng.below(64) as u8, rng.bits() as u8, 0, payload.len() as u8]);
+        input.extend(payload);
+    }
+    input
+}
+
+const NAMES_WORDS: &[&[u8]] = &[
+    b"GET / HTTP/1.1\r\n",
+    b"HTTP/1.1 200 OK\r\n",
+    b"Host: a.org\r\n",
+    b"Content-Length: 5\r\n",
+    b"\r\n",
+    b"SSH-2.0-x\r\n",
+    b"\x16\x03\x01\x00\x40\x01\x00\x00\x3c\x03\x03",
+    b"\x00\x01\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00",
+    b"\x00\x01\x81\x80\x00\x01\x00\x01\x00\x00\x00\x00",
+    b"\x01a\x03org\x00\x00\x01\x00\x01",
+    b"\xc0\x0c\x00\x01\x00\x01\x00\x00\x00\x09\x00\x04",
+    b"\x00\x1d",
+    b"\xc3\x00\x00\x00\x01\x08",
+    b"\x00\x00\x00\x00",
+    b"\xff",
+    b"a",
+];
 
 const FILTER_WORDS: &[&str] = &[
     "ip:",

@@ -25,7 +25,7 @@ pub(crate) struct Segment<'a> {
     pub(crate) bytes: &'a [u8],
 }
 
-impl<'a> Segment<'a> {
+impl Segment<'_> {
     fn end(&self) -> u32 {
         self.seq.wrapping_add(self.wire)
     }

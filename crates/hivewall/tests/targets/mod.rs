@@ -20,12 +20,22 @@ use hivewall_view::Filter;
 
 use crate::play;
 
+mod names;
+
+pub(crate) use names::names;
+
 /// A target's body.
 pub(crate) type Body = fn(&[u8]);
 
 /// All of them by name.
-pub(crate) const TARGETS: &[(&str, Body)] =
-    &[("parse", parse), ("capture_file", capture_file), ("filter", filter), ("config", config), ("replay", replay)];
+pub(crate) const TARGETS: &[(&str, Body)] = &[
+    ("parse", parse),
+    ("capture_file", capture_file),
+    ("filter", filter),
+    ("config", config),
+    ("replay", replay),
+    ("names", names::names),
+];
 
 #[derive(Default)]
 struct Remembered(HashMap<FragmentId, u32>);

@@ -1,0 +1,9 @@
+//! Payload of packets through the readers of names. See the body of the same name for what has to hold.
+#![no_main]
+
+#[path = "../../crates/hivewall/tests/play/mod.rs"]
+mod play;
+#[path = "../../crates/hivewall/tests/targets/mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::names(data));
