@@ -171,6 +171,16 @@ fn an_unconnected_socket_that_sends_is_found_by_port_and_peer() {
 }
 
 #[test]
+fn a_stranger_on_the_same_ports_is_no_socket_without_an_address() {
+    let mut desk = desk();
+    desk.sockets([socket(proto::UDP, "*:40001", "10.0.0.1:443", SocketChange::Used).by(&curl())]);
+    desk.feed([udp("192.0.2.1:40001", "10.0.0.1:443")]);
+    assert_eq!(owners(&desk), ["- -"]);
+    desk.feed([udp("127.0.0.1:40001", "10.0.0.1:443")]);
+    assert_eq!(owners(&desk), ["- -", "curl -"]);
+}
+
+#[test]
 fn a_container_s_socket_makes_its_end_one_of_this_host() {
     let (inside, outside) = ("172.17.0.2:33000", "192.0.2.7:443");
     for first in [true, false] {
