@@ -10,24 +10,25 @@ use hivewall_model::{
 };
 use hivewall_store::{Store, StoreOptions, StoreReader};
 use hivewall_view::{Filter, FlowPage, Query, Sort};
+use proptest::option::of as optional;
 use proptest::prelude::*;
 use proptest::sample::select;
 
 /// Interfaces of all flows here; some names are none that the kernel would give.
-pub fn name(index: u32) -> Arc<str> {
+pub(crate) fn name(index: u32) -> Arc<str> {
     ["lo", "eth0", "wg 0", "a/b%2f", ""].get(index as usize).copied().unwrap_or("eth9").into()
 }
 
-pub fn now() -> Timestamp {
+pub(crate) fn now() -> Timestamp {
     Timestamp::from_secs(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs() as i64)
 }
 
-pub fn until() -> Instant {
+pub(crate) fn until() -> Instant {
     Instant::now() + Duration::from_secs(120)
 }
 
 /// A closed flow that ended at a time; its number says its source, its service and its bytes.
-pub fn flow(number: u64, end: Timestamp) -> Flow {
+pub(crate) fn flow(number: u64, end: Timestamp) -> Flow {
     let mut flow = hivewall_view::example_flow();
     flow.id = FlowId(number);
     flow.tuple.client = [10, 0, (number / 250 % 250) as u8, (number % 250) as u8].into();
@@ -41,14 +42,14 @@ pub fn flow(number: u64, end: Timestamp) -> Flow {
 }
 
 /// A store of few rows a segment that writes at once.
-pub fn options(directory: &std::path::Path) -> StoreOptions {
+pub(crate) fn options(directory: &std::path::Path) -> StoreOptions {
     let mut options = StoreOptions::new(directory);
     options.segment_rows = 1_000;
     options.flush_interval = Duration::from_millis(20);
     options
 }
 
-pub fn push(store: &Store, flows: impl IntoIterator<Item = Flow>) {
+pub(crate) fn push(store: &Store, flows: impl IntoIterator<Item = Flow>) {
     let flows: Vec<Arc<Flow>> = flows.into_iter().map(Arc::new).collect();
     let sender = store.sender();
     for flows in flows.chunks(10_000) {
@@ -58,7 +59,7 @@ pub fn push(store: &Store, flows: impl IntoIterator<Item = Flow>) {
 }
 
 /// All flows that match, oldest first.
-pub fn ask(reader: &StoreReader, filter: &str) -> FlowPage {
+pub(crate) fn ask(reader: &StoreReader, filter: &str) -> FlowPage {
     let filter = Filter::parse(filter, now()).unwrap();
     let mut page =
         reader.flows(&Query { filter, sort: Sort::Last, limit: 100_000, ..Query::default() }, until()).unwrap();
@@ -66,7 +67,7 @@ pub fn ask(reader: &StoreReader, filter: &str) -> FlowPage {
     page
 }
 
-pub fn ids(page: &FlowPage) -> Vec<u64> {
+pub(crate) fn ids(page: &FlowPage) -> Vec<u64> {
     let mut ids: Vec<u64> = page.flows.iter().map(|row| row.flow_id).collect();
     ids.sort_unstable();
     ids
@@ -92,11 +93,9 @@ fn text() -> impl Strategy<Value = Box<str>> {
 }
 
 fn process() -> impl Strategy<Value = Process> {
-    let container =
-        (text(), proptest::option::of(text())).prop_map(|(id, name)| Container { runtime: "docker", id, name });
-    let optional = || proptest::option::of(text());
-    (any::<u32>(), text(), optional(), any::<u32>(), optional(), optional(), proptest::option::of(container)).prop_map(
-        |(pid, comm, executable, uid, user, cgroup, container)| Process {
+    let container = (text(), optional(text())).prop_map(|(id, name)| Container { runtime: "docker", id, name });
+    (any::<u32>(), text(), optional(text()), any::<u32>(), optional(text()), optional(text()), optional(container))
+        .prop_map(|(pid, comm, executable, uid, user, cgroup, container)| Process {
             pid,
             started_ns: 7,
             comm,
@@ -106,8 +105,7 @@ fn process() -> impl Strategy<Value = Process> {
             cgroup_id: 9,
             cgroup,
             container,
-        },
-    )
+        })
 }
 
 fn shared() -> impl Strategy<Value = Arc<str>> {
@@ -134,7 +132,6 @@ fn dns() -> impl Strategy<Value = DnsMessage> {
 }
 
 fn names() -> impl Strategy<Value = FlowNames> {
-    let optional = proptest::option::of;
     let http = (text(), text()).prop_map(|(method, target)| HttpRequest { method, target, ..HttpRequest::default() });
     let source = select(&[NameSource::Sni, NameSource::Host, NameSource::Dns]);
     (
@@ -223,8 +220,7 @@ fn points(to_server: Side, to_client: Side) -> impl Strategy<Value = Vec<Point>>
 }
 
 /// Any flow, its times in whole microseconds, as they are kept.
-pub fn any_flow() -> impl Strategy<Value = Flow> {
-    let optional = proptest::option::of;
+pub(crate) fn any_flow() -> impl Strategy<Value = Flow> {
     let sides = (side(), side()).prop_flat_map(|(a, b)| (Just(a), Just(b), points(a, b)));
     let state = optional(select(&TcpState::ALL));
     let times =
