@@ -143,15 +143,15 @@ fn no_other_packet_ends_a_count() {
 }
 
 #[test]
-fn packet_counters_are_handed_over_from_4_mi_on() {
+fn packet_counters_are_handed_over_from_half_a_mi_on() {
     let mut one = One::default();
-    let many = Packet { packets: (1 << 22) - 1, ..udp(1) };
+    let many = Packet { packets: (1 << 19) - 1, ..udp(1) };
     one.see(&many, 1);
     one.see(&udp(1), 2);
-    assert!(one.out.records.is_empty(), "2²² − 1 and one more fit");
+    assert!(one.out.records.is_empty(), "2¹⁹ − 1 and one more fit");
     one.see(&udp(1), 3);
     assert_eq!(one.causes(), [Cause::Full]);
-    assert_eq!((one.out.records[0].line.packets(), one.lines()[0].packets()), (1 << 22, 1));
+    assert_eq!((one.out.records[0].line.packets(), one.lines()[0].packets()), (1 << 19, 1));
     assert_eq!((one.lines()[0].first, one.lines()[0].last), (3, 3));
 }
 
@@ -180,7 +180,7 @@ fn counters_never_reach_the_bits_beside_them() {
     for now in 0..1000 {
         one.see(&largest, now);
         assert!(!one.lines()[0].opened() && one.lines()[0].flags() == 0x10);
-        assert_eq!(one.lines()[0].watch(), Watch::ONCE);
+        assert_eq!(one.lines()[0].watch(), Watch::HEADS);
     }
     let handed: u64 = one.out.records.iter().map(|record| u64::from(record.line.packets())).sum();
     assert_eq!(handed + u64::from(one.lines()[0].packets()), 1000 * 0xffff);
