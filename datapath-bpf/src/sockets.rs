@@ -84,6 +84,7 @@ const ESTABLISHED: u32 = 1;
 const SYN_SENT: u32 = 2;
 const SYN_RECV: u32 = 3;
 const FIN_WAIT1: u32 = 4;
+const CLOSE: u32 = 7;
 const LAST_ACK: u32 = 9;
 const LISTEN: u32 = 10;
 /// `BPF_SOCK_OPS_TCP_CONNECT_CB`: the port is chosen, the SYN is about to be sent.
@@ -159,23 +160,42 @@ fn mapped(address: u32) -> [u32; 4] {
     [0, 0, 0xffff_u32.to_be(), address]
 }
 
+/// The beginning of a `struct sock`, where the ends of every family are: one call instead of one a field.
+struct SockHead([u64; 16]);
+
+impl SockHead {
+    /// A field that lies in it. An offset beyond it makes the verifier refuse the program.
+    #[inline(always)]
+    fn get<T: Copy>(&self, field: Field) -> T {
+        let place = constant(&FIELDS[field as usize]) as usize;
+        // SAFETY: in bounds, as the verifier checks with the number that the loader put there.
+        unsafe { self.0.as_ptr().cast::<u8>().add(place).cast::<T>().read_unaligned() }
+    }
+}
+
 /// Both ends of a `struct sock`; `None` when it is not an IP socket.
 #[inline(always)]
 fn ends(sk: u64) -> Option<SocketEndsRaw> {
-    let family: u16 = field(sk, Field::Family)?;
+    let mut head = SockHead([0; 16]);
+    let (place, length) = ((&raw mut head).cast(), size_of::<SockHead>() as u32);
+    // SAFETY: the helper checks the address, and `head` has the room.
+    if unsafe { bpf_probe_read_kernel_raw(place, length, sk as *const c_void) } != 0 {
+        return None;
+    }
+    let family: u16 = head.get(Field::Family);
     let (local, remote) = if family == AF_INET {
-        (mapped(field(sk, Field::LocalIpv4)?), mapped(field(sk, Field::RemoteIpv4)?))
+        (mapped(head.get(Field::LocalIpv4)), mapped(head.get(Field::RemoteIpv4)))
     } else if family == AF_INET6 {
-        (field(sk, Field::LocalIpv6)?, field(sk, Field::RemoteIpv6)?)
+        (head.get(Field::LocalIpv6), head.get(Field::RemoteIpv6))
     } else {
         return None;
     };
-    let mut local_port: u16 = field(sk, Field::LocalPort)?;
+    let mut local_port: u16 = head.get(Field::LocalPort);
     if local_port == 0 {
         // A closed socket has given its number back, but still says which it was.
         local_port = field(sk, Field::BoundPort).map_or(0, u16::from_be);
     }
-    Some(SocketEndsRaw { local, remote, local_port, remote_port: u16::from_be(field(sk, Field::RemotePort)?) })
+    Some(SocketEndsRaw { local, remote, local_port, remote_port: u16::from_be(head.get(Field::RemotePort)) })
 }
 
 #[inline(always)]
@@ -397,7 +417,8 @@ pub fn hivewall_set_state(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: no arguments.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    let has_health = to == ESTABLISHED || (from != SYN_SENT && from != LISTEN && to != LISTEN && to != SYN_SENT);
+    // At the start and at the end; in between nobody misses it.
+    let has_health = to == ESTABLISHED || (to == CLOSE && from != LISTEN && from != SYN_SENT);
     hand_over(&SocketNote {
         kind: note::STATE,
         protocol: protocol as u8,

@@ -348,7 +348,12 @@ mod tests {
     use super::*;
 
     fn ends(remote_port: u16) -> SocketEndsRaw {
-        SocketEndsRaw { remote: [0, 0, 0xffff_0000, 0x0100_000a], local_port: 40_000, remote_port, ..Default::default() }
+        SocketEndsRaw {
+            remote: [0, 0, 0xffff_0000, 0x0100_000a],
+            local_port: 40_000,
+            remote_port,
+            ..Default::default()
+        }
     }
 
     #[test]

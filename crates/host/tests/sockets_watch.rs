@@ -94,7 +94,7 @@ fn ipv4_over_a_dual_stack_socket_is_told_as_ipv4() {
 #[test]
 fn the_states_of_both_ends_come_in_order_with_health() {
     require_root!();
-    use SocketState::{CloseWait, Close, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent};
+    use SocketState::{Close, CloseWait, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent};
     let stage = Stage::new("states");
     let mut told = Told::open();
     // The server closes last: it waits for the end of what the client says.
@@ -243,8 +243,11 @@ fn udp_is_told_connected_unconnected_and_by_receivers_that_never_answer() {
         let local = SocketAddr::new(any.ip(), free.hear() as u16);
         told.expect_use(SocketChange::Used, local, server_at, free.pid);
         assert_eq!(receiver.hear(), 4);
-        told.expect("the end", |event| event.change == SocketChange::Released && event.ends.local.port() == local.port());
-        let uses = told.events.iter().filter(|event| event.change == SocketChange::Used && event.ends.remote == server_at);
+        told.expect("the end", |event| {
+            event.change == SocketChange::Released && event.ends.local.port() == local.port()
+        });
+        let uses =
+            told.events.iter().filter(|event| event.change == SocketChange::Used && event.ends.remote == server_at);
         assert_eq!(uses.count(), 2, "a steady sender is told once");
     }
 }
