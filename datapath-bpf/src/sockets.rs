@@ -309,7 +309,6 @@ fn send_to(ctx: &SockAddrContext, remote: [u32; 4], remote_port: u16) -> i32 {
     {
         ends.remote = remote;
         ends.remote_port = remote_port;
-        known.protocol = IPPROTO_UDP;
         use_with(known, note::USED, IPPROTO_UDP, &ends);
     }
     ALLOW
@@ -438,11 +437,8 @@ pub fn hivewall_set_state(ctx: BtfTracePointContext) -> i32 {
 fn transfer(ctx: &BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let found = known(sk, false);
-    // The usual case, and the one that has to be quick: the same process, on a connection that was told.
-    if let Some(known) = &found
-        && known.latest == pid
-        && known.protocol == IPPROTO_TCP
+    if let Some(known) = known(sk, false)
+        && is_usual(known, sk as u64, pid)
     {
         return 0;
     }
@@ -453,14 +449,43 @@ fn transfer(ctx: &BtfTracePointContext) -> i32 {
     }
     let Some(known) = known(sk, true) else { return 0 };
     known.protocol = protocol;
+    known.family = field::<u16>(sk as u64, Field::Family).map_or(0, u32::from);
     if ends.remote_port != 0 {
         use_with(known, note::USED, protocol, &ends);
-        known.latest = pid;
+        known.latest = if protocol == IPPROTO_TCP { pid } else { peer_digest(known, sk as u64, pid) };
     } else if protocol == IPPROTO_UDP && ends.local_port != 0 && known.owner.pid != pid {
         // Not connected: what it sends is told elsewhere, with the peer. What it receives comes to whoever reads it.
         use_with(known, note::BOUND, protocol, &ends);
     }
     0
+}
+
+/// The case that has to be quick: the process that was told last goes on with the same peer. A TCP connection has one
+/// peer all its life; a UDP socket may be connected to another, so that the peer is looked at.
+#[inline(always)]
+fn is_usual(known: &Known, sk: u64, pid: u32) -> bool {
+    if known.protocol == IPPROTO_TCP {
+        return known.latest == pid;
+    }
+    if known.family == 0 {
+        return false;
+    }
+    if field::<u16>(sk, Field::RemotePort) == Some(0) {
+        return known.owner.pid == pid;
+    }
+    known.latest == peer_digest(known, sk, pid)
+}
+
+/// Digest of a connected socket's user and peer.
+#[inline(always)]
+fn peer_digest(known: &Known, sk: u64, pid: u32) -> u32 {
+    let remote = if known.family == u32::from(AF_INET6) {
+        field(sk, Field::RemoteIpv6).unwrap_or([0; 4])
+    } else {
+        mapped(field(sk, Field::RemoteIpv4).unwrap_or(0))
+    };
+    let remote_port = field(sk, Field::RemotePort).unwrap_or(0);
+    told_digest(pid, &SocketEndsRaw { remote, remote_port, ..SocketEndsRaw::default() })
 }
 
 /// `sock_send_length(sk, ret, flags)`
