@@ -84,6 +84,7 @@ const ESTABLISHED: u32 = 1;
 const SYN_SENT: u32 = 2;
 const SYN_RECV: u32 = 3;
 const FIN_WAIT1: u32 = 4;
+const CLOSE: u32 = 7;
 const LAST_ACK: u32 = 9;
 const LISTEN: u32 = 10;
 /// `BPF_SOCK_OPS_TCP_CONNECT_CB`: the port is chosen, the SYN is about to be sent.
@@ -159,23 +160,42 @@ fn mapped(address: u32) -> [u32; 4] {
     [0, 0, 0xffff_u32.to_be(), address]
 }
 
+/// The beginning of a `struct sock`, where the ends of every family are: one call instead of one a field.
+struct SockHead([u64; 16]);
+
+impl SockHead {
+    /// A field that lies in it. An offset beyond it makes the verifier refuse the program.
+    #[inline(always)]
+    fn get<T: Copy>(&self, field: Field) -> T {
+        let place = constant(&FIELDS[field as usize]) as usize;
+        // SAFETY: in bounds, as the verifier checks with the number that the loader put there.
+        unsafe { self.0.as_ptr().cast::<u8>().add(place).cast::<T>().read_unaligned() }
+    }
+}
+
 /// Both ends of a `struct sock`; `None` when it is not an IP socket.
 #[inline(always)]
 fn ends(sk: u64) -> Option<SocketEndsRaw> {
-    let family: u16 = field(sk, Field::Family)?;
+    let mut head = SockHead([0; 16]);
+    let (place, length) = ((&raw mut head).cast(), size_of::<SockHead>() as u32);
+    // SAFETY: the helper checks the address, and `head` has the room.
+    if unsafe { bpf_probe_read_kernel_raw(place, length, sk as *const c_void) } != 0 {
+        return None;
+    }
+    let family: u16 = head.get(Field::Family);
     let (local, remote) = if family == AF_INET {
-        (mapped(field(sk, Field::LocalIpv4)?), mapped(field(sk, Field::RemoteIpv4)?))
+        (mapped(head.get(Field::LocalIpv4)), mapped(head.get(Field::RemoteIpv4)))
     } else if family == AF_INET6 {
-        (field(sk, Field::LocalIpv6)?, field(sk, Field::RemoteIpv6)?)
+        (head.get(Field::LocalIpv6), head.get(Field::RemoteIpv6))
     } else {
         return None;
     };
-    let mut local_port: u16 = field(sk, Field::LocalPort)?;
+    let mut local_port: u16 = head.get(Field::LocalPort);
     if local_port == 0 {
         // A closed socket has given its number back, but still says which it was.
         local_port = field(sk, Field::BoundPort).map_or(0, u16::from_be);
     }
-    Some(SocketEndsRaw { local, remote, local_port, remote_port: u16::from_be(field(sk, Field::RemotePort)?) })
+    Some(SocketEndsRaw { local, remote, local_port, remote_port: u16::from_be(head.get(Field::RemotePort)) })
 }
 
 #[inline(always)]
@@ -289,7 +309,6 @@ fn send_to(ctx: &SockAddrContext, remote: [u32; 4], remote_port: u16) -> i32 {
     {
         ends.remote = remote;
         ends.remote_port = remote_port;
-        known.protocol = IPPROTO_UDP;
         use_with(known, note::USED, IPPROTO_UDP, &ends);
     }
     ALLOW
@@ -397,7 +416,8 @@ pub fn hivewall_set_state(ctx: BtfTracePointContext) -> i32 {
     }
     // SAFETY: no arguments.
     let time_ns = unsafe { bpf_ktime_get_ns() };
-    let has_health = to == ESTABLISHED || (from != SYN_SENT && from != LISTEN && to != LISTEN && to != SYN_SENT);
+    // At the start and at the end; in between nobody misses it.
+    let has_health = to == ESTABLISHED || (to == CLOSE && from != LISTEN && from != SYN_SENT);
     hand_over(&SocketNote {
         kind: note::STATE,
         protocol: protocol as u8,
@@ -417,11 +437,8 @@ pub fn hivewall_set_state(ctx: BtfTracePointContext) -> i32 {
 fn transfer(ctx: &BtfTracePointContext) -> i32 {
     let sk: *mut c_void = ctx.arg(0);
     let pid = (bpf_get_current_pid_tgid() >> 32) as u32;
-    let found = known(sk, false);
-    // The usual case, and the one that has to be quick: the same process, on a connection that was told.
-    if let Some(known) = &found
-        && known.latest == pid
-        && known.protocol == IPPROTO_TCP
+    if let Some(known) = known(sk, false)
+        && is_usual(known, sk as u64, pid)
     {
         return 0;
     }
@@ -432,14 +449,43 @@ fn transfer(ctx: &BtfTracePointContext) -> i32 {
     }
     let Some(known) = known(sk, true) else { return 0 };
     known.protocol = protocol;
+    known.family = field::<u16>(sk as u64, Field::Family).map_or(0, u32::from);
     if ends.remote_port != 0 {
         use_with(known, note::USED, protocol, &ends);
-        known.latest = pid;
+        known.latest = if protocol == IPPROTO_TCP { pid } else { peer_digest(known, sk as u64, pid) };
     } else if protocol == IPPROTO_UDP && ends.local_port != 0 && known.owner.pid != pid {
         // Not connected: what it sends is told elsewhere, with the peer. What it receives comes to whoever reads it.
         use_with(known, note::BOUND, protocol, &ends);
     }
     0
+}
+
+/// The case that has to be quick: the process that was told last goes on with the same peer. A TCP connection has one
+/// peer all its life; a UDP socket may be connected to another, so that the peer is looked at.
+#[inline(always)]
+fn is_usual(known: &Known, sk: u64, pid: u32) -> bool {
+    if known.protocol == IPPROTO_TCP {
+        return known.latest == pid;
+    }
+    if known.family == 0 {
+        return false;
+    }
+    if field::<u16>(sk, Field::RemotePort) == Some(0) {
+        return known.owner.pid == pid;
+    }
+    known.latest == peer_digest(known, sk, pid)
+}
+
+/// Digest of a connected socket's user and peer.
+#[inline(always)]
+fn peer_digest(known: &Known, sk: u64, pid: u32) -> u32 {
+    let remote = if known.family == u32::from(AF_INET6) {
+        field(sk, Field::RemoteIpv6).unwrap_or([0; 4])
+    } else {
+        mapped(field(sk, Field::RemoteIpv4).unwrap_or(0))
+    };
+    let remote_port = field(sk, Field::RemotePort).unwrap_or(0);
+    told_digest(pid, &SocketEndsRaw { remote, remote_port, ..SocketEndsRaw::default() })
 }
 
 /// `sock_send_length(sk, ret, flags)`

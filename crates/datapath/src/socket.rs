@@ -282,11 +282,15 @@ pub struct Known {
     pub used: u32,
     /// The user and peer of the latest use, to pass quickly over the same again.
     pub latest: u32,
-    /// IP protocol number, 0 until it is known.
+    /// IP protocol number, 0 until somebody was seen to send or receive.
     pub protocol: u32,
+    /// Address family, 0 until then.
+    pub family: u32,
+    /// Named so that no byte is left unwritten.
+    pub _pad: u32,
 }
 
-const _: () = assert!(size_of::<Known>() == 96);
+const _: () = assert!(size_of::<Known>() == 104);
 
 /// Whether something is to be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -348,7 +352,12 @@ mod tests {
     use super::*;
 
     fn ends(remote_port: u16) -> SocketEndsRaw {
-        SocketEndsRaw { remote: [0, 0, 0xffff_0000, 0x0100_000a], local_port: 40_000, remote_port, ..Default::default() }
+        SocketEndsRaw {
+            remote: [0, 0, 0xffff_0000, 0x0100_000a],
+            local_port: 40_000,
+            remote_port,
+            ..Default::default()
+        }
     }
 
     #[test]

@@ -94,7 +94,7 @@ fn ipv4_over_a_dual_stack_socket_is_told_as_ipv4() {
 #[test]
 fn the_states_of_both_ends_come_in_order_with_health() {
     require_root!();
-    use SocketState::{CloseWait, Close, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent};
+    use SocketState::{Close, CloseWait, Established, FinWait1, FinWait2, LastAck, Listen, SynRecv, SynSent};
     let stage = Stage::new("states");
     let mut told = Told::open();
     // The server closes last: it waits for the end of what the client says.
@@ -243,8 +243,11 @@ fn udp_is_told_connected_unconnected_and_by_receivers_that_never_answer() {
         let local = SocketAddr::new(any.ip(), free.hear() as u16);
         told.expect_use(SocketChange::Used, local, server_at, free.pid);
         assert_eq!(receiver.hear(), 4);
-        told.expect("the end", |event| event.change == SocketChange::Released && event.ends.local.port() == local.port());
-        let uses = told.events.iter().filter(|event| event.change == SocketChange::Used && event.ends.remote == server_at);
+        told.expect("the end", |event| {
+            event.change == SocketChange::Released && event.ends.local.port() == local.port()
+        });
+        let uses =
+            told.events.iter().filter(|event| event.change == SocketChange::Used && event.ends.remote == server_at);
         assert_eq!(uses.count(), 2, "a steady sender is told once");
     }
 }
@@ -321,4 +324,62 @@ fn drops_are_counted_by_the_kernels_own_reason() {
     let (from, nobody) = (stage.v6(1, 0), stage.v6(2, 4445));
     stage.a.enter(|| UdpSocket::bind(from).unwrap().send_to(b"x", nobody).unwrap()).unwrap();
     expect_drops(&mut told, "no_socket", 17, from, nobody);
+    let rules = "add table inet t; add chain inet t c { type filter hook input priority 0; }; \
+        add rule inet t c tcp dport 4446 drop";
+    let filter = stage.b.command("nft").arg(rules).output().expect("nft is needed (Debian: apt-get install nftables)");
+    assert!(filter.status.success(), "{}", String::from_utf8_lossy(&filter.stderr));
+    let refused = stage.v4(2, 4446);
+    let _client = Actor::start(&stage.a, |_| drop(TcpStream::connect(refused)));
+    expect_drops(&mut told, "netfilter_drop", 6, stage.v4(1, 0), refused);
+}
+
+#[test]
+fn a_drop_has_the_interface_when_it_is_one_of_the_watchers_namespace() {
+    require_root!();
+    let stage = Stage::new("iface");
+    let (from, nobody) = (stage.v4(1, 0), stage.v4(2, 4444));
+    // The watch is opened inside of the receiving host, on whose interface the packet comes in.
+    let drops = stage.b.enter(|| {
+        let mut told = Told::open();
+        stage.a.enter(|| UdpSocket::bind(from).unwrap().send_to(b"x", nobody).unwrap()).unwrap();
+        let deadline = Instant::now() + Duration::from_secs(30);
+        loop {
+            let drops = told.watch.drops();
+            let here = drops.iter().find(|drop| drop.ifindex != 0 && &*drop.reason == "no_socket");
+            if let Some(drop) = here {
+                return drop.clone();
+            }
+            assert!(Instant::now() < deadline, "no drop on an interface in {drops:#?}");
+            std::thread::park_timeout(Duration::from_millis(5));
+        }
+    });
+    let drop = drops.unwrap();
+    let shown = stage.b.ip(&["-o", "link", "show", "eth0"]).unwrap();
+    assert_eq!(shown.split(':').next().unwrap().parse(), Ok(drop.ifindex), "{shown}");
+    assert_eq!((drop.protocol, drop.packets), (17, 1));
+    let (source, target) = drop.latest.unwrap();
+    assert_eq!((source.ip(), target), (from.ip(), nobody));
+}
+
+#[test]
+fn a_udp_socket_that_is_connected_anew_is_told_with_each_peer() {
+    require_root!();
+    let stage = Stage::new("anew");
+    let mut told = Told::open();
+    let peers = [stage.v4(2, 53), stage.v4(9, 53), stage.v4(2, 53)];
+    let mut sender = Actor::start(&stage.a, |voice| {
+        let socket = UdpSocket::bind(ANY4).unwrap();
+        for peer in peers {
+            socket.connect(peer).unwrap();
+            // Nobody listens; a refusal comes back as an error of a later call.
+            let _ = socket.send(b"1");
+            let _ = socket.send(b"2");
+        }
+        voice.say(socket.local_addr().unwrap().port().into());
+    });
+    let local = stage.v4(1, sender.hear() as u16);
+    told.expect_use(SocketChange::Used, local, peers[0], sender.pid);
+    told.expect_use(SocketChange::Used, local, peers[1], sender.pid);
+    let uses = told.events.iter().filter(|event| event.change == SocketChange::Used && event.ends.local == local);
+    assert_eq!(uses.count(), 2, "what was told is not told again");
 }

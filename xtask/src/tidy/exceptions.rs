@@ -38,6 +38,7 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except(Rule::Unsafe, "crates/testkit/src/lib.rs", "sendmmsg and packet sockets at full rate"),
     except(Rule::Unsafe, "datapath-bpf/src/main.rs", "a kernel program: context, maps and helpers are raw pointers"),
     except(Rule::Unsafe, "datapath-bpf/src/workbench.rs", "a kernel program, as above"),
+    except(Rule::Unsafe, "datapath-bpf/src/sockets.rs", "kernel programs, as above"),
     except(Rule::SystemCrate, "hivewall-testkit:libc", "sockets and namespaces that the standard library lacks"),
     except(Rule::SystemCrate, "hivewall-e2e:libc", "signals and limits of the processes under test"),
     except(Rule::SystemCrate, "xtask:aya", "the benchmark fills a map of workbench.o, which the product never loads"),

@@ -118,8 +118,7 @@ impl SocketWatch {
     /// What was not told, by kind.
     pub fn losses(&self) -> Vec<SourceLoss> {
         let count = |index| self.stats.get(&index, 0).map_or(0, |values| values.iter().sum());
-        let loss =
-            |&(index, name, meaning)| SourceLoss { name, meaning, count: count(index), packets: 0, bytes: 0 };
+        let loss = |&(index, name, meaning)| SourceLoss { name, meaning, count: count(index), packets: 0, bytes: 0 };
         LOSSES.iter().map(loss).collect()
     }
 

@@ -82,11 +82,7 @@ fn seen(owner: &SocketOwner) -> OwnerSeen {
 }
 
 fn ends(protocol: u8, ends: &SocketEndsRaw) -> SocketEnds {
-    SocketEnds {
-        protocol,
-        local: address(ends.local, ends.local_port),
-        remote: address(ends.remote, ends.remote_port),
-    }
+    SocketEnds { protocol, local: address(ends.local, ends.local_port), remote: address(ends.remote, ends.remote_port) }
 }
 
 /// IPv4 where the address is a mapped one.
@@ -148,9 +144,9 @@ mod tests {
 
     #[test]
     fn health_is_in_the_kernels_units() {
-        let raw =
-            HealthRaw { srtt_us8: 801, mdev_us4: 10, min_rtt_us: 90, retransmits: 3, out_of_order: u32::MAX };
-        let note = SocketNote { kind: note::STATE, from: 1, to: 7, has_health: 1, health: raw, ..SocketNote::default() };
+        let raw = HealthRaw { srtt_us8: 801, mdev_us4: 10, min_rtt_us: 90, retransmits: 3, out_of_order: u32::MAX };
+        let note =
+            SocketNote { kind: note::STATE, from: 1, to: 7, has_health: 1, health: raw, ..SocketNote::default() };
         let want = TcpHealth {
             smoothed_rtt: Some(Duration::from_nanos(100_125)),
             rtt_deviation: Some(Duration::from_nanos(2_500)),

@@ -2,6 +2,8 @@
 //!
 //! Every process is forked inside of a host of the lab and says what it did through a pipe, so that a test knows the truth.
 
+#![allow(dead_code, reason = "each test file uses a part")]
+
 use std::collections::HashMap;
 use std::fs::File;
 use std::io::{Read as _, Write as _};
@@ -182,7 +184,8 @@ impl Told {
     }
 
     fn show(&self) -> String {
-        let own = self.events.iter().filter(|event| event.ends.local.ip().to_string().starts_with(['1', 'f', '0', ':']));
+        let own =
+            self.events.iter().filter(|event| event.ends.local.ip().to_string().starts_with(['1', 'f', '0', ':']));
         own.map(|event| {
             let pid = event.process.as_ref().map_or(0, |process| process.pid);
             format!("  {:?} {} {} by {pid}\n", event.change, event.ends.local, event.ends.remote)
