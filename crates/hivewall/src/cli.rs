@@ -7,6 +7,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, ValueEnum as _, value_parser};
 use clap_complete::Shell;
 use hivewall_view::Sort;
 use hivewall_view::filter::keys;
+use hivewall_view::query::ExportFormat;
 
 use crate::exit;
 use crate::flows::Format;
@@ -30,7 +31,10 @@ pub(crate) fn command() -> Command {
                 .arg(host())
                 .arg(output("json", &[Format::Json, Format::Jsonl, Format::Table])),
         )
+        .subcommand(export())
         .subcommand(replay())
+        .subcommand(analyze())
+        .subcommand(traffic())
         .subcommand(check())
         .subcommand(Command::new("uninstall").about("Take everything of hivewall out of this kernel"))
         .subcommand(
@@ -110,14 +114,89 @@ fn top() -> Command {
                 .value_parser(value_parser!(f64))
                 .help("Seconds between two looks [default: 1]"),
         )
+        .arg(
+            Arg::new("at")
+                .long("at")
+                .value_name("TIME")
+                .help("Look at the flows of this time in history: RFC 3339, a date, or how long ago (`2h`)"),
+        )
+}
+
+fn analyze() -> Command {
+    Command::new("analyze")
+        .about("Report over a log that this program or Suricata wrote")
+        .long_about(
+            "Report over a log: traffic by protocol, port, source and hour, top talkers, new sources, refused traffic, \
+             scans, names, processes.\n\n\
+             Reads what `--log-file` holds in any `--log-format`, rows of `flows -o jsonl|csv`, and EVE logs of Suricata; \
+             the format is detected.",
+        )
+        .arg(Arg::new("file").required(true).value_name("FILE").value_parser(value_parser!(PathBuf)).help("Log file"))
+        .arg(
+            Arg::new("export-report")
+                .long("export-report")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Write the report to this file as JSON, too"),
+        )
+        .arg(output("table", &[Format::Table, Format::Json]))
+}
+
+fn traffic() -> Command {
+    let amount = |name: &'static str, help: &'static str| {
+        Arg::new(name).long(name).value_name("NUMBER").value_parser(value_parser!(u64)).help(help)
+    };
+    Command::new("traffic")
+        .about("Make test traffic on this host: look-ups, pages, a scan, a flood, a transfer")
+        .long_about(
+            "Make bounded test traffic, so that there is something to see: look-ups of names, pages over HTTP, a scan, a \
+             short flood, one long transfer. It goes to loopback, or to another address of this host, and nowhere \
+             else. Zero of something leaves it out.",
+        )
+        .arg(
+            Arg::new("target")
+                .long("target")
+                .value_name("ADDRESS")
+                .value_parser(value_parser!(std::net::IpAddr))
+                .help("An address of this host [default: 127.0.0.1]"),
+        )
+        .arg(amount("seconds", "Seconds after which it ends [default: 30]"))
+        .arg(amount("pages", "Pages to ask for [default: 60]"))
+        .arg(amount("lookups", "Names to look up [default: 40]"))
+        .arg(amount("scan-ports", "Ports to scan [default: 200]"))
+        .arg(amount("flood-packets", "Packets of the flood [default: 20000]"))
+        .arg(amount("flood-rate", "Packets of the flood in a second [default: 10000]"))
+        .arg(amount("bulk-bytes", "Bytes of the transfer [default: 200000000]"))
+}
+
+fn export() -> Command {
+    let formats: Vec<&'static str> = ExportFormat::ALL.iter().map(|(_, name)| *name).collect();
+    let command = Command::new("export")
+        .about("Write closed flows of an agent's history to a file")
+        .long_about(
+            "Write closed flows of an agent's history to a file, in the order in which they ended.\n\n\
+             The flags that choose flows are those of `hivewall flows`.",
+        )
+        .arg(host())
+        .arg(Arg::new("format").long("format").value_parser(formats).help("Form of the file [default: parquet]"))
+        .arg(
+            Arg::new("file")
+                .long("file")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("File to write [default: standard output]"),
+        );
+    which_flows(command)
 }
 
 fn flows() -> Command {
     let sorts: Vec<&'static str> = Sort::ALL.iter().map(|(_, name)| *name).collect();
-    let mut command = Command::new("flows")
+    let command = Command::new("flows")
         .about("Ask a running agent for flows")
         .long_about(
-            "Ask a running agent for flows, living and lately closed.\n\n\
+            "Ask a running agent for flows, living and closed.\n\n\
+             Closed flows are those of late; with --last, --from, --to or --history those of the history on disk, as far \
+             back as it goes.\n\n\
              The same flag again, or a list, means any of them; different flags mean all of them; --not before a flag \
              negates it.",
         )
@@ -127,6 +206,18 @@ fn flows() -> Command {
         .arg(Arg::new("sort").long("sort").value_parser(sorts).help("Order, largest or latest first [default: bytes]"))
         .arg(Arg::new("limit").long("limit").short('n').value_name("ROWS").help("At most so many flows [default: 100]"))
         .arg(Arg::new("offset").long("offset").value_name("ROWS").help("Leave out so many first"))
+        .arg(
+            Arg::new("history")
+                .long("history")
+                .action(ArgAction::SetTrue)
+                .help("Look for closed flows in the history on disk"),
+        );
+    which_flows(command)
+}
+
+/// The flags that choose flows.
+fn which_flows(command: Command) -> Command {
+    let mut command = command
         .arg(
             Arg::new("text-filter")
                 .long("filter")

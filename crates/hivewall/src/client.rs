@@ -133,6 +133,9 @@ impl Agent for Client {
         if !question.filter.is_empty() {
             parameters.push(("filter".to_owned(), question.filter.clone()));
         }
+        if question.history {
+            parameters.push(("history".to_owned(), "true".to_owned()));
+        }
         self.get("flows", &parameters).map_err(|error| format!("{error:#}"))
     }
 }

@@ -25,7 +25,7 @@ pub(crate) enum Format {
 }
 
 /// Columns of an overview that does not go to a terminal.
-const PIPE_WIDTH: usize = 100;
+pub(crate) const PIPE_WIDTH: usize = 100;
 
 /// Width of the terminal, or none when the output goes elsewhere.
 pub(crate) fn width() -> Option<usize> {
@@ -103,6 +103,10 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         if let Some(value) = args.get_one::<String>(name) {
             parameters.push((name.to_owned(), value.clone()));
         }
+    }
+    // Whoever asks about a time means all of it, however little of it is still in memory.
+    if args.get_flag("history") || parameters.iter().any(|(name, _)| matches!(name.as_str(), "from" | "to" | "last")) {
+        parameters.push(("history".to_owned(), "true".to_owned()));
     }
     let page: FlowPage = client.get("flows", &parameters)?;
     print_flows(&mut out, &page.flows, format, true)?;

@@ -3,14 +3,17 @@
 #![forbid(unsafe_code)]
 
 mod agent;
+mod analyze;
 mod check;
 mod cli;
 mod client;
 mod exit;
+mod export;
 mod flows;
 mod history;
 mod pages;
 mod pipeline;
+mod progress;
 mod reading;
 mod replay;
 mod serve;
@@ -18,6 +21,7 @@ mod settings;
 mod surroundings;
 mod system;
 mod top;
+mod traffic;
 
 use std::process::ExitCode;
 
@@ -39,6 +43,9 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("flows", args)) => flows::run(args),
         Some(("snapshot", args)) => flows::snapshot(args),
         Some(("top", args)) => top::run(args),
+        Some(("analyze", args)) => analyze::run(args),
+        Some(("export", args)) => export::run(args),
+        Some(("traffic", args)) => traffic::run(args),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
         Some(("completions", args)) => Ok(pages::completions(args)),

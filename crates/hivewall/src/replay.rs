@@ -11,13 +11,13 @@ use hivewall_export::LogWriter;
 use hivewall_host::signal::Signals;
 use hivewall_host::source::{FileSource, Progress, random_seed};
 use hivewall_model::Timestamp;
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::exit::{Exit, ending};
 use crate::flows::{FlowPrinter, Format, print_snapshot};
 use crate::history::History;
 use crate::pipeline::Pipeline;
 use crate::serve::Server;
+use crate::progress;
 use crate::settings;
 
 /// Lines of the flow cache in user space: 1 MiB, which stays in the processor's own cache.
@@ -87,7 +87,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
 }
 
 fn play(pipeline: &mut Pipeline<FileSource>, real_time: bool, signals: &Signals) -> anyhow::Result<()> {
-    let bar = progress(pipeline.source.position().1);
+    let bar = progress::bytes(pipeline.source.position().1.filter(|_| std::io::stderr().is_terminal()));
     let began = Instant::now();
     let mut first: Option<Timestamp> = None;
     loop {
@@ -107,11 +107,4 @@ fn play(pipeline: &mut Pipeline<FileSource>, real_time: bool, signals: &Signals)
     }
     bar.finish_and_clear();
     Ok(())
-}
-
-fn progress(size: Option<u64>) -> ProgressBar {
-    let Some(size) = size.filter(|_| std::io::stderr().is_terminal()) else { return ProgressBar::hidden() };
-    let style = ProgressStyle::with_template("{bar:30} {percent}% {binary_bytes_per_sec} {eta} left  {msg}")
-        .unwrap_or_else(|_| ProgressStyle::default_bar());
-    ProgressBar::with_draw_target(Some(size), ProgressDrawTarget::stderr_with_hz(5)).with_style(style)
 }

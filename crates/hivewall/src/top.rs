@@ -29,6 +29,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     if let Some(filter) = args.get_one::<String>("filter") {
         options.filter.clone_from(filter);
     }
+    options.at = args.get_one::<String>("at").cloned();
     if let Some(seconds) = args.get_one::<f64>("interval") {
         options.interval = std::time::Duration::from_secs_f64(seconds.clamp(0.2, 3600.0));
     }

@@ -4,6 +4,7 @@
 //! the same cgroup and tracepoints keep working. A part that this kernel does not have is named, and the others work.
 
 use std::fs::File;
+use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,6 +21,11 @@ pub(super) static OBJECT: &[u8] = include_bytes_aligned!("../../bpf/sockets.o");
 
 /// Number of the first PID namespace (`PROC_PID_INIT_INO`, include/linux/proc_ns.h).
 const FIRST_PID_NAMESPACE: u64 = 0xefff_fffc;
+
+/// linux/mount.h.
+const FSOPEN_CLOEXEC: libc::c_int = 1;
+const FSMOUNT_CLOEXEC: libc::c_int = 1;
+const FSCONFIG_CMD_CREATE: libc::c_int = 6;
 
 /// How a program is hung up.
 #[derive(Clone, Copy)]
@@ -103,7 +109,8 @@ pub(super) fn attach(btf: &Btf, options: &SocketWatchOptions) -> Result<Attached
     });
     let cgroup = match root {
         Some(path) => File::open(&path).map_err(|error| format!("{} cannot be opened: {error}", path.display())),
-        None => Err("the root of cgroup2 is not mounted".to_owned()),
+        // As in a mount namespace of its own (`ip netns exec` takes /sys/fs/cgroup away).
+        None => unmounted_root().map_err(|error| format!("the root of cgroup2 is not mounted: {error}")),
     };
     let mut missing = Vec::new();
     for part in &PARTS {
@@ -198,6 +205,30 @@ fn cgroup_root(mounts: &str) -> Option<PathBuf> {
         let (root, path) = (fields.next()?, fields.next()?);
         (kind.starts_with("cgroup2 ") && root == "/").then(|| Path::new(path).to_path_buf())
     })
+}
+
+/// The root of the cgroup tree through a mount that is nowhere in sight and goes with its descriptor (fsopen(2) and
+/// fsmount(2), since 5.2).
+fn unmounted_root() -> std::io::Result<File> {
+    let descriptor = |result: libc::c_long| {
+        let number = i32::try_from(result).ok().filter(|number| *number >= 0);
+        // SAFETY: the kernel gave this descriptor a moment ago, and nobody else knows of it.
+        number.map(|number| unsafe { OwnedFd::from_raw_fd(number) }).ok_or_else(std::io::Error::last_os_error)
+    };
+    // SAFETY: a constant name, and no flags but that the descriptor goes with exec.
+    let context = descriptor(unsafe { libc::syscall(libc::SYS_fsopen, c"cgroup2".as_ptr(), FSOPEN_CLOEXEC) })?;
+    let none = std::ptr::null::<libc::c_char>();
+    // SAFETY: an open context; this command takes neither key nor value.
+    let made = unsafe {
+        libc::syscall(libc::SYS_fsconfig, context.as_raw_fd(), FSCONFIG_CMD_CREATE, none, none, 0 as libc::c_int)
+    };
+    if made != 0 {
+        return Err(std::io::Error::last_os_error());
+    }
+    // SAFETY: an open context that was created.
+    let mount = descriptor(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0 as libc::c_int) })?;
+    // The descriptor of a mount names a place only (O_PATH); attaching wants the directory itself.
+    File::open(format!("/proc/self/fd/{}", mount.as_raw_fd()))
 }
 
 #[cfg(test)]
