@@ -157,7 +157,7 @@ pub struct DropCount {
     /// Its source (`local`) and destination (`remote`).
     pub latest: SocketEndsRaw,
     /// Named so that no byte is left unwritten.
-    pub _pad: u32,
+    pub(crate) _pad: u32,
 }
 
 const _: () = assert!(size_of::<DropCount>() == 56);
@@ -287,7 +287,7 @@ pub struct Known {
     /// Address family, 0 until then.
     pub family: u32,
     /// Named so that no byte is left unwritten.
-    pub _pad: u32,
+    pub(crate) _pad: u32,
 }
 
 const _: () = assert!(size_of::<Known>() == 104);

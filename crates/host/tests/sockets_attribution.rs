@@ -63,6 +63,8 @@ fn forked_server(stage: &Stage, at: SocketAddr) -> Actor {
             let mut bytes = vec![0; u32::from_ne_bytes(head) as usize];
             stream.read_exact(&mut bytes).unwrap();
             stream.write_all(&bytes).unwrap();
+            // The client closes first and keeps its port for a minute (TIME_WAIT), so that no two have the same one.
+            assert_eq!(stream.read(&mut [0]).unwrap(), 0);
             shared.say_all(&[std::process::id(), peer.port().into()]);
         };
         let workers: Vec<Actor> = (0..WORKERS)

@@ -199,7 +199,7 @@ mod tests {
             let text = format!("\0{text}\0");
             strings.windows(text.len()).position(|window| window == text.as_bytes()).unwrap() as u32 + 1
         };
-        let mut words = vec![
+        let mut words = [
             // 1: int of 4 bytes
             [name("int"), 1 << 24, 4].to_vec(),
             vec![32],

@@ -68,8 +68,7 @@ impl Drops {
             packets: sum.packets,
             latest: (sum.latest_ns > 0).then(|| latest(protocol as u8, &sum.latest)),
         });
-        let rows: Vec<_> = rows.collect();
-        rows
+        rows.collect()
     }
 
     fn name(&self, reason: u32) -> Arc<str> {

@@ -79,6 +79,12 @@ pub struct SocketWatch {
     _ebpf: Ebpf,
 }
 
+/// The pipeline's thread takes it over from the one that opened it.
+const _: () = {
+    const fn is_sent<T: Send>() {}
+    is_sent::<SocketWatch>();
+};
+
 impl SocketWatch {
     /// Loads the programs and attaches those that this kernel takes, for the whole host.
     pub fn open(options: &SocketWatchOptions) -> Result<Self, SocketWatchError> {

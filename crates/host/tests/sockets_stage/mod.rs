@@ -186,10 +186,10 @@ impl Told {
     fn show(&self) -> String {
         let own =
             self.events.iter().filter(|event| event.ends.local.ip().to_string().starts_with(['1', 'f', '0', ':']));
-        own.map(|event| {
+        let lines = own.map(|event| {
             let pid = event.process.as_ref().map_or(0, |process| process.pid);
-            format!("  {:?} {} {} by {pid}\n", event.change, event.ends.local, event.ends.remote)
-        })
-        .collect()
+            format!("  {:?} {} {} by {pid}", event.change, event.ends.local, event.ends.remote)
+        });
+        lines.collect::<Vec<_>>().join("\n")
     }
 }
