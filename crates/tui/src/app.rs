@@ -23,7 +23,7 @@ use crate::paper::Spots;
 use crate::rows::Rows;
 use crate::tab::Tab;
 use crate::theme::Theme;
-use crate::travel::Moment;
+use crate::travel::{Moment, names_time};
 
 /// Rows asked for at a time: more than anyone scrolls through before narrowing the filter.
 pub(crate) const FLOWS_MAX: usize = 1000;
@@ -263,6 +263,11 @@ impl App {
 
     fn type_filter(&mut self, key: KeyEvent) -> Effect {
         match self.editing.as_mut().map(|line| line.key(key)) {
+            Some(Typed::Apply(text)) if self.moment.is_some() && names_time(&text) => {
+                self.editing = None;
+                self.say("the time is set: [ ] move it by a minute, { } by an hour", true);
+                Effect::None
+            }
             Some(Typed::Apply(text)) => self.set_filter(text),
             Some(Typed::Clear) => self.set_filter(String::new()),
             Some(Typed::Editing) | None => Effect::None,

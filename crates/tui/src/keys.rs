@@ -110,7 +110,7 @@ pub(crate) const HELP: &[(&str, Keys)] = &[
     (
         "Mouse",
         &[
-            ("click", "tab, list, column, row; again: open"),
+            ("click", "tab, list, column, row; again: open; right: back"),
             ("wheel", "scroll"),
             ("m", "leave the mouse to the terminal"),
         ],

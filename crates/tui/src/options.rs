@@ -11,8 +11,8 @@ use hivewall_view::Sort;
 use crate::app::App;
 use crate::check::check;
 use crate::tab::Tab;
-use crate::theme::Theme;
-use crate::travel::Moment;
+use crate::theme::{Palette, Theme};
+use crate::travel::{Moment, names_time};
 
 /// Shortest interval between two questions; an agent answers from memory, but not for free.
 const INTERVAL_MIN: Duration = Duration::from_millis(100);
@@ -60,9 +60,20 @@ impl Default for Options {
     }
 }
 
+/// What the view finds when it starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Surroundings {
+    /// Whether the environment has a `NO_COLOR` that is not empty.
+    pub(crate) no_color: bool,
+    /// Whether the terminal has more than sixteen colours.
+    pub(crate) many_colours: bool,
+    /// The present.
+    pub(crate) now: Timestamp,
+}
+
 impl Options {
-    /// The view to begin with; `now` is what `at` counts back from.
-    pub(crate) fn app(&self, agent: String, no_color: bool, now: Timestamp) -> io::Result<App> {
+    /// The view to begin with, of the agent called `agent`.
+    pub(crate) fn app(&self, agent: String, around: Surroundings) -> io::Result<App> {
         let wrong = |text: String| io::Error::new(io::ErrorKind::InvalidInput, text);
         let text = self.filter.trim();
         check(text).map_err(|problem| {
@@ -71,18 +82,27 @@ impl Options {
         })?;
         let moment = self.at.as_deref().map(|at| {
             let expected = "RFC 3339, a date with or without a time, or how long ago (`5m`, `2h`)";
-            Moment::parse(at, now).ok_or_else(|| wrong(format!("`{at}` is no time; expected is {expected}")))
+            Moment::parse(at, around.now).ok_or_else(|| wrong(format!("`{at}` is no time; expected is {expected}")))
         });
+        let moment = moment.transpose()?;
         let colour = match self.colour {
-            Colour::Auto => !no_color,
+            Colour::Auto => !around.no_color,
             Colour::Always => true,
             Colour::Never => false,
         };
-        let mut app = App::new(agent, Theme::new(colour), self.interval.max(INTERVAL_MIN), 0);
+        let palette = match (colour, around.many_colours) {
+            (false, _) => Palette::None,
+            (true, false) => Palette::Sixteen,
+            (true, true) => Palette::Many,
+        };
+        if moment.is_some() && names_time(text) {
+            return Err(wrong(format!("the filter `{text}` names a time of its own; --at names the time")));
+        }
+        let mut app = App::new(agent, Theme::new(palette), self.interval.max(INTERVAL_MIN), 0);
         text.clone_into(&mut app.filter);
         app.sort = self.sort;
         app.tab = self.tab;
-        app.moment = moment.transpose()?;
+        app.moment = moment;
         if app.moment.is_some() {
             // The one screen that history can fill.
             app.tab = Tab::Flows;
@@ -95,7 +115,8 @@ impl Options {
 mod tests {
     use super::*;
 
-    const NOW: Timestamp = Timestamp::from_secs(1_795_255_200);
+    const AROUND: Surroundings =
+        Surroundings { no_color: false, many_colours: true, now: Timestamp::from_secs(1_795_255_200) };
 
     #[test]
     fn no_color_counts_unless_colour_is_asked_for() {
@@ -105,27 +126,32 @@ mod tests {
             (Colour::Always, true, true),
             (Colour::Never, false, false),
         ] {
-            let app = Options { colour, ..Options::default() }.app(String::new(), no_color, NOW).unwrap();
+            let app = Options { colour, ..Options::default() }
+                .app(String::new(), Surroundings { no_color, ..AROUND })
+                .unwrap();
             assert_eq!(app.theme.title().fg.is_some(), want);
         }
     }
 
     #[test]
     fn a_wrong_filter_is_refused_with_its_place() {
-        let error = Options { filter: "port:x".to_owned(), ..Options::default() }.app(String::new(), false, NOW);
+        let error = Options { filter: "port:x".to_owned(), ..Options::default() }.app(String::new(), AROUND);
         let text = error.unwrap_err().to_string();
         assert!(text.contains("`port:x` is wrong at character"), "{text}");
     }
 
     #[test]
     fn a_zero_interval_does_not_hammer_the_agent() {
-        let app = Options { interval: Duration::ZERO, ..Options::default() }.app(String::new(), false, NOW).unwrap();
+        let app = Options { interval: Duration::ZERO, ..Options::default() }.app(String::new(), AROUND).unwrap();
         assert_eq!(app.interval, INTERVAL_MIN);
     }
 
     #[test]
     fn a_view_of_the_past_starts_with_its_flows_and_a_time_that_is_none_is_refused() {
-        let at = |at: &str| Options { at: Some(at.to_owned()), ..Options::default() }.app(String::new(), false, NOW);
+        let filtered =
+            Options { at: Some("2h".to_owned()), filter: "port:443 last:5m".to_owned(), ..Options::default() };
+        assert!(filtered.app(String::new(), AROUND).unwrap_err().to_string().contains("a time of its own"));
+        let at = |at: &str| Options { at: Some(at.to_owned()), ..Options::default() }.app(String::new(), AROUND);
         let app = at("2h").unwrap();
         assert_eq!((app.tab, app.moment.unwrap().shown().as_str()), (Tab::Flows, "2026-11-21 08:00:00"));
         assert!(at("yesterday-ish").unwrap_err().to_string().contains("`yesterday-ish` is no time"));

@@ -28,6 +28,7 @@ pub(crate) enum Target {
 pub(crate) struct Spots {
     areas: Vec<(Rect, Target)>,
     heights: Vec<(List, usize)>,
+    last_line: Option<usize>,
 }
 
 impl Spots {
@@ -40,6 +41,11 @@ impl Spots {
     /// Rows of `list` that fit on the screen, where it is there.
     pub(crate) fn visible(&self, list: List) -> Option<usize> {
         self.heights.iter().find(|(known, _)| *known == list).map(|(_, rows)| *rows)
+    }
+
+    /// How far what has no rows but lines can be scrolled, where such a thing was drawn.
+    pub(crate) fn last_line(&self) -> Option<usize> {
+        self.last_line
     }
 
     /// Every place, for tests.
@@ -81,6 +87,11 @@ impl<'a, 'b> Paper<'a, 'b> {
     /// Notes how many rows of `list` fit.
     pub(crate) fn note_height(&mut self, list: List, rows: usize) {
         self.spots.heights.push((list, rows));
+    }
+
+    /// Notes how far lines can be scrolled; of several columns that scroll together, the longest counts.
+    pub(crate) fn note_last_line(&mut self, line: usize) {
+        self.spots.last_line = self.spots.last_line.max(Some(line));
     }
 
     /// The notes.

@@ -14,7 +14,7 @@ use ratatui::DefaultTerminal;
 use crate::agent::{Agent, Answer};
 use crate::app::{App, Effect, Event};
 use crate::copy;
-use crate::options::Options;
+use crate::options::{Options, Surroundings};
 use crate::paper::Spots;
 use crate::screens;
 use crate::worker::Worker;
@@ -30,7 +30,8 @@ pub fn run(agent: Box<dyn Agent + Send>, options: &Options) -> io::Result<()> {
         return Err(io::Error::new(io::ErrorKind::Unsupported, text));
     }
     let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let mut app = options.app(agent.name(), no_color, now())?;
+    let many_colours = crossterm::style::available_color_count() > 16;
+    let mut app = options.app(agent.name(), Surroundings { no_color, many_colours, now: now() })?;
     let worker = Worker::start(agent)?;
     // Also hooks into panics, so that the message is seen on a terminal that works.
     let mut terminal = ratatui::try_init()?;

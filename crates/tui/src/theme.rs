@@ -1,4 +1,4 @@
-//! Every colour and what it means, with and without colour. Not here: anything drawn.
+//! Every colour and what it means, with many, with sixteen and without colours. Not here: anything drawn.
 //!
 //! Invariant: no meaning is carried by colour alone; without colour bold, dim and reversed stand in, and the words or
 //! marks beside them say the same.
@@ -16,22 +16,41 @@ const STALE: Duration = Duration::from_secs(30);
 const GREY: Color = Color::Indexed(244);
 /// Background of the selected row.
 const SELECTED: Color = Color::Indexed(24);
+/// What stands for [`GREY`] where there are sixteen colours.
+const GREY_OF_SIXTEEN: Color = Color::DarkGray;
+/// What stands for [`SELECTED`] where there are sixteen colours.
+const SELECTED_OF_SIXTEEN: Color = Color::Blue;
+
+/// The colours there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Palette {
+    /// None: bold, dim and reversed.
+    None,
+    /// The terminal's own sixteen.
+    Sixteen,
+    /// 256 or more.
+    Many,
+}
 
 /// Styles by meaning.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Theme {
-    colour: bool,
+    palette: Palette,
 }
 
 #[expect(clippy::unused_self, reason = "who draws does not know which styles depend on colour")]
 impl Theme {
-    /// A theme with or without colour.
-    pub(crate) fn new(colour: bool) -> Self {
-        Self { colour }
+    /// A theme of these colours.
+    pub(crate) fn new(palette: Palette) -> Self {
+        Self { palette }
     }
 
     fn pick(self, colour: Color, otherwise: Modifier) -> Style {
-        if self.colour { Style::new().fg(colour) } else { Style::new().add_modifier(otherwise) }
+        match self.palette {
+            Palette::None => Style::new().add_modifier(otherwise),
+            Palette::Sixteen if colour == GREY => Style::new().fg(GREY_OF_SIXTEEN),
+            Palette::Sixteen | Palette::Many => Style::new().fg(colour),
+        }
     }
 
     /// Name of the program, titles of parts.
@@ -96,10 +115,11 @@ impl Theme {
 
     /// The selected row or tab.
     pub(crate) fn selected(self) -> Style {
-        if self.colour {
-            Style::new().fg(Color::White).bg(SELECTED).add_modifier(Modifier::BOLD)
-        } else {
-            Style::new().add_modifier(Modifier::REVERSED)
+        let on = |ground| Style::new().fg(Color::White).bg(ground).add_modifier(Modifier::BOLD);
+        match self.palette {
+            Palette::None => Style::new().add_modifier(Modifier::REVERSED),
+            Palette::Sixteen => on(SELECTED_OF_SIXTEEN),
+            Palette::Many => on(SELECTED),
         }
     }
 
@@ -110,10 +130,10 @@ impl Theme {
 
     /// A line that must not be missed.
     pub(crate) fn banner(self) -> Style {
-        if self.colour {
-            Style::new().fg(Color::White).bg(Color::Red).add_modifier(Modifier::BOLD)
-        } else {
+        if self.palette == Palette::None {
             Style::new().add_modifier(Modifier::REVERSED | Modifier::BOLD)
+        } else {
+            Style::new().fg(Color::White).bg(Color::Red).add_modifier(Modifier::BOLD)
         }
     }
 

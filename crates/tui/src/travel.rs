@@ -10,6 +10,9 @@ use hivewall_view::time::{parse_time, rfc3339};
 /// Flows that were seen within so long before the moment are shown.
 const WINDOW: Duration = Duration::from_secs(60);
 
+/// Fields of a filter that name a time, in every spelling.
+const TIMES: [&str; 5] = ["from", "since", "to", "until", "last"];
+
 /// A moment in the past.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Moment(Timestamp);
@@ -47,6 +50,15 @@ impl Moment {
     }
 }
 
+/// Whether `filter` names a time itself. Terms of one field widen one another, so that would not narrow the moment.
+pub(crate) fn names_time(filter: &str) -> bool {
+    let word = |word: &str| {
+        let name = word.trim_start_matches(['!', '-']).split([':', '=']).next().unwrap_or_default();
+        word.contains([':', '=']) && TIMES.iter().any(|time| time.eq_ignore_ascii_case(name))
+    };
+    filter.split_whitespace().any(word)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -63,6 +75,17 @@ mod tests {
         );
         assert_eq!(moment.moved(-3600).shown(), "2026-11-21 08:55:00");
         assert_eq!(Moment::parse("tomorrow", NOW), None);
+    }
+
+    #[test]
+    fn every_spelling_of_a_time_in_a_filter_is_known() {
+        let known = |name: &&str| ["from", "to", "last"].contains(name);
+        for key in hivewall_view::filter::keys().filter(|key| known(&key.name)) {
+            for name in key.aliases.iter().chain([&key.name]) {
+                assert!(names_time(&format!("port:443 {}:5m", name.to_uppercase())), "{name}");
+            }
+        }
+        assert!(!names_time("port:443 last from text:to"));
     }
 
     #[test]

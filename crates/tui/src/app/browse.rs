@@ -76,11 +76,15 @@ impl App {
 
     fn row_count(&self, list: List) -> usize {
         match list {
-            // How many lines there are is known when they are drawn; drawing stops at the last one.
-            List::Page => OVERLAY_LINES_MAX,
+            List::Page => self.scroll_rows(),
             List::Flows => self.page.as_ref().map_or(0, |page| page.flows.len()),
             _ => self.items(list).len(),
         }
+    }
+
+    /// Places to scroll to: what is drawn tells how many lines there are; until then, more than there can be.
+    fn scroll_rows(&self) -> usize {
+        self.spots.last_line().unwrap_or(OVERLAY_LINES_MAX) + 1
     }
 
     fn visible_rows(&self, list: List) -> usize {
@@ -107,14 +111,14 @@ impl App {
 
     /// Moves what is in front: the overlay, else the cursor of the list that has it.
     pub(super) fn move_cursor(&mut self, motion: Motion) {
-        let list = self.list();
+        let rows = self.scroll_rows();
+        let visible = usize::from(self.lines.saturating_sub(CHROME_LINES));
         if let Overlay::Details { scroll, .. } | Overlay::Help { scroll } = &mut self.overlay {
-            let visible = usize::from(self.lines.saturating_sub(CHROME_LINES));
             let cursor = Cursor { selected: *scroll, offset: *scroll };
-            *scroll = cursor.moved(motion, OVERLAY_LINES_MAX, visible).selected;
+            *scroll = cursor.moved(motion, rows, visible).selected;
             return;
         }
-        self.move_in(list, motion);
+        self.move_in(self.list(), motion);
     }
 
     fn move_in(&mut self, list: List, motion: Motion) {

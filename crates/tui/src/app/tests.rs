@@ -237,7 +237,9 @@ fn the_agents_own_cost_is_measured_between_two_snapshots() {
 /// A view of the flows of a moment in the past.
 fn past() -> App {
     let options = crate::options::Options { at: Some("2026-11-21T10:00:00Z".to_owned()), ..Default::default() };
-    options.app("db-2".to_owned(), true, hivewall_model::Timestamp::from_secs(1_795_300_000)).unwrap()
+    let now = hivewall_model::Timestamp::from_secs(1_795_300_000);
+    let around = crate::options::Surroundings { no_color: true, many_colours: true, now };
+    options.app("db-2".to_owned(), around).unwrap()
 }
 
 #[test]
@@ -270,4 +272,15 @@ fn a_live_view_does_not_travel() {
     let mut app = flows();
     assert_eq!(app.update(letter('['), at(0)), Effect::None);
     assert!(app.notice().unwrap().text.contains("--at"));
+}
+
+#[test]
+fn a_filter_of_the_past_does_not_name_a_time() {
+    let mut app = past();
+    for event in "/last:5m".chars().map(letter) {
+        app.update(event, at(0));
+    }
+    app.update(press(KeyCode::Enter), at(0));
+    assert_eq!((app.filter.as_str(), app.editing.is_some()), ("", false));
+    assert!(app.notice().unwrap().bad);
 }

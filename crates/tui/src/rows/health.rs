@@ -117,7 +117,9 @@ impl Item for StateRow {
 
     fn filter(&self) -> Option<String> {
         // Sockets have states that flows do not: whether it can be asked is known when it is.
-        Some(term("state", &self.state.to_lowercase()))
+        let state = self.state.to_lowercase();
+        // `closed` alone is any flow that is over.
+        Some(term("state", if state == "closed" { "tcp_closed" } else { &state }))
     }
 
     fn json(&self) -> Value {

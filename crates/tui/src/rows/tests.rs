@@ -75,8 +75,8 @@ fn a_row_leads_to_its_flows_by_name() {
         let items = rows.items(list);
         items.iter().find(|item| item.id().starts_with(id)).unwrap_or_else(|| panic!("no {id}")).filter()
     };
-    assert_eq!(filter(List::Processes, "nginx").as_deref(), Some("process:nginx"));
-    assert_eq!(filter(List::Processes, "Web Content").as_deref(), Some("process:\"Web Content\""));
+    assert!(filter(List::Processes, "nginx").unwrap().starts_with("process:nginx"));
+    assert!(filter(List::Processes, "Web Content").unwrap().starts_with("process:\"Web Content\""));
     assert_eq!(filter(List::Processes, "(other)"), None);
     assert_eq!(filter(List::Groups, "sshd").as_deref(), Some("process:sshd"));
     assert_eq!(filter(List::Groups, "(unknown)"), None);
@@ -86,6 +86,7 @@ fn a_row_leads_to_its_flows_by_name() {
     assert!(filter(List::Fingerprints, "t13d").unwrap().starts_with("ja4:t13d1516h2_"));
     assert_eq!(filter(List::Services, "tcp/443").as_deref(), Some("proto:tcp dst-port:443"));
     assert_eq!(filter(List::Services, "tcp/0"), None);
+    assert_eq!(filter(List::States, "CLOSED").as_deref(), Some("state:tcp_closed"));
     let half_open = filter(List::HalfOpen, "[2001").unwrap();
     assert_eq!(half_open, "dst-ip:2001:db8:ffff::53 dst-port:22 state:syn_sent,syn_recv");
     assert_eq!(filter(List::KernelDrops, "no_socket").as_deref(), Some("ip:203.0.113.0"));

@@ -260,7 +260,10 @@ impl Item for ProcessTraffic {
     }
 
     fn filter(&self) -> Option<String> {
-        (!self.is_rest()).then(|| term("process", &self.process))
+        // Several processes have one name; where the language knows numbers, it is this one.
+        let numbered = hivewall_view::filter::keys().any(|key| key.name == "pid");
+        let pid = if numbered { format!(" pid:{}", self.pid) } else { String::new() };
+        (!self.is_rest()).then(|| term("process", &self.process) + &pid)
     }
 
     fn text(&self) -> String {

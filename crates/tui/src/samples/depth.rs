@@ -31,9 +31,9 @@ pub(super) fn deepen(mut row: FlowRow, n: u64) -> FlowRow {
         row.container = Some(container.to_owned()).filter(|name| !name.is_empty());
     }
     let (application, guessed) = match row.dest_port {
-        Some(443) => ("tls", n % 3 == 0),
+        Some(443) => ("tls", n.is_multiple_of(3)),
         Some(53) => ("dns", false),
-        Some(22) => ("ssh", n % 2 == 0),
+        Some(22) => ("ssh", n.is_multiple_of(2)),
         _ => return row,
     };
     row.application = Some(if guessed && application == "tls" { "https" } else { application }.to_owned());
@@ -295,11 +295,11 @@ fn request(n: u64) -> HttpRow {
         client: format!("10.1.0.{}", n + 1),
         server: "192.0.2.80".to_owned(),
         method: ["GET", "GET", "POST", "OPTIONS"][n as usize % 4].to_owned(),
-        host: "shop.example.org".to_owned(),
+        host: format!("{}.example.org", ["shop", "static"][n as usize / 3 % 2]),
         target: format!("/articles/{n}/pictures?size=large&page={n}"),
         status: answered.then_some(status),
         latency_seconds: answered.then_some(0.002 * (n + 1) as f64),
-        process: (n % 2 == 0).then(|| "nginx".to_owned()),
+        process: n.is_multiple_of(2).then(|| "nginx".to_owned()),
     }
 }
 

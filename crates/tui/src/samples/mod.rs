@@ -15,7 +15,7 @@ use hivewall_view::{
 use crate::agent::{Answer, Request};
 use crate::app::{App, Effect, Event, FLOWS_MAX};
 use crate::tab::Tab;
-use crate::theme::Theme;
+use crate::theme::{Palette, Theme};
 
 pub(crate) use depth::known;
 
@@ -223,7 +223,7 @@ fn interfaces(load: Load) -> BTreeMap<String, InterfaceUtilization> {
         out_packets_per_second: share * busy * 9.0,
         speed_bits_per_second: speed,
         utilization: speed.map(|speed| share * busy * 2.1e5 / speed as f64),
-        errors: 0,
+        errors: if share > 0.8 && load == Load::Thousands { 3 } else { 0 },
         in_errors: 0,
         in_dropped: 0,
         dropped: if share > 0.8 && load == Load::Thousands { 12 } else { 0 },
@@ -259,7 +259,8 @@ fn losses(load: Load) -> BTreeMap<String, Loss> {
 
 /// A view that has been looking at a sample agent for a minute, on the given screen.
 pub(crate) fn app(load: Load, tab: Tab, colour: bool) -> App {
-    let mut app = App::new("web-1".to_owned(), Theme::new(colour), Duration::from_secs(1), 30);
+    let palette = if colour { Palette::Many } else { Palette::None };
+    let mut app = App::new("web-1".to_owned(), Theme::new(palette), Duration::from_secs(1), 30);
     app.sort = Sort::Bytes;
     app.tab = tab;
     for second in 0..60_u64 {

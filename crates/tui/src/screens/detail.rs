@@ -134,9 +134,12 @@ fn process(theme: Theme, flow: &FlowRow) -> Vec<Field> {
 fn names(theme: Theme, flow: &FlowRow) -> Vec<Field> {
     let plain = theme.plain();
     let mut list = vec![("Names", String::new(), plain)];
-    let application = flow.application.as_ref().map(|name| match flow.application_guessed {
-        true => (format!("~{name}  guessed from the port"), theme.inferred()),
-        false => (format!("{name}  as its payload shows"), theme.strong()),
+    let application = flow.application.as_ref().map(|name| {
+        if flow.application_guessed {
+            (format!("~{name}  guessed from the port"), theme.inferred())
+        } else {
+            (format!("{name}  as its payload shows"), theme.strong())
+        }
     });
     list.extend(application.map(|(text, style)| ("application", text, style)));
     if let Some(name) = &flow.server_name {
@@ -250,6 +253,7 @@ fn seen_at(theme: Theme, point: &PointRow) -> [Line<'static>; 2] {
 mod tests {
     use super::*;
     use crate::samples::{flow, known};
+    use crate::theme::Palette;
 
     #[test]
     fn every_field_is_shown() {
@@ -263,7 +267,7 @@ mod tests {
             wire_bytes_to_client: 987_654_321,
             ..known(flow(5))
         };
-        let shown = lines(Theme::new(true), &row).iter().map(Line::to_string).collect::<Vec<_>>().join("\n");
+        let shown = lines(Theme::new(Palette::Many), &row).iter().map(Line::to_string).collect::<Vec<_>>().join("\n");
         for text in texts(row.clone()).into_iter().chain(depth_texts(row)) {
             assert!(shown.contains(&text), "{text} is not in:\n{shown}");
         }
@@ -272,7 +276,7 @@ mod tests {
     #[test]
     fn a_flow_of_which_little_is_known_has_no_empty_groups() {
         let row = FlowRow { interfaces: vec![], ..FlowRow::default() };
-        let shown = lines(Theme::new(true), &row).iter().map(Line::to_string).collect::<Vec<_>>().join("\n");
+        let shown = lines(Theme::new(Palette::Many), &row).iter().map(Line::to_string).collect::<Vec<_>>().join("\n");
         for head in ["Process", "Names", "Timing", "TCP"] {
             assert!(!shown.contains(head), "{head} is in:\n{shown}");
         }

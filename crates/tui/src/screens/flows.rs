@@ -211,14 +211,14 @@ fn columns<'a>() -> [Column<Row<'a>>; 22] {
         Column::number("resent", 52, 6, |row, theme, _| {
             parts::trouble(row.flow.retransmits.unwrap_or(0).into(), theme)
         }),
-        Column::number("sent", 45, 8, |row, theme, _| (parts::bytes(row.flow.bytes_to_server), theme.plain())),
-        Column::number("replied", 44, 8, |row, theme, _| (parts::bytes(row.flow.bytes_to_client), theme.plain())),
+        Column::number("sent", 22, 8, |row, theme, _| (parts::bytes(row.flow.bytes_to_server), theme.plain())),
+        Column::number("replied", 21, 8, |row, theme, _| (parts::bytes(row.flow.bytes_to_client), theme.plain())),
         Column::number("idle", 65, 6, |row, theme, _| (whole_seconds(row.idle), theme.plain())),
         Column::number("age", 55, 6, |row, theme, _| (whole_seconds(row.age), theme.plain())),
-        Column::number("lasted", 30, 6, |row, theme, _| (units::seconds(row.flow.duration_seconds), theme.plain())),
+        Column::number("lasted", 35, 6, |row, theme, _| (units::seconds(row.flow.duration_seconds), theme.plain())),
         Column::text("way", 40, 8, 8, |row, theme, _| (row.flow.direction.clone(), theme.plain())),
         Column::text("on", 50, 6, 20, |row, theme, _| (interfaces(row.flow), theme.plain())),
-        Column::text("container", 35, 9, 20, |row, theme, _| {
+        Column::text("container", 45, 9, 20, |row, theme, _| {
             (row.flow.container.clone().unwrap_or_default(), theme.plain())
         }),
         Column::text("tags", 20, 8, 20, |row, theme, _| (tags(row.flow), theme.plain())),

@@ -19,6 +19,8 @@ use crate::width::width;
 
 /// Lines of the graphs on a small and on a large terminal.
 const GRAPH_LINES: (u16, u16) = (2, 9);
+/// From this width on, the graphs say what they are of.
+const WIDE: u16 = 160;
 /// Least width of a part, with the gap beside it.
 const PART_COLUMNS: u16 = 40;
 /// Most parts in a row.
@@ -67,8 +69,10 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     .areas(area);
     let [received, sent] = Layout::horizontal([Constraint::Fill(1); 2]).spacing(2).areas(graphs);
     let [into, out] = &app.rates;
-    graph_part(app, "In", into, paper, received);
-    graph_part(app, "Out", out, paper, sent);
+    // Forwarded packets pass two interfaces: these are what interfaces carry, not what the host does.
+    let of = if area.width >= WIDE { ", all captured interfaces" } else { "" };
+    graph_part(app, &format!("In{of}"), into, paper, received);
+    graph_part(app, &format!("Out{of}"), out, paper, sent);
     if let Some(system) = &snapshot.system {
         parts::lines([host::line(app, system, host_line.width)], paper, host_line);
         paper.note(host_line, Target::Tab(Tab::Own));

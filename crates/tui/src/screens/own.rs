@@ -156,7 +156,8 @@ fn history(app: &App, snapshot: &Snapshot) -> Vec<Field> {
     }
     list.push(("kept in", kept.directory.clone(), theme.strong()));
     list.push(("flows", format!("{} in {} segments", grouped(kept.flows), grouped(kept.segments)), theme.plain()));
-    let each = if kept.flows > 0 { format!(", {} each", units::bytes(kept.bytes / kept.flows)) } else { String::new() };
+    let each = kept.bytes.checked_div(kept.flows).map(|each| format!(", {} each", units::bytes(each)));
+    let each = each.unwrap_or_default();
     list.push(("on disk", format!("{}{each}", units::bytes(kept.bytes)), theme.plain()));
     if let Some(oldest) = &kept.oldest {
         let day = oldest.get(..10).unwrap_or_default();

@@ -63,6 +63,7 @@ pub(super) fn lines(lines: impl IntoIterator<Item = Line<'static>>, paper: &mut 
 /// Draws `lines` from the one numbered `scroll`, or from where the last one is on the last line of `area`.
 pub(super) fn scrolled(all: Vec<Line<'static>>, scroll: usize, paper: &mut Paper<'_, '_>, area: Rect) {
     let last = all.len().saturating_sub(usize::from(area.height));
+    paper.note_last_line(last);
     lines(all.into_iter().skip(scroll.min(last)), paper, area);
 }
 

@@ -12,11 +12,13 @@ use ratatui::style::{Color, Modifier};
 use super::draw;
 use crate::agent::Answer;
 use crate::app::{App, Effect, Event, Overlay};
-use crate::options::Options;
+use crate::options::{Options, Surroundings};
 use crate::samples::{Load, app, flow, known, letter, page, press, reply, snapshot};
 use crate::tab::Tab;
+use crate::theme::{Palette, Theme};
 
-const NOW: Timestamp = Timestamp::from_secs(1_795_300_000);
+const AROUND: Surroundings =
+    Surroundings { no_color: true, many_colours: true, now: Timestamp::from_secs(1_795_300_000) };
 const SIZES: [(u16, u16); 3] = [(80, 24), (120, 40), (200, 60)];
 
 fn picture(app: &App, (columns, lines): (u16, u16)) -> Terminal<TestBackend> {
@@ -144,7 +146,7 @@ fn alerts_that_exist_are_counted_and_marked_in_the_tab_line() {
 #[test]
 fn the_past_is_named_and_screens_without_history_say_so() {
     let at_ten = Options { at: Some("2026-11-21T10:00:00Z".to_owned()), ..Options::default() };
-    let mut app = at_ten.app("web-1".to_owned(), false, NOW).unwrap();
+    let mut app = at_ten.app("web-1".to_owned(), AROUND).unwrap();
     let Effect::Ask(request) = app.update(Event::Tick, at(0)) else { panic!("nothing asked") };
     let mut page = page(Load::Thousands);
     page.reaches_back_to = Some("2026-11-21T11:00:00.000000Z".to_owned());
@@ -210,7 +212,7 @@ fn a_dead_agent_has_a_banner_with_the_age_of_the_data() {
 
 #[test]
 fn before_the_first_answer_it_says_that_it_waits() {
-    let app = Options::default().app("db-2".to_owned(), true, NOW).unwrap();
+    let app = Options::default().app("db-2".to_owned(), AROUND).unwrap();
     check("first", &app);
 }
 
@@ -276,5 +278,16 @@ fn without_colour_no_cell_has_one() {
         let cells = &terminal.backend().buffer().content;
         assert!(cells.iter().all(|cell| cell.fg == Color::Reset && cell.bg == Color::Reset));
         assert!(cells.iter().any(|cell| cell.modifier.contains(Modifier::REVERSED)), "the open tab is marked");
+    }
+}
+
+#[test]
+fn of_sixteen_colours_no_other_is_used() {
+    for tab in Tab::ALL {
+        let mut app = app(Load::Thousands, tab, true);
+        app.theme = Theme::new(Palette::Sixteen);
+        let terminal = picture(&app, (200, 60));
+        let odd = |colour: Color| matches!(colour, Color::Indexed(_) | Color::Rgb(..));
+        assert!(terminal.backend().buffer().content.iter().all(|cell| !odd(cell.fg) && !odd(cell.bg)), "{tab:?}");
     }
 }

@@ -242,6 +242,23 @@ fn the_flow_that_is_open_is_copied_even_when_the_list_has_moved_on() {
 }
 
 #[test]
+fn scrolling_stops_at_the_last_line_and_turns_back_at_once() {
+    for tab in [Tab::Own, Tab::Flows] {
+        let mut app = view(tab, (80, 24));
+        if tab == Tab::Flows {
+            app.update(letter('?'), at(0));
+        }
+        draw(&mut app, (80, 24));
+        for _ in 0..50 {
+            app.update(press(KeyCode::PageDown), at(0));
+        }
+        let bottom = draw(&mut app, (80, 24));
+        app.update(press(KeyCode::Up), at(0));
+        assert_ne!(draw(&mut app, (80, 24)), bottom, "{tab:?}");
+    }
+}
+
+#[test]
 fn the_mouse_can_be_left_to_the_terminal_and_taken_back() {
     let mut app = view(Tab::Overview, (80, 24));
     assert_eq!(app.update(letter('m'), at(0)), Effect::Mouse(false));
