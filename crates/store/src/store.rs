@@ -1,6 +1,7 @@
 //! The store itself: opening, the way in, the way out.
 
-use std::fs::{File, TryLockError};
+use std::fs::{DirBuilder, File, TryLockError};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Sender, channel, sync_channel};
@@ -44,7 +45,8 @@ impl Store {
     pub fn open(options: StoreOptions) -> Result<Self, StoreError> {
         let directory = options.directory.clone();
         let at = |source| StoreError::Directory { path: directory.clone(), source };
-        std::fs::create_dir_all(&directory).map_err(at)?;
+        // Who talked to whom is for the owner's eyes alone.
+        DirBuilder::new().recursive(true).mode(0o700).create(&directory).map_err(at)?;
         let lock = File::create(directory.join(LOCK_FILE)).map_err(at)?;
         match lock.try_lock() {
             Ok(()) => {}
