@@ -51,6 +51,9 @@ pub enum StoreError {
     /// The small state could not be read or written.
     #[error("the state beside the segments: {0}")]
     State(#[source] Box<redb::Error>),
+    /// The store was closed; what is in segments can still be read.
+    #[error("the history was closed")]
+    Closed,
     /// The question took longer than it was given.
     #[error("the question reaches over more history than can be read in time; narrow its time or its addresses")]
     Late,

@@ -4,7 +4,7 @@
 //! what it says of a kept key can be too little by what was cut of that key before, and it says by how much at most.
 
 use std::cmp::Reverse;
-use std::sync::Arc;
+use std::collections::BTreeMap;
 
 use hashbrown::HashMap;
 
@@ -123,47 +123,78 @@ fn sums(bytes: &mut Bytes<'_>) -> Option<Sums> {
 
 /// The tables of a batch's rows.
 pub(crate) fn tables(batch: &Batch) -> Tables {
-    let mut tables = HashMap::new();
-    for by in By::ALL {
-        for (level, buckets) in Level::ALL.into_iter().zip(tally(batch, by)) {
-            for ((bucket, key), sums) in buckets {
-                let table: &mut Table = tables.entry((level, by, bucket)).or_default();
-                table.rows.push((key, sums));
-            }
-        }
+    let rows = RowSums::new(batch);
+    let mut minutes: BTreeMap<i64, Vec<u32>> = BTreeMap::new();
+    for row in 0..batch.len() {
+        minutes.entry(rows.of(row).0.div_euclid(Level::Minute.micros())).or_default().push(row as u32);
     }
-    for ((level, _, _), table) in &mut tables {
-        table.cut(level.keys_max());
+    let per_hour = Level::Hour.micros() / Level::Minute.micros();
+    let mut tables = Tables::new();
+    for by in By::ALL {
+        let mut tally = Tally::new(by, batch);
+        let mut hours: BTreeMap<i64, HashMap<i64, Sums>> = BTreeMap::new();
+        for (minute, of_minute) in &minutes {
+            let sums = tally.sum(&rows, of_minute);
+            let hour = hours.entry(minute.div_euclid(per_hour)).or_default();
+            sums.iter().for_each(|(number, moved)| *hour.entry(*number).or_default() += *moved);
+            tables.insert((Level::Minute, by, *minute), tally.table(sums, Level::Minute));
+        }
+        for (hour, sums) in hours {
+            tables.insert((Level::Hour, by, hour), tally.table(sums.into_iter().collect(), Level::Hour));
+        }
     }
     tables
 }
 
-/// Sums by minute and by hour.
-fn tally(batch: &Batch, by: By) -> [HashMap<(i64, Key), Sums>; 2] {
-    let keys = Keys::new(by, batch);
-    let rows = RowSums::new(batch);
-    let mut minutes: HashMap<(i64, i64), Sums> = HashMap::new();
-    for row in 0..batch.len() {
-        let (end, sums) = rows.of(row);
-        let minute = end.div_euclid(Level::Minute.micros());
-        let (first, second) = keys.of(row);
-        for number in [first, second] {
-            if number >= 0 {
-                *minutes.entry((minute, number)).or_default() += sums;
+/// Sums by the numbers of keys, for one set of rows after the other.
+struct Tally<'a> {
+    keys: Keys<'a>,
+    /// By number, where numbers are dense; all zeros between two sets.
+    dense: Vec<Sums>,
+}
+
+impl<'a> Tally<'a> {
+    fn new(by: By, batch: &'a Batch) -> Self {
+        let keys = Keys::new(by, batch);
+        Self { dense: vec![Sums::default(); keys.dense()], keys }
+    }
+
+    fn sum(&mut self, rows: &RowSums<'_>, of: &[u32]) -> Vec<(i64, Sums)> {
+        let mut touched = Vec::new();
+        let mut sparse: HashMap<i64, Sums> = HashMap::new();
+        for row in of.iter().map(|row| *row as usize) {
+            let moved = rows.of(row).1;
+            let (first, second) = self.keys.of(row);
+            for number in [first, second] {
+                let Ok(place) = usize::try_from(number) else { continue };
+                match self.dense.get_mut(place) {
+                    Some(sums) => {
+                        if sums.flows == 0 {
+                            touched.push(place);
+                        }
+                        *sums += moved;
+                    }
+                    None => *sparse.entry(number).or_default() += moved,
+                }
             }
         }
+        let take = |place: usize| Some((place as i64, std::mem::take(self.dense.get_mut(place)?)));
+        touched.into_iter().filter_map(take).chain(sparse).collect()
     }
-    let per_hour = Level::Hour.micros() / Level::Minute.micros();
-    let mut known: HashMap<i64, Key> = HashMap::new();
-    let mut out = [HashMap::new(), HashMap::new()];
-    let [by_minute, by_hour] = &mut out;
-    let unknown = || Key::Process(Arc::from(""));
-    for ((minute, number), sums) in minutes {
-        let key = known.entry(number).or_insert_with(|| keys.key(number).unwrap_or_else(unknown)).clone();
-        *by_hour.entry((minute.div_euclid(per_hour), key.clone())).or_default() += sums;
-        *by_minute.entry((minute, key)).or_default() += sums;
+
+    /// Cut before keys are made of numbers: most of them are not kept.
+    fn table(&self, mut sums: Vec<(i64, Sums)>, level: Level) -> Table {
+        let mut table = Table::default();
+        let keys_max = level.keys_max();
+        if sums.len() > keys_max {
+            sums.select_nth_unstable_by_key(keys_max, |(_, moved)| Reverse(moved.bytes));
+            let cut = sums.split_off(keys_max);
+            table.hidden = cut.iter().map(|(_, moved)| moved.bytes).max().unwrap_or(0);
+            cut.iter().for_each(|(_, moved)| table.other += *moved);
+        }
+        table.rows = sums.into_iter().filter_map(|(number, moved)| Some((self.keys.key(number)?, moved))).collect();
+        table
     }
-    out
 }
 
 #[cfg(test)]

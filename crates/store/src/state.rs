@@ -44,8 +44,18 @@ fn add_rollups(transaction: &WriteTransaction) -> Result<(), StoreError> {
 #[derive(Debug)]
 pub(crate) struct State {
     directory: PathBuf,
-    database: Mutex<Option<Database>>,
+    database: Mutex<Held>,
     id: u64,
+}
+
+/// The database, as far as there is one.
+#[derive(Debug)]
+enum Held {
+    Open(Database),
+    /// Something failed: it is opened again when it is needed.
+    Failed,
+    /// The store is closed: another process may have it.
+    Closed,
 }
 
 impl State {
@@ -53,7 +63,7 @@ impl State {
     pub(crate) fn open(directory: &Path) -> Result<Self, StoreError> {
         let database = open(directory)?;
         let id = migrate(&database, directory)?;
-        Ok(Self { directory: directory.to_path_buf(), database: Mutex::new(Some(database)), id })
+        Ok(Self { directory: directory.to_path_buf(), database: Mutex::new(Held::Open(database)), id })
     }
 
     /// A number that tells this store from others.
@@ -181,20 +191,29 @@ impl State {
         std::fs::metadata(self.directory.join(FILE)).map_or(0, |file| file.len())
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Database>> {
+    /// Lets go of the file.
+    pub(crate) fn close(&self) {
+        *self.lock() = Held::Closed;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Held> {
         self.database.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn with<T>(&self, act: impl FnOnce(&Database) -> Result<T, StoreError>) -> Result<T, StoreError> {
         let mut held = self.lock();
-        let database = match held.take() {
-            Some(database) => database,
-            None => open(&self.directory)?,
+        let database = match std::mem::replace(&mut *held, Held::Failed) {
+            Held::Open(database) => database,
+            Held::Failed => open(&self.directory)?,
+            Held::Closed => {
+                *held = Held::Closed;
+                return Err(StoreError::Closed);
+            }
         };
         let result = act(&database);
         // After a failed write the database refuses all work until it is opened anew.
         if result.is_ok() {
-            *held = Some(database);
+            *held = Held::Open(database);
         }
         result
     }

@@ -113,6 +113,8 @@ impl Writer {
             }
         }
         self.flush();
+        // Before the lock goes: readers may outlive the store.
+        self.shared.state.close();
     }
 
     /// Roll-ups that a crash or a migration left to be made.
@@ -271,7 +273,9 @@ impl Writer {
         let expired_before = (now - options.max_age).0.div_euclid(1000);
         self.discard(StoreLoss::Expired, |segment, _| segment.span.last_end < expired_before);
         let bytes_max = self.shared.options.max_bytes;
-        self.discard(StoreLoss::Evicted, |_, bytes| bytes > bytes_max);
+        // The latest segment stays whatever else takes the room.
+        let last = self.number.saturating_sub(1);
+        self.discard(StoreLoss::Evicted, |segment, bytes| bytes > bytes_max && segment.number < last);
         let options = &self.shared.options;
         for (level, age) in Level::ALL.into_iter().zip([options.minutes_age, options.hours_age]) {
             let bucket = (now - age).0.div_euclid(1000).div_euclid(level.micros());

@@ -66,7 +66,7 @@ fn flows_too_old_are_removed_and_the_answer_says_how_far_it_goes_back() {
 fn the_oldest_flows_go_when_there_are_too_many_bytes() {
     let directory = tempfile::tempdir().unwrap();
     let mut options = options(directory.path());
-    // The state alone has about 1.5 MB when it is new; five segments of 1,000 rows do not fit beside it.
+    // The state alone has about 1.5 MB when it is new, and grows: ten segments of 1,000 rows do not fit beside it.
     let store = Store::open(options.clone()).unwrap();
     push(&store, recent(1_000));
     let one = store.reader().info().bytes;
