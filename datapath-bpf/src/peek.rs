@@ -6,15 +6,13 @@
 
 use aya_ebpf::{
     bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_RB_NO_WAKEUP},
-    helpers::{
-        bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output as ringbuf_output, bpf_skb_load_bytes,
-    },
+    helpers::{bpf_get_smp_processor_id, bpf_ktime_get_ns, bpf_ringbuf_output, bpf_skb_load_bytes},
     macros::map,
     maps::{Array, RingBuf},
 };
-use hivewall_datapath::{OPENING_BYTES, Opening, PEEK_BYTES_MAX, PeekControl, PeekHead, Watch};
+use hivewall_datapath::{Bytes as _, OPENING_BYTES, Opening, PEEK_BYTES_MAX, PeekControl, PeekHead, parse::Parsed};
 
-use crate::shell::{self, START_AT, START_TUNNEL, START_WATCHED, constant};
+use crate::shell::{self, START_AT, START_TUNNEL, constant};
 
 /// Copies a CPU may make in one window; 0 switches the whole feature off. Set at load.
 #[unsafe(no_mangle)]
@@ -32,11 +30,12 @@ static PEEK_SCRATCH: Array<Scratch> = Array::with_max_entries(1, 0);
 #[map]
 static PEEKS: RingBuf = RingBuf::with_byte_size(4096, 0);
 
-/// A copy as it goes into the ring: as much of it as is in use.
+/// A copy as it goes into the ring, as much of it as is in use; behind it the packet it is of.
 #[repr(C)]
 pub struct Scratch {
     head: PeekHead,
     payload: [u8; PEEK_BYTES_MAX],
+    parsed: Parsed,
 }
 
 /// Whether anything is copied.
@@ -73,58 +72,84 @@ fn opening(skb: *mut __sk_buff, at: u32, end: u32) -> Opening {
     opening
 }
 
-/// Looks at a packet of a watched flow that was counted just now, and copies it where the rules want it and the budget
-/// allows it. `start` and `end` are as `hivewall_observe` told them: with a tunnel, the packet inside is meant.
+/// Looks at a packet that was counted just now, and copies it where the rules want it and the budget allows it. `start`
+/// and `end` are as `hivewall_observe` told them: with a tunnel, the packet inside is meant.
+#[inline(always)]
+pub fn look(skb: *mut __sk_buff, place: u32, start: u32, end: u32) {
+    if hivewall_read_again(skb, place, start, end) != 0 {
+        hivewall_copy(skb, start);
+    }
+}
+
+/// First half of [`look`]: the sieve, and the packet read once more. Its answer is whether there is a second half, which
+/// finds the packet in the scratch: one function for both would have the verifier try every way to read a packet with
+/// every way to copy it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn hivewall_peek(skb: *mut __sk_buff, place: u32, start: u32, end: u32) -> u32 {
-    let at = start & START_AT;
+pub extern "C" fn hivewall_read_again(skb: *mut __sk_buff, place: u32, start: u32, end: u32) -> u32 {
+    let (at, is_inside) = (start & START_AT, start & START_TUNNEL != 0);
     // Most packets of a connection that is followed for its requests begin none.
-    if start & (START_WATCHED | START_TUNNEL) == Watch::HEADS.bits() << 20 && !opening(skb, at, end).is_known() {
+    if !is_inside && shell::start_watch(start).is_choosy() {
+        // Where it lies in the linear part, without the helper's price.
+        let near = if at + OPENING_BYTES as u32 <= end { shell::bytes(skb).read(at as usize) } else { None };
+        if !near.map_or_else(|| opening(skb, at, end), Opening).is_known() {
+            return 0;
+        }
+    }
+    let Some((control, scratch)) = own() else { return 0 };
+    // SAFETY: no arguments.
+    scratch.head.time_ns = unsafe { bpf_ktime_get_ns() };
+    if control.is_spent(scratch.head.time_ns, constant(&PEEKS_PER_WINDOW)) {
         return 0;
     }
     let (link, direction) = shell::unpack_place(place);
     let frame = shell::frame(skb, link, direction);
-    let bytes = shell::bytes(skb);
-    let inside = (start & START_TUNNEL != 0).then(|| (shell::start_tunnel(start), at as usize, end as usize));
-    let found = shell::with_shard(0, |shard| {
-        let parsed = shard.read_again(&bytes, &frame, inside)?;
-        let opening = opening(skb, parsed.payload_at as u32, parsed.end as u32);
-        shard.look(&bytes, &parsed, &opening)
-    });
-    if let Some((head, at)) = found {
-        send(skb, head, at as u32);
-    }
-    0
+    let inside = is_inside.then(|| (shell::start_tunnel(start), at as usize, end as usize));
+    let Some(parsed) = shell::with_shard(0, |shard| shard.read_again(&shell::bytes(skb), &frame, inside)) else {
+        return 0;
+    };
+    scratch.parsed = parsed;
+    1
 }
 
-#[inline(always)]
-fn send(skb: *mut __sk_buff, mut head: PeekHead, at: u32) {
-    // SAFETY: no arguments.
-    let cpu = unsafe { bpf_get_smp_processor_id() };
-    let (Some(control), Some(scratch)) = (PEEK_CONTROL.get_ptr_mut(cpu), PEEK_SCRATCH.get_ptr_mut(cpu)) else { return };
-    // SAFETY: both belong to this CPU, and bottom halves are off while a program runs on it.
-    let (control, scratch) = unsafe { (&mut *control, &mut *scratch) };
-    // SAFETY: no arguments.
-    head.time_ns = unsafe { bpf_ktime_get_ns() };
+/// Second half of [`look`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_copy(skb: *mut __sk_buff, start: u32) -> u32 {
+    let Some((control, scratch)) = own() else { return 0 };
+    let parsed = &scratch.parsed;
+    let opening = opening(skb, parsed.payload_at as u32, parsed.end as u32);
+    let watch = shell::start_watch(start);
+    let found = shell::with_shard(0, |shard| shard.look(&shell::bytes(skb), parsed, watch, &opening));
+    let Some((mut head, at)) = found else { return 0 };
+    head.time_ns = scratch.head.time_ns;
     if !control.spend(head.time_ns, constant(&PEEKS_PER_WINDOW), head.captured > 0) {
-        return;
+        return 0;
     }
     let mut captured = 0;
     if head.captured > 0 {
         const { assert!(PEEK_BYTES_MAX == 2048) };
         captured = within!(head.captured, 2047);
-        if !load(skb, at, scratch.payload.as_mut_ptr(), captured) {
-            return;
+        if !load(skb, at as u32, scratch.payload.as_mut_ptr(), captured) {
+            return 0;
         }
     }
     scratch.head = head;
     let size = size_of::<PeekHead>() as u64 + u64::from(captured);
-    // SAFETY: the ring is a map of this program, and the first `size` bytes of the scratch are initialized.
-    let told = unsafe {
-        ringbuf_output(core::ptr::from_ref(&PEEKS).cast_mut().cast(), core::ptr::from_mut(scratch).cast(), size, BPF_RB_NO_WAKEUP.into())
-    };
-    if told != 0 {
+    let (ring, copy) = (core::ptr::from_ref(&PEEKS).cast_mut(), core::ptr::from_mut(scratch));
+    // SAFETY: the ring is a map of this program, and the first `size` bytes of the scratch are head and payload.
+    if unsafe { bpf_ringbuf_output(ring.cast(), copy.cast(), size, BPF_RB_NO_WAKEUP.into()) } != 0 {
         control.ring_full += 1;
     }
+    0
+}
+
+/// What belongs to the CPU at work.
+#[inline(always)]
+fn own() -> Option<(&'static mut PeekControl, &'static mut Scratch)> {
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    let (control, scratch) = (PEEK_CONTROL.get_ptr_mut(cpu)?, PEEK_SCRATCH.get_ptr_mut(cpu)?);
+    // SAFETY: both belong to this CPU, and bottom halves are off while a program runs on it.
+    unsafe { Some((&mut *control, &mut *scratch)) }
 }

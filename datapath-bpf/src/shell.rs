@@ -305,7 +305,7 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, now: u32) {
     }
     let (start, end) = (told as u32, (told >> 32) as u32);
     if start & START_WATCHED != 0 {
-        peek::hivewall_peek(skb, place, start & !START_TUNNEL, end);
+        peek::look(skb, place, start & !START_TUNNEL, end);
     }
     if start & START_TUNNEL != 0 {
         observe_inner(ctx, place, start, end, now);
@@ -333,8 +333,8 @@ fn observe_inner(ctx: &TcContext, place: u32, start: u32, end: u32, now: u32) {
         pull();
         told = hivewall_inner(skb, place | PLACE_PULLED, start, end, now);
     }
-    if told == INNER_WATCHED {
-        peek::hivewall_peek(skb, place, start, end);
+    if told & START_WATCHED != 0 {
+        peek::look(skb, place, start & !START_WATCHED | told, end);
     }
 }
 
@@ -346,13 +346,20 @@ pub const START_AT: u32 = 0xfff;
 /// The kind of tunnel that the payload may be; 0 for none.
 pub const START_TUNNEL: u32 = 7 << 16;
 /// The flow's [`Watch`], for a packet that is to be looked at; else 0.
-pub const START_WATCHED: u32 = 7 << 20;
+pub const START_WATCHED: u32 = 7 << WATCH_SHIFT;
+const WATCH_SHIFT: u32 = 20;
 
 /// The lower half of an answer.
 #[inline(always)]
 fn start(parsed: &parse::Parsed, tunnel: Option<Tunnel>, watch: Watch) -> u64 {
     let tunnel = tunnel.map_or(0, |tunnel| tunnel as u64);
-    parsed.payload_at as u64 & u64::from(START_AT) | tunnel << 16 | u64::from(watch.bits()) << 20
+    parsed.payload_at as u64 & u64::from(START_AT) | tunnel << 16 | u64::from(watch.bits()) << WATCH_SHIFT
+}
+
+/// The watch in an answer's lower half.
+#[inline(always)]
+pub fn start_watch(start: u32) -> Watch {
+    Watch::from_bits(start >> WATCH_SHIFT)
 }
 
 /// The tunnel in an answer's lower half, whose bits of [`START_TUNNEL`] are not 0.
@@ -402,11 +409,9 @@ pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32) ->
 
 /// The answer of [`hivewall_inner`] when headers lie outside the linear part.
 const INNER_SNAPPED: u32 = 1;
-/// Its answer when the packet inside is one to look at.
-const INNER_WATCHED: u32 = 2;
 
-/// Counts the packet inside a tunnel; `start` is as [`hivewall_observe`] told it. To [`PLACE_MEASURED`] it answers how
-/// long the inside's headers are.
+/// Counts the packet inside a tunnel; `start` is as [`hivewall_observe`] told it. Answers with [`START_WATCHED`] of the
+/// packet inside; to [`PLACE_MEASURED`], how long the inside's headers are.
 #[unsafe(no_mangle)]
 #[inline(never)]
 pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, end: u32, now: u32) -> u32 {
@@ -417,7 +422,7 @@ pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, en
         return with_shard(now, |shard| shard.inner_headers(&bytes(skb), &frame, tunnel, at, end as usize));
     }
     with_shard(now, |shard| match shard.observe_inner(&bytes(skb), &frame, tunnel, at, end as usize) {
-        Ok(Some((_, watch))) if watch != Watch::NONE => INNER_WATCHED,
+        Ok(Some((_, watch))) => watch.bits() << WATCH_SHIFT,
         Err(Reason::Snapped) if place & PLACE_PULLED == 0 => INNER_SNAPPED,
         Err(Reason::Snapped) => {
             shard.tally_inner(&frame, at, end as usize);

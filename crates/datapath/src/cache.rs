@@ -4,7 +4,7 @@
 //! the CPU that owns the shard). Invariant: a line's counters leave it only through [`Ring::push`].
 
 use crate::record::WATCH_MASK;
-use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, WAYS, Watch};
+use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, Sight, WAYS, Watch};
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -64,9 +64,9 @@ fn needs_hand_over(line: &FlowLine, packet: &Packet) -> Option<Cause> {
 }
 
 /// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest. Tells how closely the
-/// flow is looked at; with `watching` off, not at all.
+/// packet is to be looked at.
 #[inline(always)]
-pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, watching: bool, ring: &mut R) -> Watch {
+pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sight, ring: &mut R) -> Watch {
     for line in &mut set.lines {
         if same(line, packet) {
             if line.packets_flags & PACKETS_MASK == 0 {
@@ -76,13 +76,17 @@ pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, watching: 
                 restart(line, now);
             }
             add(line, packet, now);
-            if packet.tcp_flags & SYN != 0 && watching {
+            if packet.tcp_flags & SYN != 0 && !matches!(sight, Sight::Off) {
                 line.set_watch(Watch::OPENING);
             }
-            return line.watch();
+            let watch = line.watch();
+            if watch != Watch::NONE {
+                line.set_watch(watch.kept(sight));
+            }
+            return watch;
         }
     }
-    Watch::from_bits(admit(set, packet, now, watching, ring))
+    Watch::from_bits(admit(set, packet, now, sight, ring))
 }
 
 /// The line of a packet that was counted in this set just now, and is therefore still there.
@@ -102,7 +106,7 @@ pub fn enlarge(set: &mut FlowSet, packet: &Packet, ip_bytes: u32) {
 
 /// The miss: out of line in the kernel, so that the hit stays short. Gives the bits of the new line's [`Watch`].
 #[inline(never)]
-fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, watching: bool, ring: &mut R) -> u32 {
+fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sight, ring: &mut R) -> u32 {
     let mut victim = 0;
     let mut oldest = 0;
     for (way, line) in set.lines.iter().enumerate() {
@@ -122,8 +126,8 @@ fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, watching: bool, 
     line.key = packet.key;
     line.verdict = 0;
     restart(line, now);
-    let watch = if watching { Watch::at_first(packet) } else { Watch::NONE };
-    line.set_watch(watch);
+    let watch = if matches!(sight, Sight::Off) { Watch::NONE } else { Watch::at_first(packet) };
+    line.set_watch(watch.kept(sight));
     add(line, packet, now);
     watch.bits()
 }

@@ -34,4 +34,4 @@ pub use record::{
     RingControl, SweepControl, Tally, TallyKey, WAYS,
 };
 pub use shard::{Fragments, Ring, Sets, Shard, Tallies};
-pub use watch::{OPENING_BYTES, Opening, Watch};
+pub use watch::{OPENING_BYTES, Opening, Sight, Watch};

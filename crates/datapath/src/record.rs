@@ -244,10 +244,7 @@ impl PeekControl {
     /// packets without payload get half of it at most, so that a flood of them leaves room for names.
     #[inline(always)]
     pub fn spend(&mut self, now_ns: u64, window: u32, with_payload: bool) -> bool {
-        if now_ns.wrapping_sub(self.window_ns) >= PEEK_WINDOW_NS {
-            self.window_ns = now_ns;
-            self.used = 0;
-        }
+        self.advance(now_ns);
         let allowed = if with_payload { window } else { window.div_ceil(2) };
         if self.used >= u64::from(allowed) {
             self.over_budget += 1;
@@ -255,6 +252,24 @@ impl PeekControl {
         }
         self.used += 1;
         true
+    }
+
+    /// Whether nothing is left of the allowance, which counts a copy as refused: asked first, so that a flood of what is
+    /// not copied costs little.
+    #[inline(always)]
+    pub fn is_spent(&mut self, now_ns: u64, window: u32) -> bool {
+        self.advance(now_ns);
+        let is_spent = self.used >= u64::from(window);
+        self.over_budget += u64::from(is_spent);
+        is_spent
+    }
+
+    #[inline(always)]
+    fn advance(&mut self, now_ns: u64) {
+        if now_ns.wrapping_sub(self.window_ns) >= PEEK_WINDOW_NS {
+            self.window_ns = now_ns;
+            self.used = 0;
+        }
     }
 }
 

@@ -3,7 +3,7 @@
 
 use crate::parse::{self, Parsed, wire_len};
 use crate::{
-    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Tunnel, Watch, cache,
+    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Sight, Tunnel, Watch, cache,
     tunnel,
 };
 
@@ -86,8 +86,14 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         let packet = &parsed.packet;
         match self.sets.set(&packet.key) {
             Some(set) => {
-                let watch = cache::account(set, packet, self.now, self.watching, self.ring);
-                if watch.wants(parsed.end > parsed.payload_at) { watch } else { Watch::NONE }
+                let has_payload = parsed.end > parsed.payload_at;
+                let sight = match (self.watching, has_payload) {
+                    (false, _) => Sight::Off,
+                    (true, false) => Sight::Bare,
+                    (true, true) => Sight::Payload,
+                };
+                let watch = cache::account(set, packet, self.now, sight, self.ring);
+                if watch.wants(has_payload) { watch } else { Watch::NONE }
             }
             None => {
                 self.tallies.tally(
@@ -102,10 +108,17 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         }
     }
 
-    /// Decides whether a packet of a watched flow is copied, and how closely to look at the flow from now on. `opening`
-    /// are its first payload bytes. Gives the head of the copy, without a time; the payload begins at the offset.
+    /// Decides whether a packet that was counted just now, and told to be one to look at by `watch`, is copied, and how
+    /// closely to look at the flow from now on. `opening` are its first payload bytes. Gives the head of the copy,
+    /// without a time; the payload begins at the offset.
     #[inline(always)]
-    pub fn look<B: Bytes>(&mut self, bytes: &B, parsed: &Parsed, opening: &Opening) -> Option<(PeekHead, usize)> {
+    pub fn look<B: Bytes>(
+        &mut self,
+        bytes: &B,
+        parsed: &Parsed,
+        watch: Watch,
+        opening: &Opening,
+    ) -> Option<(PeekHead, usize)> {
         let packet = &parsed.packet;
         // What a later fragment begins with is no beginning.
         if parsed.fragmented && parsed.transport_at == parsed.payload_at {
@@ -113,7 +126,7 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         }
         let line = cache::find(self.sets.set(&packet.key)?, packet)?;
         let payload = parsed.end.saturating_sub(parsed.payload_at) as u32;
-        let (is_wanted, next) = line.watch().look(packet, payload, opening);
+        let (is_wanted, next) = watch.look(packet, payload, opening);
         line.set_watch(next);
         is_wanted.then(|| PeekHead::of(bytes, parsed, opening))
     }

@@ -20,6 +20,17 @@ const PORTS_HTTP: [u16; 6] = [80, 8080, 8000, 3128, 8888, 5985];
 /// Payload bytes that the rules look at.
 pub const OPENING_BYTES: usize = 8;
 
+/// What the cache is told of looking.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sight {
+    /// Nothing is looked at.
+    Off,
+    /// The packet has no payload.
+    Bare,
+    /// The packet has payload.
+    Payload,
+}
+
 /// How closely a flow is looked at.
 ///
 /// | bits | |
@@ -85,6 +96,19 @@ impl Watch {
     #[inline(always)]
     pub fn wants(self, has_payload: bool) -> bool {
         self.0 != 0 && (has_payload || self.0 == Self::OPENING.0)
+    }
+
+    /// What the line keeps while the packet is looked at: a single look is spent by it, whatever it finds, so that what
+    /// is nothing known needs no second visit to the line.
+    #[inline(always)]
+    pub(crate) fn kept(self, sight: Sight) -> Self {
+        if self.0 == Self::ONCE.0 && matches!(sight, Sight::Payload) { Self::NONE } else { self }
+    }
+
+    /// Whether the packet is of no use when its payload begins with nothing that is known.
+    #[inline(always)]
+    pub fn is_choosy(self) -> bool {
+        self.0 == Self::ONCE.0 || self.0 == Self::HEADS.0
     }
 
     /// For what remains of a TCP flow: by its ports, or else `other`.
@@ -187,10 +211,10 @@ enum Kind {
 }
 
 impl Opening {
-    /// Whether a message begins that is known: what [`Watch::ONCE`] and [`Watch::HEADS`] wait for in a TCP flow.
+    /// Whether a message begins that may be known: a first sieve for a watch that [`Watch::is_choosy`].
     #[inline(always)]
     pub fn is_known(&self) -> bool {
-        !matches!(self.kind(), Kind::Other)
+        self.is_quic_handshake() || !matches!(self.kind(), Kind::Other)
     }
 
     /// The first four bytes as a number.

@@ -6,7 +6,7 @@
 mod shared;
 
 use hivewall_datapath::cache::{Swept, account, sweep};
-use hivewall_datapath::{Cause, FlowLine, FlowSet, Packet, Record, Ring, WAYS, Watch};
+use hivewall_datapath::{Cause, FlowLine, FlowSet, Packet, Record, Ring, Sight, WAYS, Watch};
 use hivewall_testkit::packet::{ACK, FIN, RST, SYN, frame};
 use shared::packet;
 
@@ -35,7 +35,7 @@ struct One {
 
 impl One {
     fn see(&mut self, packet: &Packet, now: u32) {
-        account(&mut self.set, packet, now, true, &mut self.out);
+        account(&mut self.set, packet, now, Sight::Bare, &mut self.out);
     }
 
     fn sweep(&mut self, now: u32, idle: u32) -> Swept {

@@ -180,7 +180,7 @@ impl SoftDatapath {
         match shard.observe(bytes, frame) {
             Ok((parsed, watch)) => {
                 if watch != Watch::NONE {
-                    copy(&mut shard, &mut self.copies, bytes, &parsed, self.time_ns);
+                    copy(&mut shard, &mut self.copies, bytes, &parsed, watch, self.time_ns);
                 }
                 if let Some(tunnel) = parsed.tunnel() {
                     let (at, end) = (parsed.payload_at, parsed.end);
@@ -190,7 +190,7 @@ impl SoftDatapath {
                     }
                     match shard.observe_inner(bytes, frame, tunnel, at, end) {
                         Ok(Some((inner, watch))) if watch != Watch::NONE => {
-                            copy(&mut shard, &mut self.copies, bytes, &inner, self.time_ns);
+                            copy(&mut shard, &mut self.copies, bytes, &inner, watch, self.time_ns);
                         }
                         Err(Reason::Snapped) => shard.tally_inner(frame, at, end),
                         // What else is wrong inside has been tallied, and the packet that carries it is in its flow.
@@ -247,12 +247,13 @@ fn copy<S: Sets, R: Ring, F: Fragments, T: Tallies>(
     copies: &mut Copies,
     bytes: &FrameBytes<'_>,
     parsed: &Parsed,
+    watch: Watch,
     time_ns: u64,
 ) {
     let captured = |at: usize| bytes.0.get(at..parsed.end.min(bytes.0.len())).unwrap_or_default();
     let mut opening = [0; OPENING_BYTES];
     opening.iter_mut().zip(captured(parsed.payload_at)).for_each(|(to, from)| *to = *from);
-    if let Some((mut head, at)) = shard.look(bytes, parsed, &Opening(opening)) {
+    if let Some((mut head, at)) = shard.look(bytes, parsed, watch, &Opening(opening)) {
         head.time_ns = time_ns;
         copies.push(head, captured(at));
     }
