@@ -122,7 +122,8 @@ fn test_traffic_shows_names_times_and_its_own_process() {
 /// What a capture of the same packets says: client port → seconds from SYN to the last ACK.
 fn tshark_times(host: &Host, capture: &str) -> HashMap<u16, f64> {
     let fields = ["-T", "fields", "-e", "tcp.srcport", "-e", "tcp.analysis.initial_rtt", "-E", "occurrence=f"];
-    let wanted = "tcp.dstport == 7001 && tcp.flags.syn == 0 && tcp.analysis.initial_rtt && tcp.seq == 1 && tcp.len == 0";
+    let wanted =
+        "tcp.dstport == 7001 && tcp.flags.syn == 0 && tcp.analysis.initial_rtt && tcp.seq == 1 && tcp.len == 0";
     let text = tool(host, "tshark", &[&["-n", "-r", capture, "-Y", wanted][..], &fields[..]].concat());
     let mut times = HashMap::new();
     for line in text.lines() {
@@ -200,8 +201,7 @@ fn history_outlives_a_killed_agent_without_losing_or_doubling_a_flow() {
     let agent = Agent::start(&pair.b, &args);
     let asked = ["flows", "--last", "1h", "--port", "9100", "--limit", "1000", "-o", "jsonl"];
     let text = hivewall(&pair.b, &asked).fine();
-    let ports: Vec<u64> =
-        text.lines().map(|line| number(&serde_json::from_str(line).unwrap(), "/src_port")).collect();
+    let ports: Vec<u64> = text.lines().map(|line| number(&serde_json::from_str(line).unwrap(), "/src_port")).collect();
     assert_eq!(ports.len() as u64, FLOWS);
     assert_eq!(ports.iter().collect::<HashSet<_>>().len() as u64, FLOWS, "none is there twice");
     let top = agent.get("/api/v1/top?by=service&last=1h").unwrap();
@@ -229,7 +229,11 @@ fn the_kernel_tells_what_it_drops_and_what_sockets_go_through() {
         let row = drops.iter().find(|row| row["reason"] == "no_socket" && row["interface"] == "eth0");
         let dropped = row.map_or(0, |row| number(row, "/packets"));
         let established = snapshot["sockets"]["transitions"]["SYN_SENT>ESTABLISHED"].as_u64().unwrap_or(0);
-        if dropped >= 25 && established >= 4 { Ok(()) } else { Err(format!("{dropped} dropped; {}", snapshot["sockets"])) }
+        if dropped >= 25 && established >= 4 {
+            Ok(())
+        } else {
+            Err(format!("{dropped} dropped; {}", snapshot["sockets"]))
+        }
     });
     assert_eq!(snapshot["attribution"]["source"], "kernel-events", "{}", snapshot["attribution"]);
     assert!(snapshot["system"]["cpus"].as_u64() >= Some(1) && snapshot["system"]["memory_bytes"].as_u64() > Some(0));

@@ -64,12 +64,9 @@ pub(crate) fn refusal(why: HistoryRefusal) -> Refusal {
             "this agent keeps no history",
             "give it a directory for history in its configuration and start it again",
         ),
-        HistoryRefusal::TooMuch { reason } => Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "too_much",
-            reason,
-            "ask for a shorter time, or with fewer terms",
-        ),
+        HistoryRefusal::TooMuch { reason } => {
+            Refusal::new(StatusCode::BAD_REQUEST, "too_much", reason, "ask for a shorter time, or with fewer terms")
+        }
         HistoryRefusal::Unreadable { reason } => Refusal::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "history_unreadable",

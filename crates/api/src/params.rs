@@ -9,7 +9,9 @@ use axum::extract::{FromRequestParts, Query as QueryString};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
 use hivewall_view::filter::{FilterError, FilterFault, ValueKind, keys};
-use hivewall_view::query::{ExportFormat, LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, TOP_LIMIT_DEFAULT, TOP_LIMIT_MAX};
+use hivewall_view::query::{
+    ExportFormat, LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, TOP_LIMIT_DEFAULT, TOP_LIMIT_MAX,
+};
 use hivewall_view::units::parse_duration;
 use hivewall_view::{Filter, Query, SeriesQuery, Sort, TopBy, TopQuery};
 use utoipa::IntoParams;

@@ -64,11 +64,7 @@ pub trait Source: Send + Sync + 'static {
     }
 
     /// Closed flows of history that match, as one file.
-    fn export(
-        &self,
-        query: Query,
-        format: ExportFormat,
-    ) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
+    fn export(&self, query: Query, format: ExportFormat) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
         drop((query, format));
         Box::pin(std::future::ready(Err(HistoryRefusal::Off)))
     }

@@ -3,8 +3,8 @@
 
 use crate::parse::{self, Parsed, wire_len};
 use crate::{
-    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Sight, Tunnel, Watch, cache,
-    tunnel,
+    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Sight, Tunnel, Watch,
+    cache, tunnel,
 };
 
 /// Where the flow sets lie.
@@ -159,7 +159,12 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
 
     /// Reads once more what was counted just now, the frame itself or what lies `inside` of it, for [`Shard::look`].
     #[inline(always)]
-    pub fn read_again<B: Bytes>(&mut self, bytes: &B, frame: &Frame, inside: Option<(Tunnel, usize, usize)>) -> Option<Parsed> {
+    pub fn read_again<B: Bytes>(
+        &mut self,
+        bytes: &B,
+        frame: &Frame,
+        inside: Option<(Tunnel, usize, usize)>,
+    ) -> Option<Parsed> {
         match inside {
             Some((tunnel, at, end)) => tunnel::inner(bytes, frame, tunnel, at, end, self.fragments).ok().flatten(),
             None => parse::parse(bytes, frame, self.fragments).ok(),

@@ -151,7 +151,8 @@ impl SocketTable {
     pub(crate) fn take(&mut self, event: &SocketEvent, age: Duration) -> Option<Ends> {
         let ends = Ends::of(event);
         if ends.local.1 == 0 {
-            self.unplaced += 1;
+            // A connection's first state comes before its port is chosen, and again with it.
+            self.unplaced += u64::from(!matches!(event.change, SocketChange::State { .. }));
             return None;
         }
         if self.sockets.touch(&ends).is_none() {

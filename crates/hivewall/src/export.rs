@@ -42,7 +42,10 @@ fn copy(from: &mut impl Read, to: &mut dyn Write) -> anyhow::Result<u64> {
     let mut bytes = 0;
     loop {
         let got = from.read(&mut piece).map_err(|error| {
-            ending(Exit::Failed, format!("the export broke off after {bytes} bytes ({error}); see the agent's messages"))
+            ending(
+                Exit::Failed,
+                format!("the export broke off after {bytes} bytes ({error}); see the agent's messages"),
+            )
         })?;
         if got == 0 {
             to.flush().map_err(|error| ending(Exit::Unwritable, format!("the export cannot be written: {error}")))?;

@@ -13,8 +13,8 @@ use hivewall_config::Config;
 use hivewall_model::{Flow, Timestamp};
 use hivewall_store::{Basis, By, Store, StoreError, StoreLoss, StoreOptions, StoreReader, StoreSender};
 use hivewall_view::query::{
-    AnsweredFrom, ExportFormat, LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, SeriesPage, SeriesPoint, SeriesQuery, TOP_LIMIT_DEFAULT, TopBy, TopPage,
-    TopQuery, TopRow,
+    AnsweredFrom, ExportFormat, LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, SeriesPage, SeriesPoint, SeriesQuery,
+    TOP_LIMIT_DEFAULT, TopBy, TopPage, TopQuery, TopRow,
 };
 use hivewall_view::time::{parse_rfc3339, rfc3339};
 use hivewall_view::{Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query, Sort};
@@ -78,7 +78,8 @@ impl History {
             .into_iter()
             .filter(|reason| reason.is_failure())
             .map(|reason| {
-                let loss = Loss { count: self.reader.lost(reason), meaning: meaning(reason).to_owned(), ..Loss::default() };
+                let loss =
+                    Loss { count: self.reader.lost(reason), meaning: meaning(reason).to_owned(), ..Loss::default() };
                 (reason.name().to_owned(), loss)
             })
             .collect()
@@ -87,9 +88,15 @@ impl History {
 
 fn meaning(reason: StoreLoss) -> &'static str {
     match reason {
-        StoreLoss::QueueFull => "Closed flows that history could not take in time; they are counted and logged all the same.",
-        StoreLoss::DiskFull => "Closed flows that history lost because its disk was full; make room, or lower history.max_size_mb.",
-        StoreLoss::WriteFailed => "Closed flows that history lost because they could not be written; see history.failure.",
+        StoreLoss::QueueFull => {
+            "Closed flows that history could not take in time; they are counted and logged all the same."
+        }
+        StoreLoss::DiskFull => {
+            "Closed flows that history lost because its disk was full; make room, or lower history.max_size_mb."
+        }
+        StoreLoss::WriteFailed => {
+            "Closed flows that history lost because they could not be written; see history.failure."
+        }
         StoreLoss::Expired | StoreLoss::Evicted => "Flows that retention removed.",
     }
 }
@@ -173,7 +180,12 @@ impl Archive {
         })
     }
 
-    fn matching(&self, filter: &Filter, from: Option<Timestamp>, to: Option<Timestamp>) -> Result<FlowPage, HistoryRefusal> {
+    fn matching(
+        &self,
+        filter: &Filter,
+        from: Option<Timestamp>,
+        to: Option<Timestamp>,
+    ) -> Result<FlowPage, HistoryRefusal> {
         let filter = within(filter, from, to)?;
         let query = Query { filter, limit: LIMIT_MAX, history: true, ..Query::default() };
         let page = self.0.flows(&query, Instant::now() + ANSWER_MAX).map_err(|error| refused(&error))?;
@@ -193,8 +205,7 @@ impl Archive {
         if !query.filter.is_empty() {
             return self.series_of_matching(query, (from, to), step, now);
         }
-        let found =
-            self.0.series((from, to), step, Instant::now() + ANSWER_MAX).map_err(|error| refused(&error))?;
+        let found = self.0.series((from, to), step, Instant::now() + ANSWER_MAX).map_err(|error| refused(&error))?;
         let points = found.steps.into_iter().map(|step| SeriesPoint {
             time: rfc3339(step.start),
             bytes: step.sums.bytes,
@@ -222,7 +233,8 @@ impl Archive {
         let first = from.0.div_euclid(step_ns);
         let count = usize::try_from(to.0.div_euclid(step_ns).saturating_sub(first) + 1).unwrap_or(0);
         if count as u64 > SERIES_POINTS_MAX {
-            let reason = format!("these times in such steps are {count} points, and at most {SERIES_POINTS_MAX} are given");
+            let reason =
+                format!("these times in such steps are {count} points, and at most {SERIES_POINTS_MAX} are given");
             return Err(HistoryRefusal::TooMuch { reason });
         }
         let begin = |at: usize| rfc3339(Timestamp((first + at as i64) * step_ns));

@@ -26,6 +26,8 @@ use crate::system;
 const LIVE_BACKLOG: usize = 4096;
 /// Above this many flows a snapshot is published every [`SNAPSHOT_SLOW`] instead of every second.
 const FLOWS_MANY: usize = 200_000;
+/// Shortest time that a share of CPU time is of.
+const CPU_WINDOW: Duration = Duration::from_millis(900);
 const SNAPSHOT_SLOW: Duration = Duration::from_secs(5);
 
 /// A question to the thread.
@@ -76,11 +78,7 @@ impl hivewall_api::Source for Handle {
         })
     }
 
-    fn export(
-        &self,
-        query: Query,
-        format: ExportFormat,
-    ) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
+    fn export(&self, query: Query, format: ExportFormat) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
         let archive = self.archive.clone();
         Box::pin(async move { Ok(archive.ok_or(HistoryRefusal::Off)?.export(query, format)) })
     }
@@ -107,6 +105,26 @@ async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) ->
     tokio::task::spawn_blocking(work).await.map_err(|_| SourceGone)
 }
 
+/// What the agent costs: its CPU time over wall-clock time, whatever time the source is in.
+#[derive(Default)]
+struct CpuMeter {
+    before: Option<(Instant, f64)>,
+    /// Of one CPU.
+    share: f64,
+}
+
+impl CpuMeter {
+    fn look(&mut self, seconds: f64) {
+        let now = Instant::now();
+        match self.before {
+            Some((then, _)) if now - then < CPU_WINDOW => return,
+            Some((then, before)) => self.share = (seconds - before).max(0.0) / (now - then).as_secs_f64(),
+            None => {}
+        }
+        self.before = Some((now, seconds));
+    }
+}
+
 /// The thread's state.
 pub(crate) struct Pipeline<S> {
     pub(crate) source: S,
@@ -131,6 +149,7 @@ pub(crate) struct Pipeline<S> {
     no_history: Option<String>,
     handle: Handle,
     questions: Receiver<Question>,
+    cpu: CpuMeter,
     next_second: Timestamp,
     next_stats: Timestamp,
     published: Instant,
@@ -167,6 +186,7 @@ impl<S: Source> Pipeline<S> {
                 archive: None,
             },
             questions: inbox,
+            cpu: CpuMeter::default(),
             next_second: Timestamp(i64::MIN),
             next_stats: Timestamp(i64::MIN),
             published: Instant::now(),
@@ -233,6 +253,9 @@ impl<S: Source> Pipeline<S> {
         self.tell()?;
         self.engine.step(self.batch.now, Event::Shutdown, &mut self.effects);
         self.deliver();
+        if let Some(history) = &self.history {
+            history.flush();
+        }
         self.publish();
         if self.stats_interval.is_some() {
             self.log_stats();
@@ -312,6 +335,7 @@ impl<S: Source> Pipeline<S> {
         self.engine.step(now, Event::Tallies(self.source.tallies()?), &mut self.effects);
         self.engine.step(now, Event::Losses(self.losses()), &mut self.effects);
         let host = system::host_info(&self.agent_name);
+        self.cpu.look(host.agent_cpu_seconds);
         self.engine.step(now, Event::About { host, capture }, &mut self.effects);
         self.tell_surroundings(now);
         Ok(())
@@ -333,6 +357,7 @@ impl<S: Source> Pipeline<S> {
         if let Some(reading) = system {
             self.engine.step(now, Event::System(reading), &mut self.effects);
         }
+        agent.cpu_share = self.cpu.share;
         agent.peeks = self.reader.as_ref().map_or(0, Reader::peeks);
         let none = || HistoryInfo { failure: self.no_history.clone(), ..HistoryInfo::default() };
         let history = self.history.as_ref().map_or_else(none, History::info);

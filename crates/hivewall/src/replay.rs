@@ -16,8 +16,8 @@ use crate::exit::{Exit, ending};
 use crate::flows::{FlowPrinter, Format, print_snapshot};
 use crate::history::History;
 use crate::pipeline::Pipeline;
-use crate::serve::Server;
 use crate::progress;
+use crate::serve::Server;
 use crate::settings;
 
 /// Lines of the flow cache in user space: 1 MiB, which stays in the processor's own cache.

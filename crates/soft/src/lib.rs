@@ -98,9 +98,9 @@ impl Copies {
 
     /// All of them in order, with the bytes that were copied.
     pub fn iter(&self) -> impl Iterator<Item = (&PeekHead, &[u8])> {
-        self.heads.iter().map(|(head, at)| {
-            (head, self.bytes.get(*at..at + usize::from(head.captured)).unwrap_or_default())
-        })
+        self.heads
+            .iter()
+            .map(|(head, at)| (head, self.bytes.get(*at..at + usize::from(head.captured)).unwrap_or_default()))
     }
 
     /// How many.

@@ -234,7 +234,7 @@ fn migrate(database: &Database, directory: &Path) -> Result<u64, StoreError> {
     let (version, id) = {
         let mut numbers = write.open_table(NUMBERS).map_err(failed)?;
         write.open_table(MARKS).map_err(failed)?;
-        let version = numbers.get(SCHEMA_VERSION).map_err(failed)?.map_or(1, |version| version.value());
+        let version = numbers.get(SCHEMA_VERSION).map_err(failed)?.map(|version| version.value());
         let id = numbers.get(STORE_ID).map_err(failed)?.map(|id| id.value());
         // The hash of nothing under a random secret.
         let id = id.unwrap_or_else(|| RandomState::new().build_hasher().finish());
@@ -242,13 +242,17 @@ fn migrate(database: &Database, directory: &Path) -> Result<u64, StoreError> {
         numbers.insert(SCHEMA_VERSION, SCHEMA).map_err(failed)?;
         (version, id)
     };
+    // A new state is that of the first version, brought to this one like any other; nobody needs to hear of it.
+    let (is_new, version) = (version.is_none(), version.unwrap_or(1));
     if version > SCHEMA {
         return Err(StoreError::TooNew { path: directory.to_path_buf(), found: version, known: SCHEMA });
     }
     for (step, migration) in MIGRATIONS.iter().enumerate() {
         if step as u64 + 1 >= version {
             migration(&write)?;
-            tracing::info!(from = step + 1, to = step + 2, "history brought to a newer schema");
+            if !is_new {
+                tracing::info!(from = step + 1, to = step + 2, "history brought to a newer schema");
+            }
         }
     }
     write.commit().map_err(failed)?;

@@ -73,7 +73,8 @@ impl Source for Fake {
     }
 
     fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, HistoryRefusal>> {
-        let answer = if self.gone.load(Ordering::SeqCst) { Err(SourceGone.into()) } else { Ok(page(&self.flows, &query)) };
+        let answer =
+            if self.gone.load(Ordering::SeqCst) { Err(SourceGone.into()) } else { Ok(page(&self.flows, &query)) };
         self.asked.lock().unwrap().push(format!("history {}", query.history));
         Box::pin(std::future::ready(answer))
     }

@@ -226,7 +226,9 @@ fn unmounted_root() -> std::io::Result<File> {
         return Err(std::io::Error::last_os_error());
     }
     // SAFETY: an open context that was created.
-    let mount = descriptor(unsafe { libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0 as libc::c_int) })?;
+    let mount = descriptor(unsafe {
+        libc::syscall(libc::SYS_fsmount, context.as_raw_fd(), FSMOUNT_CLOEXEC, 0 as libc::c_int)
+    })?;
     // The descriptor of a mount names a place only (O_PATH); attaching wants the directory itself.
     File::open(format!("/proc/self/fd/{}", mount.as_raw_fd()))
 }
