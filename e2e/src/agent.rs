@@ -76,7 +76,10 @@ impl Agent {
     pub fn start_bare(host: &Host, directory: TempDir, args: &[&str]) -> Self {
         let messages = File::create(directory.path().join("messages")).expect("a file for the messages");
         let mut command = host.command(binary::path());
-        command.arg("run").args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(messages);
+        // The usual place is the machine's own; several agents at once would quarrel over it.
+        let history = ["--history-directory", ""];
+        let own = args.contains(&history[0]);
+        command.arg("run").args(history.iter().filter(|_| !own)).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(messages);
         let child = command.spawn().expect("`ip netns exec` can be started");
         let mut agent = Self { child, host: host.clone(), directory };
         until("the agent's API", || {

@@ -58,7 +58,8 @@ impl Agent {
     pub(super) fn start(binary: &Path, host: &Host, log: &Path) -> Result<Self> {
         let mut command = host.command_with_mounts(binary);
         command.args(["run", "--interface", INTERFACE, "--log-format", "json", "--log-level", "warn", "--log-file"]);
-        let child = command.arg(log).stdin(Stdio::null()).spawn().context("cannot start the agent")?;
+        // Everything is on, the history as well, beside the log.
+        let child = command.arg(log).arg("--history-directory").arg(log.with_extension("history")).stdin(Stdio::null()).spawn().context("cannot start the agent")?;
         let mut agent = Self { child: Owned(child), host: host.clone() };
         let deadline = Instant::now() + PATIENCE;
         while agent.get("/api/v1/health").is_err() {

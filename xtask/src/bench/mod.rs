@@ -10,6 +10,7 @@ mod replay;
 mod report;
 mod sample;
 mod scratch;
+mod store;
 
 use anyhow::Result;
 use clap::Subcommand;
@@ -23,6 +24,8 @@ pub(crate) enum Bench {
     Replay(replay::Args),
     /// What the agent costs: iperf3 with it on and off, memory, processor time (as root).
     Overhead(overhead::Args),
+    /// The history: flows in, bytes a flow, questions.
+    Store,
 }
 
 /// Runs a benchmark.
@@ -31,5 +34,6 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Datapath(args) => datapath::run(args),
         Bench::Replay(args) => replay::run(args),
         Bench::Overhead(args) => overhead::run(args),
+        Bench::Store => store::run(),
     }
 }
