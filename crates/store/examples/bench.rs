@@ -3,6 +3,7 @@
 //! `cargo run --release -p hivewall-store --example bench [FLOWS] [DIRECTORY]`. Flows are those of a made-up host over ten
 //! hours: Zipf over clients, servers, processes and names; TCP with handshakes and TLS, DNS, QUIC, ICMP; kernel ticks of
 //! 4 ms. Rows a second are per second of CPU time of the thread that writes, and of what handing over costs the caller.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a measuring program: it may stop")]
 
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
@@ -57,7 +58,9 @@ impl Zipf {
                 sum
             })
             .collect();
-        steps.iter_mut().for_each(|step| *step /= sum);
+        for step in &mut steps {
+            *step /= sum;
+        }
         Self(steps)
     }
 

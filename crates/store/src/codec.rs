@@ -48,7 +48,9 @@ pub(crate) fn encode(batch: &Batch, written: &Written, out: &mut Vec<u8>) {
             Kind::Address => {
                 let new = batch.addresses(*col).get(known..).unwrap_or_default();
                 put_number(out, new.len() as u64);
-                new.iter().for_each(|address| put_address(out, *address));
+                for address in new {
+                    put_address(out, *address);
+                }
             }
             _ => {}
         }

@@ -204,13 +204,16 @@ fn rows(
     Ok(shown.iter().filter_map(|place| found.remove(place)).collect())
 }
 
+/// Takes some rows of a batch.
+type EachRows<'a> = dyn FnMut(&Batch, &[u32]) -> Result<(), StoreError> + 'a;
+
 /// Calls `each` with every batch of rows that match, oldest segments first and the open rows last: (all columns, rows).
 /// For exports, which show everything.
 pub(crate) fn each_match(
     shared: &Shared,
     query: &Query,
     deadline: Deadline,
-    each: &mut dyn FnMut(&Batch, &[u32]) -> Result<(), StoreError>,
+    each: &mut EachRows<'_>,
 ) -> Result<(), StoreError> {
     let reach = Reach::of(&query.filter);
     let matching = |batch: &Batch| -> Vec<u32> {

@@ -80,7 +80,9 @@ impl Table {
         self.rows.sort_unstable_by(|(a, x), (b, y)| Reverse(x.bytes).cmp(&Reverse(y.bytes)).then_with(|| a.cmp(b)));
         let cut = self.rows.split_off(keys_max);
         self.hidden = self.hidden.saturating_add(cut.first().map_or(0, |(_, sums)| sums.bytes));
-        cut.iter().for_each(|(_, sums)| self.other += *sums);
+        for (_, sums) in &cut {
+            self.other += *sums;
+        }
     }
 
     /// As bytes.
@@ -114,7 +116,9 @@ impl Table {
 }
 
 fn put_sums(out: &mut Vec<u8>, sums: Sums) {
-    [sums.bytes, sums.packets, sums.flows].into_iter().for_each(|number| put_number(out, number));
+    for number in [sums.bytes, sums.packets, sums.flows] {
+        put_number(out, number);
+    }
 }
 
 fn sums(bytes: &mut Bytes<'_>) -> Option<Sums> {
@@ -136,7 +140,9 @@ pub(crate) fn tables(batch: &Batch) -> Tables {
         for (minute, of_minute) in &minutes {
             let sums = tally.sum(&rows, of_minute);
             let hour = hours.entry(minute.div_euclid(per_hour)).or_default();
-            sums.iter().for_each(|(number, moved)| *hour.entry(*number).or_default() += *moved);
+            for (number, moved) in &sums {
+                *hour.entry(*number).or_default() += *moved;
+            }
             tables.insert((Level::Minute, by, *minute), tally.table(sums, Level::Minute));
         }
         for (hour, sums) in hours {
@@ -190,7 +196,9 @@ impl<'a> Tally<'a> {
             sums.select_nth_unstable_by_key(keys_max, |(_, moved)| Reverse(moved.bytes));
             let cut = sums.split_off(keys_max);
             table.hidden = cut.iter().map(|(_, moved)| moved.bytes).max().unwrap_or(0);
-            cut.iter().for_each(|(_, moved)| table.other += *moved);
+            for (_, moved) in &cut {
+                table.other += *moved;
+            }
         }
         table.rows = sums.into_iter().filter_map(|(number, moved)| Some((self.keys.key(number)?, moved))).collect();
         table

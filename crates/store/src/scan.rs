@@ -111,12 +111,15 @@ fn places(reach: &AddressReach, batch: &Batch) -> [Option<HashSet<i64>>; 2] {
     [set(reach.source, Col::Source), set(reach.destination, Col::Destination)]
 }
 
+/// Takes a row group of a segment.
+type EachGroup<'a> = dyn FnMut(&Arc<Segment>, &SegmentReader, usize) -> Result<(), StoreError> + 'a;
+
 /// Calls `each` for every row group of the segments that `wanted` holds for.
 pub(crate) fn groups(
     segments: &[Arc<Segment>],
     deadline: Deadline,
     wanted: &dyn Fn(&Span) -> bool,
-    each: &mut dyn FnMut(&Arc<Segment>, &SegmentReader, usize) -> Result<(), StoreError>,
+    each: &mut EachGroup<'_>,
 ) -> Result<(), StoreError> {
     for segment in segments.iter().filter(|segment| wanted(&segment.span)) {
         let Some(reader) = open_segment(segment)? else { continue };

@@ -27,8 +27,11 @@ const SCHEMA_VERSION: &str = "schema_version";
 const ROLLED_THROUGH: &str = "rolled_through";
 const STORE_ID: &str = "store_id";
 
+/// Leads from one version to the next, in one transaction with the version's number.
+type Migration = fn(&WriteTransaction) -> Result<(), StoreError>;
+
 /// What leads from each version to the next, the first from version 1. A new version is one more entry.
-const MIGRATIONS: &[fn(&WriteTransaction) -> Result<(), StoreError>] = &[add_rollups];
+const MIGRATIONS: &[Migration] = &[add_rollups];
 /// The version that this program writes.
 pub const SCHEMA: u64 = 1 + MIGRATIONS.len() as u64;
 

@@ -145,7 +145,9 @@ impl Writer {
             let (now, later) = flows.split_at(room.min(flows.len()));
             {
                 let mut kept = self.shared.write();
-                now.iter().for_each(|flow| self.encoder.push(&mut kept.open, flow));
+                for flow in now {
+                    self.encoder.push(&mut kept.open, flow);
+                }
             }
             flows = later;
             if !now.is_empty() {

@@ -1,4 +1,5 @@
 //! The process is killed at any moment: what was durable is there once, and nothing is there twice.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 

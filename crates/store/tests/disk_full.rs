@@ -1,5 +1,6 @@
 //! A disk without room: senders go on, the loss is counted and shown, and writing goes on by itself when there is room.
 //! On a small tmpfs, which needs root.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 
