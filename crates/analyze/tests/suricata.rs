@@ -93,5 +93,6 @@ fn the_page_fits_and_shows_every_part() {
 
         ALERT                   SEVERITY  TIMES  BLOCKED
         LOCAL SSH from outside         2      1        1
-    "#]].assert_eq(&render_report_text(&report(), 80));
+    "#]]
+    .assert_eq(&render_report_text(&report(), 80));
 }
