@@ -72,9 +72,7 @@ fn is_page(first: &[u8]) -> bool {
 /// The object on a line, without what stands around it in a document.
 pub(crate) fn bare_object(line: &[u8]) -> &[u8] {
     let mut line = line.trim_ascii();
-    for open in [b"["] {
-        line = line.strip_prefix(open).unwrap_or(line).trim_ascii();
-    }
+    line = line.strip_prefix(b"[").unwrap_or(line).trim_ascii();
     for close in [b",".as_slice(), b"]", b","] {
         // `]` belongs to the object where one ends with it.
         if line.ends_with(b"]") && line.starts_with(b"{") && !line.ends_with(b"}]") {

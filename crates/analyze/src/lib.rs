@@ -77,12 +77,12 @@ pub fn analyze(log: impl BufRead, progress: &mut dyn FnMut(u64)) -> Result<Repor
     let kind = format::detect(&head).ok_or(AnalyzeError::Unknown)?;
     let mut tally = Tally::new(kind.name());
     match kind {
-        Kind::Csv => rows::read_csv(head, &mut input, &mut tally)?,
-        Kind::Objects => objects::read(head, &mut input, &mut tally)?,
-        Kind::Lines => input.each_line(head, &mut |line| objects::line(line, &mut tally))?,
+        Kind::Csv => rows::read_csv(&head, &mut input, &mut tally)?,
+        Kind::Objects => objects::read(&head, &mut input, &mut tally)?,
+        Kind::Lines => input.each_line(&head, &mut |line| objects::line(line, &mut tally))?,
         Kind::Console => {
             let mut clock = console::Clock::default();
-            input.each_line(head, &mut |line| tally.take(console::read(line, &mut clock)))?;
+            input.each_line(&head, &mut |line| tally.take(console::read(line, &mut clock)))?;
         }
     }
     (input.progress)(input.read);
@@ -118,9 +118,9 @@ impl<R: BufRead> Input<'_, R> {
         Ok((read > 0).then_some(line))
     }
 
-    fn each_line(&mut self, head: Vec<Vec<u8>>, each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    fn each_line(&mut self, head: &[Vec<u8>], each: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         for line in head {
-            each(&line);
+            each(line);
         }
         let mut line = Vec::new();
         loop {

@@ -10,19 +10,15 @@ use crate::record::{Record, Skip};
 use crate::tally::Tally;
 use crate::{EVENT_BYTES_MAX, Input, eve, rows};
 
+/// Bytes of an object within which the key stands that tells what it is.
+const MARK_BYTES: usize = 1024;
 /// Bytes taken from a document at once.
 const CHUNK_BYTES: usize = 1 << 16;
 
-/// What an object may be: an EVE event, or a row of `flows`.
+/// A page of rows, or a snapshot.
 #[derive(Deserialize)]
-#[serde(untagged)]
-enum Object {
-    Eve(Box<eve::Line>),
-    Row(Box<FlowRow>),
-    /// A page of rows, or a snapshot.
-    Page {
-        flows: Vec<FlowRow>,
-    },
+struct Page {
+    flows: Vec<FlowRow>,
 }
 
 /// Takes one line of a log that has one object a line.
@@ -33,21 +29,21 @@ pub(crate) fn line(line: &[u8], tally: &mut Tally) {
     }
 }
 
-/// The object is what its own keys say; that it is JSON at all is asked only where it is none of those.
+/// The object is what its own keys say, which stand near its beginning.
 fn take(object: &[u8], tally: &mut Tally) {
-    const EVE: &[u8] = b"\"event_type\"";
-    // The one sort of object is by far the most frequent, and an untagged enum would read it twice.
-    if object.windows(EVE.len()).take(512).any(|window| window == EVE) {
-        if let Ok(event) = serde_json::from_slice::<eve::Line>(object) {
-            tally.take(event.record());
-            return;
-        }
-    }
-    match serde_json::from_slice::<Object>(object) {
-        Ok(Object::Eve(event)) => tally.take(event.record()),
-        Ok(Object::Row(row)) => tally.take(rows::record(&row)),
-        Ok(Object::Page { flows }) => flows.iter().for_each(|row| tally.take(rows::record(row))),
-        Err(_) => tally.take(Record::Skipped(fault(object))),
+    let says = |mark: &[u8]| object.windows(mark.len()).take(MARK_BYTES).any(|window| window == mark);
+    if says(b"\"event_type\"")
+        && let Ok(event) = serde_json::from_slice::<eve::Line>(object)
+    {
+        tally.take(event.record());
+    } else if says(b"\"flow_id\"")
+        && let Ok(row) = serde_json::from_slice::<FlowRow>(object)
+    {
+        tally.take(rows::record(&row));
+    } else if let Ok(page) = serde_json::from_slice::<Page>(object) {
+        page.flows.iter().for_each(|row| tally.take(rows::record(row)));
+    } else {
+        tally.take(Record::Skipped(fault(object)));
     }
 }
 
@@ -60,10 +56,10 @@ fn fault(object: &[u8]) -> Skip {
 }
 
 /// Takes every outermost object of a document, wherever its lines are broken.
-pub(crate) fn read<R: BufRead>(head: Vec<Vec<u8>>, input: &mut Input<'_, R>, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn read<R: BufRead>(head: &[Vec<u8>], input: &mut Input<'_, R>, tally: &mut Tally) -> io::Result<()> {
     let mut splitter = Splitter::default();
     for line in head {
-        splitter.push(&line, tally);
+        splitter.push(line, tally);
     }
     let mut chunk = vec![0; CHUNK_BYTES];
     loop {

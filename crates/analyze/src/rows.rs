@@ -37,7 +37,7 @@ pub(crate) fn record(row: &FlowRow) -> Record {
 }
 
 /// Reads a table; columns are found by their names, so that one with fewer or more is read too.
-pub(crate) fn read_csv<R: BufRead>(head: Vec<Vec<u8>>, input: &mut Input<'_, R>, tally: &mut Tally) -> io::Result<()> {
+pub(crate) fn read_csv<R: BufRead>(head: &[Vec<u8>], input: &mut Input<'_, R>, tally: &mut Tally) -> io::Result<()> {
     let all = Cursor::new(head.concat()).chain(input);
     let mut reader = csv::ReaderBuilder::new().flexible(true).from_reader(all);
     let columns = reader.byte_headers().map_err(io::Error::from)?.clone();
@@ -45,7 +45,8 @@ pub(crate) fn read_csv<R: BufRead>(head: Vec<Vec<u8>>, input: &mut Input<'_, R>,
     loop {
         match reader.read_byte_record(&mut record) {
             Ok(true) => {
-                tally.take(row(&columns, &record).map_or(Record::Skipped(Skip::BadRow), |row| self::record(&row)))
+                let row = row(&columns, &record);
+                tally.take(row.map_or(Record::Skipped(Skip::BadRow), |row| self::record(&row)));
             }
             Ok(false) => return Ok(()),
             Err(error) if error.is_io_error() => return Err(io::Error::from(error)),

@@ -261,18 +261,18 @@ impl Tally {
     /// The report, after `read` bytes.
     pub(crate) fn finish(mut self, read: u64) -> Report {
         let mut report = std::mem::take(&mut self.report);
-        report.format = self.kind.name().to_owned();
+        self.kind.name().clone_into(&mut report.format);
         report.bytes_read = read;
         report.dates_known = self.kind != LogKind::Console;
         report.from = self.from.map(rfc3339);
         report.to = self.to.map(rfc3339);
         report.span_seconds = self.from.zip(self.to).map_or(0.0, |(from, to)| to.since(from).as_secs_f64());
-        report.bytes_are = match self.counted_as {
+        let bytes_are = match self.counted_as {
             [_, 0] => "ip",
             [0, _] => "wire",
             _ => "mixed",
-        }
-        .to_owned();
+        };
+        bytes_are.clone_into(&mut report.bytes_are);
         report.protocols = self.protocols.rows(Clone::clone);
         report.services = self.services.rows(|(protocol, port)| service(protocol, *port));
         report.sources = self.sources.rows(ToString::to_string);

@@ -1,7 +1,7 @@
 //! Logs that this program wrote, in every format, come to the report that the flows themselves give.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::io::Write as _;
+use std::io::{BufReader, Read, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -235,6 +235,39 @@ fn progress_is_told_up_to_the_last_byte() {
     assert_eq!(*told.last().unwrap(), report.bytes_read);
     assert!(told.is_sorted() && told.len() > 2, "{told:?}");
     assert_eq!(report.total.flows, 8 * (ANSWERED + u64::from(REFUSED)));
+}
+
+/// A table of 300,000 flows from as many sources, made while it is read.
+struct ManySources {
+    next: u32,
+    line: Vec<u8>,
+}
+
+impl Read for ManySources {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        if self.line.is_empty() && self.next < MANY {
+            let source = std::net::Ipv4Addr::from(0x0a00_0000 + self.next);
+            self.line = format!("2026-11-21T10:00:00Z,tcp,{source},192.0.2.1,443,100,1\n").into_bytes();
+            self.next += 1;
+        }
+        let taken = self.line.len().min(buffer.len());
+        buffer[..taken].copy_from_slice(&self.line[..taken]);
+        self.line.drain(..taken);
+        Ok(taken)
+    }
+}
+
+const MANY: u32 = 300_000;
+
+#[test]
+fn more_sources_than_are_kept_apart_leave_sums_exact_and_are_said() {
+    let header = b"start,protocol,source_ip,dest_ip,dest_port,bytes,packets\n".to_vec();
+    let log = BufReader::new(ManySources { next: 0, line: header });
+    let report = analyze(log, &mut |_| {}).unwrap();
+    assert_eq!((report.total.flows, report.total.bytes), (u64::from(MANY), u64::from(MANY) * 100));
+    // A table of 200,000 is halved once; the server, which has all of the traffic, stays.
+    assert_eq!(report.folded["sources"], 100_001);
+    assert_eq!((report.talkers[0].key.as_str(), report.talkers[0].traffic.flows), ("192.0.2.1", u64::from(MANY)));
 }
 
 #[test]

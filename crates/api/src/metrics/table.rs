@@ -291,7 +291,9 @@ metrics! {
         "First packet of the oldest flow kept, in seconds since 1970.",
         |s, out| history(s, |history| {
             let oldest = history.oldest.as_deref().and_then(hivewall_view::time::parse_rfc3339);
-            oldest.iter().for_each(|oldest| out.add(&[], oldest.0 as f64 / 1e9));
+            if let Some(oldest) = oldest {
+                out.add(&[], oldest.0 as f64 / 1e9);
+            }
         });
     Gauge "hivewall_history_failing", "1", NONE, "1 when history cannot be written, 0 otherwise.",
         |s, out| history(s, |history| out.add(&[], flag(history.failure.is_some())));
