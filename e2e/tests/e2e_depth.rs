@@ -187,7 +187,7 @@ fn history_outlives_a_killed_agent_without_losing_or_doubling_a_flow() {
     let mut agent = Agent::start(&pair.b, &args);
     let to = "10.0.0.2:9100".parse().unwrap();
     let sink = pair.b.enter(|| UdpSink::bind(to)).unwrap().unwrap();
-    pair.a.enter(|| udp_blast(to, FLOWS, 100, FLOWS as u16)).unwrap().unwrap();
+    pair.a.enter(|| udp_blast(to, FLOWS, 100, FLOWS as usize)).unwrap().unwrap();
     sink.finish(FLOWS, Duration::from_secs(20));
     agent.until("all flows in the history", |snapshot| {
         let kept = number(snapshot, "/history/flows");
