@@ -42,8 +42,15 @@ impl Tallies for Tallied {
 
 fn observe(bytes: &[u8], len: usize) -> (Result<(Parsed, Watch), Reason>, Tallied) {
     let (mut memory, mut tallies) = (Memory::default(), Tallied::default());
-    let told = Shard { sets: &mut NoSets, ring: &mut NoRing, fragments: &mut memory, tallies: &mut tallies, now: 1, watching: true }
-        .observe(&FrameBytes(bytes), &ethernet(len));
+    let told = Shard {
+        sets: &mut NoSets,
+        ring: &mut NoRing,
+        fragments: &mut memory,
+        tallies: &mut tallies,
+        now: 1,
+        watching: true,
+    }
+    .observe(&FrameBytes(bytes), &ethernet(len));
     (told, tallies)
 }
 

@@ -51,8 +51,14 @@ impl Tallies for Tallied {
 /// Everything counted for one frame: flows, outer before inner, then tallies.
 fn counted<B: Bytes>(bytes: &B, frame: &Frame) -> String {
     let (mut flows, mut tallied, mut memory) = (Flows::default(), Tallied::default(), Memory::default());
-    let mut shard =
-        Shard { sets: &mut flows, ring: &mut NoRing, fragments: &mut memory, tallies: &mut tallied, now: 1, watching: true };
+    let mut shard = Shard {
+        sets: &mut flows,
+        ring: &mut NoRing,
+        fragments: &mut memory,
+        tallies: &mut tallied,
+        now: 1,
+        watching: true,
+    };
     let mut inside = Ok(());
     match shard.observe(bytes, frame) {
         Ok((parsed, _)) => {

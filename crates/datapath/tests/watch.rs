@@ -48,8 +48,11 @@ impl Line {
         }
         let mut opening = [0; OPENING_BYTES];
         opening.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
-        let (copied, next) = self.0.look(packet, len, &Opening(opening));
-        assert!(!(copied && self.0.is_choosy()) || Opening(opening).is_known(), "the sieve lets through what is copied");
+        let (copied, next) = self.0.look(packet, len, Opening(opening));
+        assert!(
+            !(copied && self.0.is_choosy()) || Opening(opening).is_known(),
+            "the sieve lets through what is copied"
+        );
         self.0 = next;
         copied
     }
@@ -98,7 +101,8 @@ fn a_hello_ends_the_watch_of_its_direction_and_one_in_pieces_is_copied_whole() {
 #[test]
 fn a_dialogue_before_the_hello_is_followed_for_three_payloads() {
     let mut line = Line::opened(25);
-    let copied: Vec<bool> = [OTHER, b"STARTTLS\r\n", OTHER, OTHER].map(|text| line.sees_data(&tcp(25, ACK), text)).into();
+    let copied: Vec<bool> =
+        [OTHER, b"STARTTLS\r\n", OTHER, OTHER].map(|text| line.sees_data(&tcp(25, ACK), text)).into();
     assert_eq!((copied, line.0), (vec![true, true, true, false], Watch::NONE));
 }
 

@@ -264,9 +264,8 @@ fn traffic_between_two_addresses_of_this_host_is_not_outbound() {
 fn frames_apart_from_flows_stand_under_their_reasons() {
     let mut desk = Desk::new(patient());
     desk.know(vec![meters(1, "eth0", 0, 0)]);
-    let tally = |reason: Reason, hook, packets| {
-        (TallyKey::new(1, hook, reason), Tally { packets, bytes: packets * 60 })
-    };
+    let tally =
+        |reason: Reason, hook, packets| (TallyKey::new(1, hook, reason), Tally { packets, bytes: packets * 60 });
     let all = vec![
         tally(Reason::Arp, Hook::Ingress, 3),
         tally(Reason::Arp, Hook::Egress, 2),

@@ -123,9 +123,12 @@ fn generated_and_mutated_frames_leave_equal_records_caches_and_counters() {
         frames += twins.frames;
         reasons.extend(twins.soft.tallies().iter().map(|(key, _)| key.reason().unwrap()));
         causes.extend(twins.records.iter().map(|record| record.cause));
-        copied.extend(twins.copies.iter().map(|(head, _)| {
-            (head.key.proto(), head.captured > 0, head.key.tunnel().is_some(), head.key.is_v6())
-        }));
+        copied.extend(
+            twins
+                .copies
+                .iter()
+                .map(|(head, _)| (head.key.proto(), head.captured > 0, head.key.tunnel().is_some(), head.key.is_v6())),
+        );
     }
     for what in [true, false].into_iter().flat_map(|tunnel| [true, false].map(|v6| (tunnel, v6))) {
         for (proto, payload) in [(proto::TCP, true), (proto::TCP, false), (proto::UDP, true)] {

@@ -98,9 +98,9 @@ impl Copies {
 
     /// All of them in order, with the bytes that were copied.
     pub fn iter(&self) -> impl Iterator<Item = (&PeekHead, &[u8])> {
-        self.heads.iter().map(|(head, at)| {
-            (head, self.bytes.get(*at..at + usize::from(head.captured)).unwrap_or_default())
-        })
+        self.heads
+            .iter()
+            .map(|(head, at)| (head, self.bytes.get(*at..at + usize::from(head.captured)).unwrap_or_default()))
     }
 
     /// How many.
@@ -253,7 +253,7 @@ fn copy<S: Sets, R: Ring, F: Fragments, T: Tallies>(
     let captured = |at: usize| bytes.0.get(at..parsed.end.min(bytes.0.len())).unwrap_or_default();
     let mut opening = [0; OPENING_BYTES];
     opening.iter_mut().zip(captured(parsed.payload_at)).for_each(|(to, from)| *to = *from);
-    if let Some((mut head, at)) = shard.look(bytes, parsed, watch, &Opening(opening)) {
+    if let Some((mut head, at)) = shard.look(bytes, parsed, watch, Opening(opening)) {
         head.time_ns = time_ns;
         copies.push(head, captured(at));
     }

@@ -103,9 +103,8 @@ fn check_counted(bytes: &[u8], frame: &Frame, packet: Option<Packet>) {
     let mut outer = soft.records().clone();
     outer.retain(|record| record.line.key.tunnel().is_none());
     let tallies = soft.tallies();
-    let apart = |key: &hivewall_datapath::TallyKey| {
-        !matches!(key.reason(), Some(Reason::InnerUnread | Reason::Segments))
-    };
+    let apart =
+        |key: &hivewall_datapath::TallyKey| !matches!(key.reason(), Some(Reason::InnerUnread | Reason::Segments));
     let refused: u64 = tallies.iter().filter(|(key, _)| apart(key)).map(|(_, tally)| tally.packets).sum();
     match packet {
         Some(packet) => {
