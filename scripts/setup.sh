@@ -31,7 +31,7 @@ setup_bpf() {
 setup_test() {
     setup_bpf
     # Namespaces and offloads; load; second opinions on captures, metrics and rules; a terminal to test in; pinning.
-    install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus nftables iptables tmux util-linux procps
+    install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus nftables iptables bpftool tmux util-linux procps
     if ! cargo nextest --version >/dev/null 2>&1; then
         cargo install cargo-nextest --locked || echo "cargo-nextest cannot be built here; the tests will run under cargo test" >&2
     fi

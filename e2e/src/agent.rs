@@ -79,7 +79,13 @@ impl Agent {
         // The usual place is the machine's own; several agents at once would quarrel over it.
         let history = ["--history-directory", ""];
         let own = args.contains(&history[0]);
-        command.arg("run").args(history.iter().filter(|_| !own)).args(args).stdin(Stdio::null()).stdout(Stdio::null()).stderr(messages);
+        command
+            .arg("run")
+            .args(history.iter().filter(|_| !own))
+            .args(args)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(messages);
         let child = command.spawn().expect("`ip netns exec` can be started");
         let mut agent = Self { child, host: host.clone(), directory };
         until("the agent's API", || {

@@ -162,9 +162,25 @@ pub fn logged(left: &Left) -> Logged {
     logged
 }
 
-/// Every loss of a snapshot that is not 0, by reason.
+/// Beginnings of reasons that are about what a flow means (names, owners, rows of a list), not about packets and flows.
+const OF_MEANING: [&str; 11] = [
+    "peek_",
+    "names_",
+    "socket_",
+    "sockets_",
+    "processes_",
+    "services_",
+    "peers_",
+    "dns_answers_",
+    "findings_",
+    "kernel_drops_",
+    "history_",
+];
+
+/// Every loss of packets, flows or log lines in a snapshot that is not 0, by reason.
 pub fn losses(snapshot: &Value) -> Vec<(String, u64)> {
     let all = snapshot["losses"].as_object().into_iter().flatten();
+    let all = all.filter(|(reason, _)| !OF_MEANING.iter().any(|beginning| reason.starts_with(beginning)));
     let counted = all.map(|(reason, loss)| (reason.clone(), loss["count"].as_u64().unwrap_or(u64::MAX)));
     counted.filter(|(_, count)| *count > 0).collect()
 }

@@ -101,14 +101,15 @@ fn test_traffic_shows_names_times_and_its_own_process() {
         let pages = number(snapshot, "/http_requests/responses");
         if asked >= 15 && pages >= 20 { Ok(()) } else { Err(format!("{asked} answers, {pages} pages")) }
     });
-    assert_eq!(number(&snapshot, "/http_requests/requests"), 20);
+    // The questions of this test go over the same loopback, so there are more pages than those asked for.
+    assert!(number(&snapshot, "/http_requests/requests") >= 20);
     assert_eq!(number(&snapshot, "/dns_queries/queries"), 15);
     assert!(number(&snapshot, "/dns_queries/latency/samples") >= 15);
     let processes = snapshot["processes"].as_array().unwrap();
     let own = processes.iter().find(|row| row["process"] == "hivewall").expect("the generator is a process");
     assert!(number(own, "/sent_bytes") > 1_000_000 && number(own, "/received_bytes") > 1_000_000, "{own}");
-    let pages = agent.flows(&["--app", "http"]);
-    assert!(!pages.is_empty());
+    let pages = agent.flows(&["--app", "http", "--dst-port", "8080", "--state", "closed"]);
+    assert_eq!(pages.iter().map(|flow| number(flow, "/http_requests")).sum::<u64>(), 20);
     for flow in &pages {
         assert!(flow["http_method"] == "GET" && flow["http_status"].is_u64(), "{flow}");
         assert!(flow["handshake_rtt_seconds"].as_f64().unwrap() > 0.0, "{flow}");
@@ -189,10 +190,14 @@ fn history_outlives_a_killed_agent_without_losing_or_doubling_a_flow() {
     let sink = pair.b.enter(|| UdpSink::bind(to)).unwrap().unwrap();
     pair.a.enter(|| udp_blast(to, FLOWS, 100, FLOWS as usize)).unwrap().unwrap();
     sink.finish(FLOWS, Duration::from_secs(20));
-    agent.until("all flows in the history", |snapshot| {
+    let snapshot = agent.until("all flows in the history", |snapshot| {
+        let (living, all) = (number(snapshot, "/flow_counts/active"), number(snapshot, "/flow_counts/total"));
         let kept = number(snapshot, "/history/flows");
-        if kept == FLOWS { Ok(()) } else { Err(format!("{kept} of {FLOWS}: {}", snapshot["history"])) }
+        if living == 0 && all > 0 && kept == all { Ok(()) } else { Err(format!("{kept} of {all}, {living} live")) }
     });
+    // The kernel gives a port again once its socket is closed, so two senders may have been one flow.
+    let flows = number(&snapshot, "/history/flows");
+    assert!(flows > FLOWS * 9 / 10, "{flows} flows");
     // What is older than a second is durable.
     let since = Instant::now();
     until("a second to pass", || if since.elapsed() > Duration::from_millis(1_500) { Ok(()) } else { Err("not yet") });
@@ -202,17 +207,17 @@ fn history_outlives_a_killed_agent_without_losing_or_doubling_a_flow() {
     let asked = ["flows", "--last", "1h", "--port", "9100", "--limit", "1000", "-o", "jsonl"];
     let text = hivewall(&pair.b, &asked).fine();
     let ports: Vec<u64> = text.lines().map(|line| number(&serde_json::from_str(line).unwrap(), "/src_port")).collect();
-    assert_eq!(ports.len() as u64, FLOWS);
-    assert_eq!(ports.iter().collect::<HashSet<_>>().len() as u64, FLOWS, "none is there twice");
+    assert_eq!(ports.len() as u64, flows);
+    assert_eq!(ports.iter().collect::<HashSet<_>>().len() as u64, flows, "none is there twice");
     let top = agent.get("/api/v1/top?by=service&last=1h").unwrap();
     let top: Value = serde_json::from_str(&top).unwrap();
-    assert_eq!((top["rows"][0]["key"].as_str(), number(&top, "/rows/0/flows")), (Some("udp/9100"), FLOWS), "{top}");
+    assert_eq!((top["rows"][0]["key"].as_str(), number(&top, "/rows/0/flows")), (Some("udp/9100"), flows), "{top}");
     let file = directory.path().join("out.parquet").display().to_string();
     hivewall(&pair.b, &["export", "--last", "1h", "--file", &file]).fine();
     let bytes = std::fs::read(&file).unwrap();
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"), "{} bytes", bytes.len());
     let csv = hivewall(&pair.b, &["export", "--last", "1h", "--format", "csv", "--port", "9100"]).fine();
-    assert_eq!(csv.lines().count() as u64, FLOWS + 1);
+    assert_eq!(csv.lines().count() as u64, flows + 1);
 }
 
 #[test]
@@ -246,8 +251,13 @@ fn a_log_of_the_agent_is_analyzed() {
     let agent = Agent::start(&pair.b, &["--history-directory", "", "--idle-timeout-s", "1"]);
     pair.a.enter(|| udp_blast("10.0.0.2:9".parse().unwrap(), 40, 50, 8)).unwrap().unwrap();
     agent.until("the flows to end", |snapshot| {
-        let ended = number(snapshot, "/flow_counts/ended/idle_timeout");
+        let ended = snapshot["flow_counts"]["ended"]["idle_timeout"].as_u64().unwrap_or(0);
         if ended >= 8 { Ok(()) } else { Err(format!("{ended} ended")) }
+    });
+    until("the log to have them", || {
+        let text = std::fs::read_to_string(agent.log()).map_err(|error| error.to_string())?;
+        let logged = text.lines().filter(|line| line.contains("idle_timeout")).count();
+        if logged >= 8 { Ok(()) } else { Err(format!("{logged} flows")) }
     });
     let log = agent.log().display().to_string();
     let report = agent.log().with_file_name("report.json").display().to_string();

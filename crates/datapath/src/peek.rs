@@ -44,7 +44,7 @@ impl PeekHead {
     /// The head of a packet whose payload begins with `opening`, without a time, and the offset of the bytes that may
     /// follow: `captured` is what the datagram has of them.
     #[inline(always)]
-    pub(crate) fn of<B: Bytes>(bytes: &B, parsed: &Parsed, opening: &Opening) -> (Self, usize) {
+    pub(crate) fn of<B: Bytes>(bytes: &B, parsed: &Parsed, opening: Opening) -> (Self, usize) {
         let key = parsed.packet.key;
         let mut head = Self { key, tcp_flags: parsed.packet.tcp_flags, ..Self::default() };
         let (mut at, mut most) = (parsed.payload_at, PEEK_BYTES_MAX);

@@ -84,28 +84,19 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
     #[inline(always)]
     pub fn count(&mut self, parsed: &Parsed, frame: &Frame) -> Watch {
         let packet = &parsed.packet;
-        match self.sets.set(&packet.key) {
-            Some(set) => {
-                let has_payload = parsed.end > parsed.payload_at;
-                let sight = match (self.watching, has_payload) {
-                    (false, _) => Sight::Off,
-                    (true, false) => Sight::Bare,
-                    (true, true) => Sight::Payload,
-                };
-                let watch = cache::account(set, packet, self.now, sight, self.ring);
-                if watch.wants(has_payload) { watch } else { Watch::NONE }
-            }
-            None => {
-                self.tallies.tally(
-                    frame.ifindex,
-                    frame.direction,
-                    Reason::NoCache,
-                    packet.packets,
-                    packet.ip_bytes + packet.link_bytes,
-                );
-                Watch::NONE
-            }
-        }
+        let Some(set) = self.sets.set(&packet.key) else {
+            let bytes = packet.ip_bytes + packet.link_bytes;
+            self.tallies.tally(frame.ifindex, frame.direction, Reason::NoCache, packet.packets, bytes);
+            return Watch::NONE;
+        };
+        let has_payload = parsed.end > parsed.payload_at;
+        let sight = match (self.watching, has_payload) {
+            (false, _) => Sight::Off,
+            (true, false) => Sight::Bare,
+            (true, true) => Sight::Payload,
+        };
+        let watch = cache::account(set, packet, self.now, sight, self.ring);
+        if watch.wants(has_payload) { watch } else { Watch::NONE }
     }
 
     /// Decides whether a packet that was counted just now, and told to be one to look at by `watch`, is copied, and how
@@ -117,7 +108,7 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         bytes: &B,
         parsed: &Parsed,
         watch: Watch,
-        opening: &Opening,
+        opening: Opening,
     ) -> Option<(PeekHead, usize)> {
         let packet = &parsed.packet;
         // What a later fragment begins with is no beginning.

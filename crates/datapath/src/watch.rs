@@ -126,7 +126,7 @@ impl Watch {
     /// Whether to copy this packet, and how closely to look at the flow from now on. `payload` are its bytes on the
     /// wire.
     #[inline(always)]
-    pub fn look(self, packet: &Packet, payload: u32, opening: &Opening) -> (bool, Self) {
+    pub fn look(self, packet: &Packet, payload: u32, opening: Opening) -> (bool, Self) {
         let key = &packet.key;
         match key.proto() {
             proto::TCP => self.look_at_tcp(key, packet.tcp_flags, payload, opening),
@@ -140,7 +140,7 @@ impl Watch {
     }
 
     #[inline(always)]
-    fn look_at_tcp(self, key: &FlowKey, tcp_flags: u8, payload: u32, opening: &Opening) -> (bool, Self) {
+    fn look_at_tcp(self, key: &FlowKey, tcp_flags: u8, payload: u32, opening: Opening) -> (bool, Self) {
         let first = if has_port(key, PORT_DNS) { Self::ALL } else { Self::FIRST };
         if tcp_flags & SYN != 0 {
             return (true, if tcp_flags & ACK != 0 { first } else { Self::OPENING });
@@ -213,19 +213,19 @@ enum Kind {
 impl Opening {
     /// Whether a message begins that may be known: a first sieve for a watch that [`Watch::is_choosy`].
     #[inline(always)]
-    pub fn is_known(&self) -> bool {
+    pub fn is_known(self) -> bool {
         self.is_quic_handshake() || !matches!(self.kind(), Kind::Other)
     }
 
     /// The first four bytes as a number.
     #[inline(always)]
-    pub(crate) fn word(&self) -> u32 {
+    pub(crate) fn word(self) -> u32 {
         let [a, b, c, d, ..] = self.0;
         u32::from_be_bytes([a, b, c, d])
     }
 
     #[inline(always)]
-    fn kind(&self) -> Kind {
+    fn kind(self) -> Kind {
         let [a, b, _, h, l, ..] = self.0;
         // RFC 8446 §5.1: type handshake, version 3.x, length.
         if a == 0x16 && b == 3 {
@@ -257,7 +257,7 @@ impl Opening {
 
     /// A long header (RFC 9000 §17.2, RFC 8999 §5.1): form and fixed bit.
     #[inline(always)]
-    fn is_quic_handshake(&self) -> bool {
+    fn is_quic_handshake(self) -> bool {
         let [first, ..] = self.0;
         first & 0xc0 == 0xc0
     }

@@ -48,7 +48,7 @@ impl Line {
         }
         let mut opening = [0; OPENING_BYTES];
         opening.iter_mut().zip(payload).for_each(|(to, from)| *to = *from);
-        let (copied, next) = self.0.look(packet, len, &Opening(opening));
+        let (copied, next) = self.0.look(packet, len, Opening(opening));
         assert!(
             !(copied && self.0.is_choosy()) || Opening(opening).is_known(),
             "the sieve lets through what is copied"

@@ -253,7 +253,7 @@ fn copy<S: Sets, R: Ring, F: Fragments, T: Tallies>(
     let captured = |at: usize| bytes.0.get(at..parsed.end.min(bytes.0.len())).unwrap_or_default();
     let mut opening = [0; OPENING_BYTES];
     opening.iter_mut().zip(captured(parsed.payload_at)).for_each(|(to, from)| *to = *from);
-    if let Some((mut head, at)) = shard.look(bytes, parsed, watch, &Opening(opening)) {
+    if let Some((mut head, at)) = shard.look(bytes, parsed, watch, Opening(opening)) {
         head.time_ns = time_ns;
         copies.push(head, captured(at));
     }

@@ -60,7 +60,7 @@ impl Ledger {
 /// Runs `frames` frames through `lines` lines with `sweeps` in a thousand; the flows, and the shard as it is then.
 fn run(number: u64, frames: usize, lines: u32, sweeps: u64) -> (HashMap<FlowKey, [u64; 3]>, SoftDatapath, [u64; 2]) {
     let mut soft = SoftDatapath::new(lines, seed(number));
-    soft.watch(number % 2 == 0);
+    soft.watch(number.is_multiple_of(2));
     let (mut ledger, mut sent) = (Ledger::default(), [0, 0]);
     let mut rng = Rng::new(number ^ 0xacc0);
     // Sweeps draw from a sequence of their own: the frames' facts stay the same with and without them.

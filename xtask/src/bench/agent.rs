@@ -59,7 +59,13 @@ impl Agent {
         let mut command = host.command_with_mounts(binary);
         command.args(["run", "--interface", INTERFACE, "--log-format", "json", "--log-level", "warn", "--log-file"]);
         // Everything is on, the history as well, beside the log.
-        let child = command.arg(log).arg("--history-directory").arg(log.with_extension("history")).stdin(Stdio::null()).spawn().context("cannot start the agent")?;
+        let child = command
+            .arg(log)
+            .arg("--history-directory")
+            .arg(log.with_extension("history"))
+            .stdin(Stdio::null())
+            .spawn()
+            .context("cannot start the agent")?;
         let mut agent = Self { child: Owned(child), host: host.clone() };
         let deadline = Instant::now() + PATIENCE;
         while agent.get("/api/v1/health").is_err() {

@@ -17,8 +17,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hivewall_api::{BoxFuture, HistoryRefusal, Source, SourceGone};
+use hivewall_api::{BoxFuture, ExportPieces, HistoryRefusal, Source, SourceGone};
 use hivewall_model::Timestamp;
+use hivewall_view::query::ExportFormat;
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
     AnsweredFrom, FlowPage, FlowRow, Query, SeriesPage, SeriesPoint, SeriesQuery, Snapshot, Sort, TopPage, TopQuery,
@@ -91,6 +92,14 @@ impl Source for Fake {
             source: AnsweredFrom::Rollup,
             reaches_back_to: Some(rfc3339(Timestamp::from_secs(1_699_999_000))),
         })
+    }
+
+    fn export(&self, query: Query, format: ExportFormat) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
+        self.asked.lock().unwrap().push(format!("{} `{}`", format.name(), query.filter));
+        let (pieces, taker) = tokio::sync::mpsc::channel(2);
+        pieces.try_send(Ok(b"first ".to_vec())).unwrap();
+        pieces.try_send(Ok(b"second".to_vec())).unwrap();
+        self.answer(taker)
     }
 
     fn series(&self, query: SeriesQuery) -> BoxFuture<'static, Result<SeriesPage, HistoryRefusal>> {
