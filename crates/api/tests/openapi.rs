@@ -84,11 +84,11 @@ fn provoke(path: &str, status: &str) -> Answer {
             server.fake.gone.store(true, Ordering::SeqCst);
             server.get(path)
         }
-        ("/api/v1/top" | "/api/v1/series", "404") => {
+        ("/api/v1/top" | "/api/v1/series" | "/api/v1/export", "404") => {
             *server.fake.history.lock().unwrap() = Some(HistoryRefusal::Off);
             server.get(path)
         }
-        ("/api/v1/top" | "/api/v1/series", "503") => {
+        ("/api/v1/top" | "/api/v1/series" | "/api/v1/export", "503") => {
             let reason = "the disk is gone".to_owned();
             *server.fake.history.lock().unwrap() = Some(HistoryRefusal::Unreadable { reason });
             server.get(path)

@@ -23,7 +23,7 @@ impl Waiting {
         Self(command.spawn().unwrap())
     }
 
-    fn sleep() -> Self {
+    fn idle() -> Self {
         Self::new(Command::new("sleep").arg("60"))
     }
 
@@ -141,7 +141,7 @@ fn a_process_gone_before_it_was_asked_for_keeps_what_was_told() {
     let mut table = ProcessTable::new();
     let cgroup = Cgroup::new("gone");
     let pid = {
-        let child = Waiting::sleep();
+        let child = Waiting::idle();
         cgroup.enter(child.pid());
         table.executed(child.pid(), started_ns(child.pid()), "/usr/bin/sleep");
         child.pid()
@@ -158,7 +158,7 @@ fn a_process_gone_before_it_was_asked_for_keeps_what_was_told() {
 #[test]
 fn a_number_given_again_is_another_process() {
     require_root!();
-    let child = Waiting::sleep();
+    let child = Waiting::idle();
     until_comm(child.pid(), "sleep");
     let mut table = ProcessTable::new();
     // One of the same number and name that started a minute before and is gone.
