@@ -6,4 +6,4 @@ mod play;
 #[path = "../../crates/hivewall/tests/targets/mod.rs"]
 mod targets;
 
-libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::names(data));
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::names::names(data));

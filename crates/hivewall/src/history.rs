@@ -142,7 +142,7 @@ impl Archive {
             .top_talkers(span, by(query.by), limit, Instant::now() + ANSWER_MAX)
             .map_err(|error| refused(&error))?;
         let rows = found.rows.into_iter().map(|talker| TopRow {
-            key: talker.key.to_string(),
+            key: talker.key,
             bytes: talker.sums.bytes,
             packets: talker.sums.packets,
             flows: talker.sums.flows,

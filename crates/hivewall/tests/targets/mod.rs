@@ -20,9 +20,7 @@ use hivewall_view::Filter;
 
 use crate::play;
 
-mod names;
-
-pub(crate) use names::names;
+pub(crate) mod names;
 
 /// A target's body.
 pub(crate) type Body = fn(&[u8]);

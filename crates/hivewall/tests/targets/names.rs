@@ -26,7 +26,7 @@ fn take(mut data: &[u8], limits: Limits) -> Vec<Finding> {
         let (payload, rest) = rest.split_at(usize::from(u16::from_be_bytes([high, low])).min(rest.len()));
         data = rest;
         let mut head = PeekHead::default();
-        let port = PORTS[usize::from(how & 7)];
+        let port = PORTS.get(usize::from(how & 7)).copied().unwrap_or_default();
         let number = match (port, how & 0x10) {
             (0, _) => proto::ICMP,
             (_, 0) => proto::TCP,
@@ -39,7 +39,7 @@ fn take(mut data: &[u8], limits: Limits) -> Vec<Finding> {
             std::mem::swap(&mut head.key.sport, &mut head.key.dport);
         }
         // SYN, SYN-ACK, ACK or nothing.
-        head.tcp_flags = [0x10, 0x02, 0x12, 0][usize::from(how >> 5 & 3)];
+        head.tcp_flags = [0x10, 0x02, 0x12, 0].get(usize::from(how >> 5 & 3)).copied().unwrap_or_default();
         (head.seq, head.ack) = (u32::from(seq), u32::from(seq) + 1);
         // What was not copied.
         head.payload = payload.len() as u32 + u32::from(step >> 7) * 100;
