@@ -32,7 +32,7 @@ pub(crate) const GROUP_ROWS: usize = 131_072;
 const PAGE_ROWS: usize = 8_192;
 /// Dictionaries of this size are left in favour of plain values. Addresses of a row group never get there.
 const DICTIONARY_BYTES_MAX: usize = 8 << 20;
-/// Level of compression; what higher ones save is less than what they cost (docs/decisions/0006).
+/// Level of compression: the fastest. Higher ones were not measured.
 const ZSTD_LEVEL: i32 = 1;
 /// Ending of a segment's name.
 pub(crate) const ENDING: &str = "parquet";
@@ -211,7 +211,7 @@ pub(crate) fn schema() -> Result<TypePtr, ParquetError> {
     SchemaType::group_type_builder("flow").with_fields(fields).build().map(Arc::new)
 }
 
-/// How columns are packed, by what was measured on a typical mix (docs/decisions/0006).
+/// How columns are packed. Chosen by what the values are like; other encodings were not measured against these.
 pub(crate) fn properties() -> Result<WriterProperties, ParquetError> {
     let docs = COLUMNS.iter().map(|column| KeyValue::new(format!("column:{}", column.name), column.doc.to_owned()));
     let mut properties = WriterProperties::builder()
@@ -235,7 +235,7 @@ pub(crate) fn properties() -> Result<WriterProperties, ParquetError> {
     Ok(properties.build())
 }
 
-/// The encoding of columns for which a dictionary does not pay.
+/// The encoding of columns of which nearly every value is another, so that a dictionary would be as long as the column.
 fn encoding(col: Col) -> Option<Encoding> {
     match col {
         Col::FlowId | Col::Start | Col::End => Some(Encoding::DELTA_BINARY_PACKED),
