@@ -30,8 +30,8 @@ const CACHE_BYTES_MAX: usize = 64 << 20;
 /// Lines of one CPU's cache by default, where memory allows: beyond this a larger cache costs more time in memory
 /// than it saves in evictions (docs/performance.md).
 const LINES_DEFAULT: u32 = 1 << 16;
-/// Copies of payload a CPU may make in a second by default: what 5,000 new connections a second need, at the price of
-/// under one percent of the CPU.
+/// Copies of payload a CPU may make in a second by default: what some 3,000 new connections a second need (five or six
+/// copies each, half of them without payload), at the price of under one percent of the CPU.
 pub const PEEKS_PER_SECOND: u32 = 20_000;
 /// Bytes of the ring that carries them, all CPUs together: 50 ms of the largest copies at that rate.
 const PEEK_RING_BYTES: u32 = 2 << 20;
