@@ -273,3 +273,21 @@ fn a_log_of_the_agent_is_analyzed() {
     let report: Value = serde_json::from_str(&std::fs::read_to_string(report).unwrap()).unwrap();
     assert!(report.to_string().contains("10.0.0.1"), "{report}");
 }
+
+#[test]
+fn what_is_switched_off_is_neither_seen_nor_told() {
+    require_root!();
+    let pair = Pair::new("d-off");
+    let switches = ["--names=false", "--kernel-drops=false", "--log-names=false"];
+    let agent = Agent::start(&pair.b, &switches);
+    pair.a.enter(|| udp_blast("10.0.0.2:53".parse().unwrap(), 5, 50, 1)).unwrap().unwrap();
+    let clients = told_by_clients(&pair.b, "10.0.0.2:7003", AT_ONCE);
+    many_processes(&pair.a, 7003, AT_ONCE);
+    clients.join().unwrap();
+    let snapshot = agent.until("the flows", |snapshot| {
+        let flows = number(snapshot, "/flow_counts/total");
+        if flows >= 3 { Ok(()) } else { Err(format!("{flows} flows")) }
+    });
+    assert_eq!((number(&snapshot, "/agent/peeks"), snapshot["kernel_drops"].as_array().map(Vec::len)), (0, Some(0)));
+    assert!(agent.flows(&["--dst-port", "7003"]).iter().all(|flow| flow["handshake_rtt_seconds"].is_null()));
+}

@@ -59,7 +59,10 @@ impl Surroundings {
             kernel_ns: None,
         };
         if config.processes.enabled {
-            match SocketWatch::open(&SocketWatchOptions::default()) {
+            match SocketWatch::open(&SocketWatchOptions {
+                drops: config.processes.drops,
+                ..SocketWatchOptions::default()
+            }) {
                 Ok(watch) => around.watch = Some(watch),
                 Err(error) => {
                     tracing::warn!(%error, "processes are looked up by polling");

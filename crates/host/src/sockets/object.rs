@@ -52,6 +52,9 @@ const fn on_tracepoint(program: &'static str, name: &'static str, without: &'sta
     Part { program, place: Place::Tracepoint(name), without }
 }
 
+/// The program that counts drops.
+const DROPS: &str = "hivewall_drop";
+
 /// All of them.
 const PARTS: [Part; 14] = [
     on_cgroup("hivewall_sock_create", "makers of sockets"),
@@ -67,7 +70,7 @@ const PARTS: [Part; 14] = [
     on_tracepoint("hivewall_send", "sock_send_length", "senders on connected UDP and inherited sockets"),
     on_tracepoint("hivewall_receive", "sock_recv_length", "receivers on inherited sockets"),
     on_tracepoint("hivewall_exec", "sched_process_exec", "executables of short-lived processes"),
-    on_tracepoint("hivewall_drop", "kfree_skb", "drops by the kernel"),
+    on_tracepoint(DROPS, "kfree_skb", "drops by the kernel"),
 ];
 
 /// The object with whatever could be attached of it.
@@ -113,7 +116,7 @@ pub(super) fn attach(btf: &Btf, options: &SocketWatchOptions) -> Result<Attached
         None => unmounted_root().map_err(|error| format!("the root of cgroup2 is not mounted: {error}")),
     };
     let mut missing = Vec::new();
-    for part in &PARTS {
+    for part in PARTS.iter().filter(|part| options.drops || part.program != DROPS) {
         let outcome = match (part.place, &cgroup) {
             (Place::Tracepoint(name), _) if !btf.has_tracepoint(name) => Err(format!("no tracepoint {name}")),
             (Place::Tracepoint(name), _) => on(&mut ebpf, part.program, Some((name, &kernel)), None),
