@@ -263,11 +263,6 @@ impl Archive {
         let (pieces, taker) = tokio::sync::mpsc::channel(EXPORT_PIECES_MAX);
         let reader = self.0.clone();
         tokio::task::spawn_blocking(move || {
-            let format = match format {
-                ExportFormat::Parquet => hivewall_store::ExportFormat::Parquet,
-                ExportFormat::Csv => hivewall_store::ExportFormat::Csv,
-                ExportFormat::Jsonl => hivewall_store::ExportFormat::Jsonl,
-            };
             let mut out = BufWriter::with_capacity(PIECE_BYTES, Pieces(pieces.clone()));
             let written = reader.export(&query, format, &mut out, Instant::now() + EXPORT_MAX);
             let flushed = out.flush();

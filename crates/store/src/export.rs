@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::sync::Arc;
 
 use hivewall_view::fields::{csv_header, csv_line, csv_values};
+use hivewall_view::query::ExportFormat;
 use hivewall_view::{FlowRow, Query};
 use parquet::errors::ParquetError;
 use parquet::file::writer::SerializedFileWriter;
@@ -14,23 +15,6 @@ use crate::flows::each_match;
 use crate::kept::Shared;
 use crate::scan::Deadline;
 use crate::segment;
-
-/// How flows are exported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ExportFormat {
-    /// The form of the segments: one row a flow, columns documented in the file's own metadata.
-    Parquet,
-    /// Comma-separated, a line of names first.
-    Csv,
-    /// One JSON object a line, as everywhere.
-    Jsonl,
-}
-
-impl ExportFormat {
-    /// Every format and its name.
-    pub const ALL: &'static [(ExportFormat, &'static str)] =
-        &[(Self::Parquet, "parquet"), (Self::Csv, "csv"), (Self::Jsonl, "jsonl")];
-}
 
 /// Writes the flows that match; limit, offset and order of the query do not count. Says how many there were.
 pub(crate) fn export(

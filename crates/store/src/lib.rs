@@ -33,7 +33,7 @@ mod totals;
 mod writer;
 
 pub use error::StoreError;
-pub use export::ExportFormat;
+pub use hivewall_view::query::ExportFormat;
 pub use keys::{By, Sums};
 pub use losses::StoreLoss;
 pub use options::StoreOptions;

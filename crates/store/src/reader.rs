@@ -5,11 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use hivewall_model::Timestamp;
+use hivewall_view::query::ExportFormat;
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowPage, HistoryInfo, Query};
 
 use crate::error::StoreError;
-use crate::export::{ExportFormat, export};
+use crate::export::export;
 use crate::flows::page;
 use crate::kept::{Shared, time};
 use crate::keys::By;
