@@ -6,7 +6,6 @@
 use std::cmp::Reverse;
 
 use hivewall_model::{Flow, FlowId, Perspective, Timestamp, Tuple};
-use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowPage, FlowRow, Query, Sort};
 
@@ -62,7 +61,7 @@ impl Engine {
     pub fn flows(&self, query: &Query) -> FlowPage {
         let name = |ifindex| self.interfaces.name(ifindex);
         let all = query.filter.is_empty();
-        let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
+        let limit = query.page_limit();
         let end = query.offset.saturating_add(limit);
         let mut best = Best::new(end);
         let mut searched = 0;

@@ -13,8 +13,8 @@ use hivewall_config::Config;
 use hivewall_model::{Flow, Timestamp};
 use hivewall_store::{Basis, By, Store, StoreError, StoreLoss, StoreOptions, StoreReader, StoreSender};
 use hivewall_view::query::{
-    AnsweredFrom, ExportFormat, LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, SeriesPage, SeriesPoint, SeriesQuery,
-    TOP_LIMIT_DEFAULT, TopBy, TopPage, TopQuery, TopRow,
+    AnsweredFrom, ExportFormat, LIMIT_MAX, SERIES_POINTS_MAX, SeriesPage, SeriesPoint, SeriesQuery, TOP_LIMIT_DEFAULT,
+    TopBy, TopPage, TopQuery, TopRow,
 };
 use hivewall_view::time::{parse_rfc3339, rfc3339};
 use hivewall_view::{Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query, Sort};
@@ -112,7 +112,7 @@ fn refused(error: &StoreError) -> HistoryRefusal {
 impl Archive {
     /// Closed flows of history, joined with the living ones that the engine found.
     pub(crate) fn flows(&self, query: &Query, living: FlowPage) -> Result<FlowPage, HistoryRefusal> {
-        let limit = page_limit(query);
+        let limit = query.page_limit();
         let end = query.offset.saturating_add(limit);
         let all = Query { limit: end, offset: 0, ..query.clone() };
         let closed = self.0.flows(&all, Instant::now() + ANSWER_MAX).map_err(|error| refused(&error))?;
@@ -316,11 +316,6 @@ fn keys(by: TopBy, row: &FlowRow) -> Vec<String> {
         TopBy::Process => vec![row.process.clone().unwrap_or_default()],
         TopBy::Protocol => vec![row.protocol.clone()],
     }
-}
-
-/// Rows that a page may have.
-pub(crate) fn page_limit(query: &Query) -> usize {
-    if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) }
 }
 
 fn by(by: TopBy) -> By {

@@ -17,7 +17,7 @@ use hivewall_view::{CaptureInfo, FlowPage, FlowRow, HistoryInfo, Loss, Query, Sn
 use tokio::sync::{broadcast, oneshot};
 
 use crate::flows::FlowPrinter;
-use crate::history::{Archive, History, page_limit};
+use crate::history::{Archive, History};
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
 use crate::system;
@@ -26,9 +26,9 @@ use crate::system;
 const LIVE_BACKLOG: usize = 4096;
 /// Above this many flows a snapshot is published every [`SNAPSHOT_SLOW`] instead of every second.
 const FLOWS_MANY: usize = 200_000;
+const SNAPSHOT_SLOW: Duration = Duration::from_secs(5);
 /// Shortest time that a share of CPU time is of.
 const CPU_WINDOW: Duration = Duration::from_millis(900);
-const SNAPSHOT_SLOW: Duration = Duration::from_secs(5);
 
 /// A question to the thread.
 pub(crate) struct Question {
@@ -56,7 +56,7 @@ impl hivewall_api::Source for Handle {
         let (answer, page) = oneshot::channel();
         let of_engine = match archive {
             // All living flows that could be on the page: where history's stand among them is not known yet.
-            Some(_) => Query { limit: query.offset.saturating_add(page_limit(&query)), offset: 0, ..query.clone() },
+            Some(_) => Query { limit: query.offset.saturating_add(query.page_limit()), offset: 0, ..query.clone() },
             None => Query { history: false, ..query.clone() },
         };
         let asked = self.questions.send(Question { query: of_engine, answer });

@@ -7,7 +7,6 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::sync::Arc;
 
-use hivewall_view::query::{LIMIT_DEFAULT, LIMIT_MAX};
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowPage, FlowRow, Query, Sort};
 
@@ -99,7 +98,7 @@ impl Search<'_> {
 
 /// Answers a question about closed flows.
 pub(crate) fn page(shared: &Shared, query: &Query, deadline: Deadline) -> Result<FlowPage, StoreError> {
-    let limit = if query.limit == 0 { LIMIT_DEFAULT } else { query.limit.min(LIMIT_MAX) };
+    let limit = query.page_limit();
     let mut search = Search {
         query,
         reach: Reach::of(&query.filter),

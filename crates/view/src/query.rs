@@ -61,6 +61,13 @@ pub struct Query {
     pub history: bool,
 }
 
+impl Query {
+    /// Rows that a page may have.
+    pub fn page_limit(&self) -> usize {
+        if self.limit == 0 { LIMIT_DEFAULT } else { self.limit.min(LIMIT_MAX) }
+    }
+}
+
 /// One page of the answer.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct FlowPage {
