@@ -16,6 +16,7 @@ mod hash;
 mod key;
 pub mod parse;
 mod peek;
+pub mod policy;
 mod reason;
 mod record;
 mod shard;

@@ -4,6 +4,8 @@
 //! Time comes from the caller, in ticks. Nothing is lost here: the ring is a vector that the caller empties.
 #![forbid(unsafe_code)]
 
+mod tables;
+
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
@@ -12,6 +14,8 @@ use hivewall_datapath::{
     Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash, parse::LEN_MAX,
     parse::Parsed,
 };
+
+pub use tables::{PolicyTables, PortRows};
 
 /// Fragmented datagrams remembered at once, as in the kernel's table.
 pub const FRAGMENTS_MAX: usize = 8192;

@@ -31,6 +31,7 @@ const IMPORTS: &[Import] = &[
     import("config", &[], &[]),
     import("view", &["model"], &["testkit"]),
     import("names", &["datapath", "model"], &["soft", "testkit"]),
+    import("policy", &["datapath", "soft", "model", "view"], &["testkit"]),
     import("traffic", &[], &[]),
     import("engine", &["datapath", "model", "view"], &["soft", "testkit"]),
     import("export", &["model", "view"], &["testkit"]),
@@ -38,11 +39,11 @@ const IMPORTS: &[Import] = &[
     import("store", &["model", "view"], &["testkit"]),
     import("api", &["model", "view"], &["testkit"]),
     import("tui", &["model", "view"], &["testkit"]),
-    import("host", &["datapath", "soft", "model"], &["testkit"]),
+    import("host", &["datapath", "soft", "model"], &["policy", "testkit"]),
     import(
         "hivewall",
         &[
-            "datapath", "soft", "model", "config", "view", "names", "analyze", "traffic", "engine", "export", "store",
+            "datapath", "soft", "model", "config", "view", "names", "policy", "analyze", "traffic", "engine", "export", "store",
             "api", "tui", "host",
         ],
         &["testkit"],
