@@ -36,6 +36,7 @@ pub(crate) fn command() -> Command {
         .subcommand(analyze())
         .subcommand(traffic())
         .subcommand(check())
+        .subcommand(crate::policy::command())
         .subcommand(Command::new("uninstall").about("Take everything of hivewall out of this kernel"))
         .subcommand(
             Command::new("completions")

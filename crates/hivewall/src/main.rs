@@ -13,6 +13,7 @@ mod flows;
 mod history;
 mod pages;
 mod pipeline;
+mod policy;
 mod progress;
 mod reading;
 mod replay;
@@ -46,6 +47,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("analyze", args)) => analyze::run(args),
         Some(("export", args)) => export::run(args),
         Some(("traffic", args)) => traffic::run(args),
+        Some(("policy", args)) => policy::run(args),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
         Some(("completions", args)) => Ok(pages::completions(args)),
