@@ -20,6 +20,9 @@ use crate::oracle::looks_at_transport;
 use crate::{Addresses, Counters, CountersError, Established, Limit, Rule, Ruleset, Stage};
 use rows::Rows;
 
+/// Longest interval and burst of a limit: 36 years, so that a time and both still fit 64 bits.
+const INTERVAL_NS_MAX: u64 = 1 << 60;
+
 /// Why a policy cannot be compiled. Nothing has changed then but counter numbers that were given.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
@@ -165,10 +168,10 @@ fn rule_flags(rule: &Rule) -> u8 {
 
 fn limit_entry(limit: &Limit) -> LimitEntry {
     let interval = limit.per.as_nanos() / u128::from(limit.count.max(1));
-    let interval_ns = u64::try_from(interval).unwrap_or(u64::MAX).max(1);
+    let interval_ns = u64::try_from(interval).unwrap_or(u64::MAX).clamp(1, INTERVAL_NS_MAX);
     LimitEntry {
         interval_ns,
-        burst_ns: interval_ns.saturating_mul(u64::from(limit.burst.saturating_sub(1))),
+        burst_ns: interval_ns.saturating_mul(u64::from(limit.burst.saturating_sub(1))).min(INTERVAL_NS_MAX),
         per_source: u32::from(limit.per_source),
         over: limit.over as u32,
     }

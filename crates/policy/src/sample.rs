@@ -3,13 +3,42 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hivewall_datapath::policy::Action;
+use hivewall_datapath::policy::{Action, Opener};
 use hivewall_datapath::proto;
 use hivewall_model::Direction;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::oracle::{Facts, Transport, has_ports, has_types};
 use crate::{Addresses, Established, FlagsMatch, IcmpMatch, Mode, PortRange, Rule, Ruleset, Stage};
+
+/// Names of the interfaces that packets pass; the first has index 1.
+pub const INTERFACES: &[&str] = &["lo", "eth0", "eth1", "eth10", "e", "wg0", "wg01"];
+
+/// What the datapath judges of a packet, on a host that has these interfaces, the first with index 1.
+pub fn opener(facts: &Facts, interfaces: &[&str]) -> Opener {
+    let ifindex = interfaces.iter().zip(1..).find(|(name, _)| **name == facts.interface).map_or(0, |(_, index)| index);
+    let transport = facts.transport.unwrap_or_default();
+    Opener {
+        source: words(facts.from),
+        destination: words(facts.to),
+        source_port: transport.source_port,
+        destination_port: transport.destination_port,
+        proto: facts.proto,
+        tcp_flags: transport.flags,
+        portless: facts.transport.is_none(),
+        direction: facts.direction,
+        ifindex,
+    }
+}
+
+/// An address as the datapath has it.
+pub fn words(address: IpAddr) -> [u32; 4] {
+    let bits = match address {
+        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
+        IpAddr::V6(v6) => u128::from(v6),
+    };
+    [96, 64, 32, 0].map(|shift| ((bits >> shift) as u32).to_be())
+}
 
 /// Where the numbers come from.
 pub struct Draws<'a> {
@@ -178,7 +207,7 @@ impl<'a> Draws<'a> {
     /// A packet, now and then without a transport header to look at.
     pub fn facts(&mut self) -> Facts {
         let direction = self.one_of(Direction::Ingress, &[Direction::Egress]);
-        let interface = self.one_of("eth0", &["eth1", "eth10", "e", "wg0", "wg01", ""]).to_owned();
+        let interface = self.one_of("eth0", INTERFACES).to_owned();
         let (from, to, proto) = (self.address(), self.address(), self.protocol());
         Facts { direction, interface, from, to, proto, transport: (!self.once_in(6)).then(|| self.transport(proto)) }
     }

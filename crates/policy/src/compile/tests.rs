@@ -2,14 +2,15 @@
 
 use std::net::IpAddr;
 
-use hivewall_datapath::policy::{Action, Address, RuleFlags, kind};
+use hivewall_datapath::policy::{Action, Address, BROKEN, RuleFlags, Tables as _, classify, kind};
 use hivewall_datapath::proto;
+use hivewall_soft::SoftTables;
 use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
 use crate::oracle::{By, Facts, Outcome, Transport, fits, is_banned, judge};
-use crate::sample::Draws;
+use crate::sample::{Draws, INTERFACES, opener};
 use crate::{FlagsMatch, IcmpMatch, Mode};
 
 fn bits_of(address: IpAddr) -> u128 {
@@ -80,6 +81,26 @@ fn by_tables(tables: &PolicyTables, facts: &Facts, banned: bool) -> (Action, Opt
     (if banned { Action::Drop } else { Action::Accept }, None)
 }
 
+/// The same by the datapath's own code.
+fn by_datapath(tables: &SoftTables, facts: &Facts, banned: bool) -> (Action, Option<u16>) {
+    let opener = opener(facts, INTERFACES);
+    let index = classify(tables, &opener, 0);
+    let head = tables.head().unwrap();
+    assert_ne!(index, BROKEN, "{facts:?}");
+    if banned && index >= head.before_bans {
+        return (Action::Drop, None);
+    }
+    let Some(entry) = tables.rule(index) else { return (Action::Accept, None) };
+    match Action::from_number(entry.action) {
+        Action::Drop | Action::Reject if opener.portless => (Action::Drop, None),
+        action => (action, Some(entry.counter)),
+    }
+}
+
+fn interfaces() -> Vec<(u32, String)> {
+    (1..).zip(INTERFACES).map(|(index, name)| (index, (*name).to_owned())).collect()
+}
+
 fn by_oracle(outcome: Outcome, ruleset: &Ruleset, counters: &Counters) -> (Action, Option<u16>) {
     let counter = match outcome.by {
         By::Rule(at) => counters.number(&ruleset.rules[at].id),
@@ -102,12 +123,15 @@ proptest! {
         let mut draws = Draws::seeded(seed);
         let ruleset = draws.ruleset();
         let (tables, counters) = compiled(&ruleset);
+        let soft = SoftTables::new(tables.clone(), &interfaces());
         let bans = if draws.once_in(2) { vec![draws.net()] } else { Vec::new() };
         for _ in 0..100 {
             let facts = draws.facts();
             let outcome = judge(&ruleset, &bans, &facts);
             let wanted = by_oracle(outcome, &ruleset, &counters);
             let found = by_tables(&tables, &facts, is_banned(&bans, &facts));
+            prop_assert_eq!(found, wanted, "{:?}\n{:#?}\n{:?}", facts, ruleset, bans);
+            let found = by_datapath(&soft, &facts, is_banned(&bans, &facts));
             prop_assert_eq!(found, wanted, "{:?}\n{:#?}\n{:?}", facts, ruleset, bans);
         }
     }
@@ -138,9 +162,11 @@ fn nets(list: &[&str]) -> Vec<IpNet> {
 fn check(rule: Rule, packets: &[(Facts, bool)]) {
     let ruleset = Ruleset { rules: vec![rule], mode: Mode::Enforce, ..Ruleset::default() };
     let (tables, counters) = compiled(&ruleset);
+    let soft = SoftTables::new(tables.clone(), &interfaces());
     for (facts, drops) in packets {
         let wanted = by_oracle(judge(&ruleset, &[], facts), &ruleset, &counters);
         assert_eq!(by_tables(&tables, facts, false), wanted, "{facts:?}");
+        assert_eq!(by_datapath(&soft, facts, false), wanted, "{facts:?}");
         assert_eq!(wanted.0 == Action::Drop, *drops, "{facts:?}");
     }
 }
