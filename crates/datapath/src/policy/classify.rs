@@ -120,7 +120,7 @@ pub const NO_RULE: u32 = u32::MAX;
 pub const BROKEN: u32 = u32::MAX - 1;
 
 /// Matches walked over before a classification is given up: `pass` and port-less fragments walk on.
-const STEPS_MAX: u32 = 256;
+const STEPS_MAX: u32 = 96;
 
 /// The rows of one packet.
 struct Rows<'a> {
@@ -151,7 +151,8 @@ impl<'a> Rows<'a> {
             tables.interface(opener.ifindex).unwrap_or(head.interface_else)
         };
         let kind = head.kinds.get(opener.kind as usize & (KINDS - 1))?;
-        let flags = head.flags.get(opener.tcp_flags as usize & 255)?;
+        // Flags are as unknown as ports are: row 0 has all rules.
+        let flags = if opener.portless { &0 } else { head.flags.get(opener.tcp_flags as usize & 255)? };
         Some(Self {
             rows: [
                 tables.row(source)?,
@@ -196,6 +197,8 @@ pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32) -> u32 {
     let Some(rows) = Rows::of(tables, head, opener) else { return BROKEN };
     let summary = rows.summary();
     let mut from = from;
+    // Where a packet without ports may have gone on to by a `pass` that asks for ports.
+    let mut may_pass_to = 0;
     for _ in 0..STEPS_MAX {
         if from >= RULES_MAX as u32 || from >= head.rules {
             return NO_RULE;
@@ -216,9 +219,15 @@ pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32) -> u32 {
         }
         let index = at << 6 | T::bound(bits.trailing_zeros());
         let Some(rule) = tables.rule(index) else { return BROKEN };
+        let is_unknown = opener.portless && rule.flags & RuleFlags::PORTS != 0;
         match Action::from_number(rule.action) {
+            Action::Pass if is_unknown => {
+                may_pass_to = u32::from(rule.next);
+                from = index + 1;
+            }
             Action::Pass => from = u32::from(rule.next),
-            Action::Drop | Action::Reject if opener.portless && rule.flags & RuleFlags::PORTS != 0 => from = index + 1,
+            Action::Drop | Action::Reject if is_unknown => from = index + 1,
+            Action::Drop | Action::Reject if may_pass_to > index => from = may_pass_to,
             _ => return index,
         }
     }
