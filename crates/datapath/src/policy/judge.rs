@@ -112,18 +112,21 @@ fn decide<B: Bytes, T: Tables, S: State>(
     follow(word, tables, state, key, &opener, now_s)
 }
 
-/// A banned address passes where guard or exemptions hold.
+/// A banned address passes where guard or exemptions hold, for the packet itself or for the one that it answers: else
+/// the session they are there for would get no answer.
 #[inline(always)]
 fn banned<T: Tables>(word: PolicyWord, tables: &T, opener: &Opener) -> Judged {
     if word.has(PolicyWord::TABLES)
         && let Some(head) = tables.head()
         && head.before_bans > 0
     {
-        let index = classify(tables, opener, 0);
-        if index < head.before_bans
-            && let Some(rule) = tables.rule(index)
-        {
-            return Judged::holds(word, Action::from_number(rule.action), u32::from(rule.counter));
+        for opener in [*opener, opener.reversed()] {
+            let index = classify(tables, &opener, 0);
+            if index < head.before_bans
+                && let Some(rule) = tables.rule(index)
+            {
+                return Judged::holds(word, Action::from_number(rule.action), u32::from(rule.counter));
+            }
         }
     }
     Judged::holds(word, Action::Drop, VerdictCause::Ban as u32)
@@ -208,7 +211,9 @@ fn follow<T: Tables, S: State>(
         let hook = if is_initiator { opener.direction } else { opposite(opener.direction) };
         let stands = entry.verdict(hook);
         // A SYN begins a connection, unless it is the very one that began this.
-        let begins = is_syn && (!is_initiator || entry.is_closing() || stands.epoch() != word.epoch());
+        // One that is forwarded comes to both hooks.
+        let is_old = stands.0 != 0 && stands.epoch() != word.epoch();
+        let begins = is_syn && (!is_initiator || entry.is_closing() || is_old);
         if stands.0 != 0 && !begins {
             let verdict = renewed(word, tables, state, &mut entry, hook, is_initiator, opener);
             entry.visit(is_initiator, opener.tcp_flags, now_s);
