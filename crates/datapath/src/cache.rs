@@ -8,7 +8,7 @@
 
 use crate::policy::Verdict;
 use crate::record::WATCH_MASK;
-use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, Sight, WAYS, Watch};
+use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Ring, Sight, WAYS, Watch};
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -43,7 +43,7 @@ fn add(line: &mut FlowLine, packet: &Packet, now: u32) {
 
 #[inline(always)]
 fn hand_over<R: Ring>(line: &mut FlowLine, now: u32, cause: Cause, ring: &mut R) {
-    ring.push(&Record { line: *line, now, cause: cause as u32 });
+    ring.push(line, now, cause);
 }
 
 #[inline(always)]
@@ -184,7 +184,8 @@ pub fn account<R: Ring>(
         return Counted(Counted::UNJUDGED);
     }
     let verdict = judged.unwrap_or_default();
-    Counted::new(Watch::from_bits(admit(set, packet, now, sight, ring, verdict.0)), verdict)
+    let how = u64::from(verdict.0) | (sight as u64) << 32;
+    Counted::new(Watch::from_bits(admit(set, packet, now, how, ring)), verdict)
 }
 
 /// The line of a packet that was counted in this set just now, and is therefore still there.
@@ -202,9 +203,11 @@ pub fn enlarge(set: &mut FlowSet, packet: &Packet, ip_bytes: u32) {
     }
 }
 
-/// The miss: out of line in the kernel, so that the hit stays short. Gives the bits of the new line's [`Watch`].
+/// The miss: out of line in the kernel, so that the hit stays short. `how` is the verdict in the lower half and the sight
+/// in the upper, since a function of the kernel has five arguments at the most. Gives the bits of the new line's [`Watch`].
 #[inline(never)]
-fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sight, ring: &mut R, verdict: u32) -> u32 {
+fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, how: u64, ring: &mut R) -> u32 {
+    let (verdict, sight) = (how as u32, Sight::from_number((how >> 32) as u32));
     let mut victim = 0;
     let mut oldest = 0;
     for (way, line) in set.lines.iter().enumerate() {

@@ -5,8 +5,8 @@ use crate::cache::Counted;
 use crate::parse::{self, Parsed, wire_len};
 use crate::policy::Verdict;
 use crate::{
-    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Sight, Tunnel, Watch,
-    cache, tunnel,
+    Bytes, Cause, Direction, FlowKey, FlowLine, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Sight, Tunnel,
+    Watch, cache, tunnel,
 };
 
 /// Where the flow sets lie.
@@ -17,8 +17,8 @@ pub trait Sets {
 
 /// The way out for records.
 pub trait Ring {
-    /// Hands a record over, or counts it as lost.
-    fn push(&mut self, record: &Record);
+    /// Hands a line's counters over as a [`Record`], or counts them as lost.
+    fn push(&mut self, line: &FlowLine, now: u32, cause: Cause);
     /// Whether the next `push` will find room.
     fn has_room(&mut self) -> bool;
 }
@@ -65,6 +65,9 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         match parse::parse(bytes, frame, self.fragments) {
             Ok(parsed) => {
                 let counted = self.count(&parsed, frame, self.epoch, None);
+                if !counted.is_unjudged() {
+                    self.tally_segments(&parsed.packet, frame);
+                }
                 Ok((parsed, counted))
             }
             Err(Reason::Snapped) => Err(Reason::Snapped),
@@ -78,7 +81,18 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
     /// Counts a packet that has been judged.
     #[inline(always)]
     pub fn settle(&mut self, parsed: &Parsed, frame: &Frame, verdict: Verdict) -> Counted {
-        self.count(parsed, frame, self.epoch, Some(verdict))
+        let counted = self.count(parsed, frame, self.epoch, Some(verdict));
+        self.tally_segments(&parsed.packet, frame);
+        counted
+    }
+
+    /// Tallies what a buffer of several packets has beyond its first.
+    #[inline(always)]
+    fn tally_segments(&mut self, packet: &Packet, frame: &Frame) {
+        if packet.packets > 1 {
+            let extra = packet.ip_bytes + packet.link_bytes - wire_len(frame);
+            self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, packet.packets - 1, extra);
+        }
     }
 
     /// Tallies a frame whose headers were not captured.
@@ -102,13 +116,6 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
             (true, true) => Sight::Payload,
         };
         let counted = cache::account(set, packet, self.now, sight, self.ring, epoch, judged);
-        if counted.is_unjudged() {
-            return counted;
-        }
-        if packet.packets > 1 && packet.key.tunnel().is_none() {
-            let extra = packet.ip_bytes + packet.link_bytes - wire_len(frame);
-            self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, packet.packets - 1, extra);
-        }
         if counted.watch().wants(has_payload) { counted } else { counted.unwatched() }
     }
 

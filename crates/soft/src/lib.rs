@@ -11,9 +11,9 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use hivewall_datapath::{
-    Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, FrameBytes, HashSeed, OPENING_BYTES, Opening, PeekHead,
-    Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash, parse::LEN_MAX,
-    parse::Parsed, policy::Verdict,
+    Cause, Direction, FlowKey, FlowLine, FlowSet, FragmentId, Fragments, Frame, FrameBytes, HashSeed, OPENING_BYTES,
+    Opening, PeekHead, Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash,
+    parse::LEN_MAX, parse::Parsed, policy::Verdict,
 };
 
 pub use policy::{Hits, Prefixes, SoftPolicy, SoftState, SoftTables, interface_row};
@@ -43,13 +43,13 @@ struct Out {
 
 impl Ring for Out {
     #[inline]
-    fn push(&mut self, record: &Record) {
-        if record.line.verdict != 0 {
-            let hits = self.hits.entry(Verdict(record.line.verdict).counter()).or_default();
-            hits.0 += u64::from(record.line.packets());
-            hits.1 += u64::from(record.line.ip_bytes);
+    fn push(&mut self, line: &FlowLine, now: u32, cause: Cause) {
+        if line.verdict != 0 {
+            let hits = self.hits.entry(Verdict(line.verdict).counter()).or_default();
+            hits.0 += u64::from(line.packets());
+            hits.1 += u64::from(line.ip_bytes);
         }
-        self.records.push(*record);
+        self.records.push(Record { line: *line, now, cause: cause as u32 });
     }
 
     #[inline]

@@ -7,8 +7,8 @@ use std::collections::HashMap;
 use hivewall_datapath::Bytes;
 use hivewall_datapath::parse::Parsed;
 use hivewall_datapath::policy::{
-    self, Address, Connection, ConnectionKey, Limit, LimitKey, PolicyControl, PolicyHead, Row, RuleEntry, Side, State,
-    Tables, Verdict,
+    self, Address, Connection, ConnectionKey, Desk, Limit, LimitKey, PolicyControl, PolicyHead, Row, RuleEntry, Side,
+    State, Tables, Verdict,
 };
 
 use crate::PolicyTables;
@@ -199,6 +199,6 @@ impl SoftPolicy {
             2 => c,
             _ => d,
         };
-        policy::judge(bytes, parsed, word, tables, &mut self.state, now_s)
+        policy::judge(bytes, parsed, word, tables, &mut self.state, &mut Desk::default(), now_s)
     }
 }

@@ -3,7 +3,8 @@
 //! Cost: seven look-ups, then as many words as the AND of the summaries has bits before the first match; rules that do
 //! not match cost nothing. Invariant: the answer is the one that trying the rules in order would give.
 
-use super::table::{Field, PolicyHead, Row, RuleEntry, RuleFlags, Side, kind};
+use super::judge::{Said, State, by_rules};
+use super::table::{Field, KINDS, PolicyHead, Row, RuleEntry, RuleFlags, Side, kind};
 use super::{Action, Limit, RULES_MAX};
 use crate::{Direction, FlowKey, proto};
 
@@ -23,10 +24,34 @@ pub trait Tables {
     fn rule(&self, index: u32) -> Option<RuleEntry>;
     /// The limit with this index.
     fn limit(&self, index: u32) -> Option<Limit>;
+
+    /// `word`, which is below [`super::ROW_WORDS`], for the kernel's verifier, which does not know that.
+    #[inline(always)]
+    fn bound(word: u32) -> u32 {
+        word & (super::ROW_WORDS as u32 - 1)
+    }
+
+    /// [`classify`], which the kernel has in a function of its own.
+    #[inline(always)]
+    fn classify(&self, opener: &Opener, from: u32) -> u32
+    where
+        Self: Sized,
+    {
+        classify(self, opener, from)
+    }
+
+    /// [`by_rules`], which the kernel has in a function of its own as well.
+    #[inline(always)]
+    fn by_rules<S: State>(&self, state: &mut S, opener: &Opener, epoch: u16, fresh: bool) -> Said
+    where
+        Self: Sized,
+    {
+        by_rules(self, state, opener, epoch, fresh)
+    }
 }
 
 /// What is judged: a packet that begins a flow, at a hook.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub struct Opener {
     /// Source address words.
     pub source: [u32; 4],
@@ -46,6 +71,8 @@ pub struct Opener {
     pub direction: Direction,
     /// Interface index.
     pub ifindex: u32,
+    /// [`kind`] of hook and protocol: beside them, since the kernel's verifier knows no enums.
+    pub kind: u32,
 }
 
 impl Opener {
@@ -62,24 +89,19 @@ impl Opener {
             portless: key.is_portless(),
             direction: key.direction(),
             ifindex: key.ifindex(),
+            kind: kind(key.direction(), key.proto()) as u32,
         }
     }
 
-    /// The packet that this one answers, at the opposite hook. Type and code of ICMP do not change places.
+    /// Becomes the packet that this one answers, at the opposite hook. Type and code of ICMP do not change places.
     #[inline(always)]
-    #[must_use]
-    pub fn reversed(&self) -> Self {
-        let is_icmp = self.proto == proto::ICMP || self.proto == proto::ICMPV6;
-        let (source_port, destination_port) =
-            if is_icmp { (self.source_port, self.destination_port) } else { (self.destination_port, self.source_port) };
-        Self {
-            source: self.destination,
-            destination: self.source,
-            source_port,
-            destination_port,
-            direction: opposite(self.direction),
-            ..*self
+    pub fn reverse(&mut self) {
+        core::mem::swap(&mut self.source, &mut self.destination);
+        if self.proto != proto::ICMP && self.proto != proto::ICMPV6 {
+            core::mem::swap(&mut self.source_port, &mut self.destination_port);
         }
+        self.direction = opposite(self.direction);
+        self.kind ^= 256;
     }
 }
 
@@ -128,7 +150,7 @@ impl<'a> Rows<'a> {
         } else {
             tables.interface(opener.ifindex).unwrap_or(head.interface_else)
         };
-        let kind = head.kinds.get(kind(opener.direction, opener.proto) & 511)?;
+        let kind = head.kinds.get(opener.kind as usize & (KINDS - 1))?;
         // Flags are as unknown as ports are: row 0 has all rules.
         let flags = if opener.portless { &0 } else { head.flags.get(opener.tcp_flags as usize & 255)? };
         Some(Self {
@@ -155,7 +177,6 @@ impl<'a> Rows<'a> {
     #[inline(always)]
     fn word(&self, at: usize) -> u64 {
         let [a, b, c, d, e, f, g] = &self.rows;
-        let at = at & (super::ROW_WORDS - 1);
         word(a, at) & word(b, at) & word(c, at) & word(d, at) & word(e, at) & word(f, at) & word(g, at)
     }
 }
@@ -187,7 +208,7 @@ pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32) -> u32 {
         if words == 0 {
             return NO_RULE;
         }
-        let at = words.trailing_zeros();
+        let at = T::bound(words.trailing_zeros());
         let mut bits = rows.word(at as usize);
         if at == first {
             bits &= u64::MAX << (from & 63);
@@ -196,7 +217,7 @@ pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32) -> u32 {
             from = (at + 1) << 6;
             continue;
         }
-        let index = at << 6 | bits.trailing_zeros();
+        let index = at << 6 | T::bound(bits.trailing_zeros());
         let Some(rule) = tables.rule(index) else { return BROKEN };
         let is_unknown = opener.portless && rule.flags & RuleFlags::PORTS != 0;
         match Action::from_number(rule.action) {

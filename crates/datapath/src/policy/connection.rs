@@ -160,28 +160,31 @@ fn is_lower(a: &[u32; 4], a_port: u16, b: &[u32; 4], b_port: u16) -> bool {
 }
 
 impl ConnectionKey {
-    /// The conversation of these ends, and whether the source is its higher end.
+    /// Becomes the conversation of these ends; tells whether the source is its higher end.
     #[inline(always)]
-    pub fn new(
+    pub fn set_ends(
+        &mut self,
         source: [u32; 4],
         source_port: u16,
         destination: [u32; 4],
         destination_port: u16,
         proto: u8,
-    ) -> (Self, bool) {
-        let proto = u32::from(proto);
-        if is_lower(&destination, destination_port, &source, source_port) {
-            let ports = u32::from(destination_port) << 16 | u32::from(source_port);
-            (Self { low: destination, high: source, ports, proto }, true)
+    ) -> bool {
+        let from_high = is_lower(&destination, destination_port, &source, source_port);
+        self.proto = u32::from(proto);
+        if from_high {
+            (self.low, self.high) = (destination, source);
+            self.ports = u32::from(destination_port) << 16 | u32::from(source_port);
         } else {
-            let ports = u32::from(source_port) << 16 | u32::from(destination_port);
-            (Self { low: source, high: destination, ports, proto }, false)
+            (self.low, self.high) = (source, destination);
+            self.ports = u32::from(source_port) << 16 | u32::from(destination_port);
         }
+        from_high
     }
 
-    /// The conversation that a packet belongs to, and whether its source is the higher end.
+    /// Becomes the conversation that a packet belongs to; tells whether its source is the higher end.
     #[inline(always)]
-    pub fn of(key: &FlowKey) -> (Self, bool) {
+    pub fn set(&mut self, key: &FlowKey) -> bool {
         // Request and reply of an echo differ in their type, which stands where ports do.
         // Nothing answers the other types.
         let (source_port, destination_port) = match key.proto() {
@@ -189,6 +192,13 @@ impl ConnectionKey {
             proto::ICMP | proto::ICMPV6 => (key.sport << 8 | key.dport & 0xff, u16::MAX),
             _ => (key.sport, key.dport),
         };
-        Self::new(key.src, source_port, key.dst, destination_port, key.proto())
+        self.set_ends(key.src, source_port, key.dst, destination_port, key.proto())
+    }
+
+    /// The conversation that a packet belongs to, and whether its source is the higher end.
+    pub fn of(key: &FlowKey) -> (Self, bool) {
+        let mut conversation = Self::default();
+        let from_high = conversation.set(key);
+        (conversation, from_high)
     }
 }

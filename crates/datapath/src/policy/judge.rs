@@ -3,10 +3,11 @@
 //! Order: guard and exemptions, bans, essentials, the flow's own entry, the tiers. Invariant: with the same tables, bans
 //! and connections the answer is the same in the kernel and in user space.
 
-use super::classify::{BROKEN, NO_RULE, Opener, Tables, classify, opposite};
+use super::classify::{BROKEN, NO_RULE, Opener, Tables, opposite};
 use super::connection::{Connection, ConnectionKey, at_hook};
-use super::table::{Limit, LimitKey, PolicyWord, RuleFlags};
+use super::table::{Limit, LimitKey, PolicyWord, RuleFlags, kind};
 use super::{Action, Verdict, VerdictCause};
+use crate::key::mapped;
 use crate::parse::Parsed;
 use crate::{Bytes, Direction, FlowKey, proto};
 
@@ -29,6 +30,15 @@ pub trait State {
     fn connection(&mut self, key: &ConnectionKey) -> Option<&mut Connection>;
     /// Makes or replaces an entry; `false` when there is no room.
     fn remember(&mut self, key: &ConnectionKey, connection: &Connection) -> bool;
+}
+
+/// Where a packet lies while it is judged: too large for the kernel's stack. What it holds is of no use afterwards.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Desk {
+    /// What is asked of the rules.
+    pub opener: Opener,
+    conversation: ConnectionKey,
+    entry: Connection,
 }
 
 /// A verdict. One that does not hold for the packets that follow has no epoch.
@@ -57,12 +67,13 @@ pub fn judge<B: Bytes, T: Tables, S: State>(
     word: PolicyWord,
     tables: &T,
     state: &mut S,
+    desk: &mut Desk,
     now_s: u32,
 ) -> Verdict {
     if word.epoch() == 0 {
         return Verdict(0);
     }
-    let verdict = decide(bytes, parsed, word, tables, state, now_s).verdict;
+    let verdict = decide(bytes, parsed, word, tables, state, desk, now_s).verdict;
     if word.has(PolicyWord::ENFORCE) || verdict.counter() == VerdictCause::Ban as u32 {
         verdict
     } else {
@@ -77,6 +88,7 @@ fn decide<B: Bytes, T: Tables, S: State>(
     word: PolicyWord,
     tables: &T,
     state: &mut S,
+    desk: &mut Desk,
     now_s: u32,
 ) -> Judged {
     let packet = &parsed.packet;
@@ -84,11 +96,11 @@ fn decide<B: Bytes, T: Tables, S: State>(
     if key.ifindex() == LOOPBACK {
         return Judged::holds(word, Action::Accept, VerdictCause::Essential as u32);
     }
-    let opener = Opener::of(key, packet.tcp_flags);
+    desk.opener = Opener::of(key, packet.tcp_flags);
     if word.has(PolicyWord::BANS) {
-        let peer = if matches!(opener.direction, Direction::Ingress) { &key.src } else { &key.dst };
+        let peer = if matches!(key.direction(), Direction::Ingress) { &key.src } else { &key.dst };
         if state.is_banned(peer) {
-            return banned(word, tables, &opener);
+            return banned(word, tables, desk);
         }
     }
     if !word.has(PolicyWord::TABLES) {
@@ -103,30 +115,29 @@ fn decide<B: Bytes, T: Tables, S: State>(
             Judged::once(Action::Accept, VerdictCause::Essential)
         };
     }
-    if opener.portless {
-        return fragment(word, tables, &opener);
+    if key.is_portless() {
+        return fragment(word, tables, desk);
     }
-    if let Some(judged) = related(bytes, parsed, word, tables, state, &opener, now_s) {
-        return judged;
-    }
-    follow(word, tables, state, key, &opener, now_s)
+    follow(bytes, parsed, word, tables, state, desk, now_s)
 }
 
 /// A banned address passes where guard or exemptions hold, for the packet itself or for the one that it answers: else
 /// the session they are there for would get no answer.
 #[inline(always)]
-fn banned<T: Tables>(word: PolicyWord, tables: &T, opener: &Opener) -> Judged {
+fn banned<T: Tables>(word: PolicyWord, tables: &T, desk: &mut Desk) -> Judged {
     if word.has(PolicyWord::TABLES)
         && let Some(head) = tables.head()
         && head.before_bans > 0
     {
-        for opener in [*opener, opener.reversed()] {
-            let index = classify(tables, &opener, 0);
-            if index < head.before_bans
+        let before_bans = head.before_bans;
+        for _ in 0..2 {
+            let index = tables.classify(&desk.opener, 0);
+            if index < before_bans
                 && let Some(rule) = tables.rule(index)
             {
                 return Judged::holds(word, Action::from_number(rule.action), u32::from(rule.counter));
             }
+            desk.opener.reverse();
         }
     }
     Judged::holds(word, Action::Drop, VerdictCause::Ban as u32)
@@ -135,9 +146,9 @@ fn banned<T: Tables>(word: PolicyWord, tables: &T, opener: &Opener) -> Judged {
 /// A later fragment whose first one was not seen. It can only complete a datagram whose first fragment passes as well,
 /// so that it is let through if the datagram could be accepted, be it as a reply.
 #[inline(always)]
-fn fragment<T: Tables>(word: PolicyWord, tables: &T, opener: &Opener) -> Judged {
-    for opener in [*opener, opener.reversed()] {
-        let index = classify(tables, &opener, 0);
+fn fragment<T: Tables>(word: PolicyWord, tables: &T, desk: &mut Desk) -> Judged {
+    for _ in 0..2 {
+        let index = tables.classify(&desk.opener, 0);
         if index == BROKEN {
             return Judged::once(Action::Drop, VerdictCause::Broken);
         }
@@ -147,29 +158,39 @@ fn fragment<T: Tables>(word: PolicyWord, tables: &T, opener: &Opener) -> Judged 
         if Action::from_number(rule.action) == Action::Accept {
             return Judged::holds(word, Action::Accept, u32::from(rule.counter));
         }
+        desk.opener.reverse();
     }
     Judged::holds(word, Action::Drop, VerdictCause::Fragment as u32)
 }
 
+/// What the rules say about a packet that begins a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Said {
+    /// The verdict. One that does not hold for the packets that follow has no epoch.
+    pub verdict: Verdict,
+    /// [`RuleFlags`] of the rule.
+    pub flags: u8,
+}
+
+impl Said {
+    #[inline(always)]
+    fn once(action: Action, cause: VerdictCause) -> Self {
+        Self { verdict: Judged::once(action, cause).verdict, flags: 0 }
+    }
+}
+
 /// What the rules say about a packet that begins a flow. Limits count when it is `fresh`.
 #[inline(always)]
-fn by_rules<T: Tables, S: State>(
-    word: PolicyWord,
-    tables: &T,
-    state: &mut S,
-    opener: &Opener,
-    fresh: bool,
-) -> (Judged, u8) {
+pub fn by_rules<T: Tables, S: State>(tables: &T, state: &mut S, opener: &Opener, epoch: u16, fresh: bool) -> Said {
     let mut from = 0;
     // A limit that passes goes on behind its rule; a chain of more than a few is refused by the compiler.
     for _ in 0..PASSING_LIMITS_MAX {
-        let index = classify(tables, opener, from);
+        let index = tables.classify(opener, from);
         if index == NO_RULE {
-            return (Judged::holds(word, Action::Accept, VerdictCause::NoPolicy as u32), 0);
+            let verdict = Verdict::new(epoch, Action::Accept, VerdictCause::NoPolicy as u32);
+            return Said { verdict, flags: 0 };
         }
-        let Some(rule) = tables.rule(index) else {
-            return (Judged::once(Action::Drop, VerdictCause::Broken), 0);
-        };
+        let Some(rule) = tables.rule(index) else { return Said::once(Action::Drop, VerdictCause::Broken) };
         if fresh
             && rule.limit != 0
             && let Some(limit) = tables.limit(u32::from(rule.limit) - 1)
@@ -181,65 +202,86 @@ fn by_rules<T: Tables, S: State>(
                         from = index + 1;
                         continue;
                     }
-                    over => return (Judged::once(over, VerdictCause::OverLimit), 0),
+                    over => return Said::once(over, VerdictCause::OverLimit),
                 }
             }
         }
-        return (Judged::holds(word, Action::from_number(rule.action), u32::from(rule.counter)), rule.flags);
+        let verdict = Verdict::new(epoch, Action::from_number(rule.action), u32::from(rule.counter));
+        return Said { verdict, flags: rule.flags };
     }
-    (Judged::once(Action::Drop, VerdictCause::OverLimit), 0)
+    Said::once(Action::Drop, VerdictCause::OverLimit)
 }
 
 /// Limits with `over: pass` that one packet may meet.
 pub const PASSING_LIMITS_MAX: u32 = 4;
 
-/// By the flow's entry, or by the rules, which make one.
+/// By the flow's entry, or by the rules, which make one. An ICMP error goes by the entry of the flow that it is about.
 #[inline(always)]
-fn follow<T: Tables, S: State>(
+fn follow<B: Bytes, T: Tables, S: State>(
+    bytes: &B,
+    parsed: &Parsed,
     word: PolicyWord,
     tables: &T,
     state: &mut S,
-    key: &FlowKey,
-    opener: &Opener,
+    desk: &mut Desk,
     now_s: u32,
 ) -> Judged {
-    let (conversation, from_high) = ConnectionKey::of(key);
-    let is_syn = opener.proto == proto::TCP && opener.tcp_flags & (SYN | ACK) == SYN;
-    let known = state.connection(&conversation).map(|entry| *entry).filter(|entry| entry.is_live(opener.proto, now_s));
-    if let Some(mut entry) = known {
-        let is_initiator = (entry.flags & Connection::FROM_HIGH != 0) == from_high;
-        let hook = if is_initiator { opener.direction } else { opposite(opener.direction) };
-        let stands = entry.verdict(hook);
-        // A SYN begins a connection, unless it is the very one that began this.
-        // One that is forwarded comes to both hooks.
-        let is_old = stands.0 != 0 && stands.epoch() != word.epoch();
-        let begins = is_syn && (!is_initiator || entry.is_closing() || is_old);
+    let key = &parsed.packet.key;
+    let tcp_flags = parsed.packet.tcp_flags;
+    let epoch = word.epoch();
+    let mut from_high = desk.conversation.set(key);
+    // RFC 792: unreachable, quench, parameter problem.
+    let is_error = key.proto() == proto::ICMP && matches!(key.sport, 3 | 4 | 12);
+    if is_error && !embedded(bytes, parsed, desk, &mut from_high) {
+        return Judged { verdict: tables.by_rules(state, &desk.opener, epoch, true).verdict.at(0) };
+    }
+    let is_syn = desk.opener.proto == proto::TCP && tcp_flags & (SYN | ACK) == SYN;
+    let side = if from_high { Connection::FROM_HIGH } else { 0 };
+    desk.entry = Connection { verdicts: [0; 2], last: now_s, flags: side };
+    if let Some(known) = state.connection(&desk.conversation)
+        && known.is_live(desk.opener.proto, now_s)
+    {
+        let is_initiator = known.flags & Connection::FROM_HIGH == side;
+        let hook = if is_initiator { desk.opener.direction } else { opposite(desk.opener.direction) };
+        let stands = known.verdict(hook);
+        // A SYN begins a connection, unless it is the very one that began this, which when forwarded comes to both hooks.
+        let is_old = stands.0 != 0 && stands.epoch() != epoch;
+        let begins = is_syn && !is_error && (!is_initiator || known.is_closing() || is_old);
         if stands.0 != 0 && !begins {
-            let verdict = renewed(word, tables, state, &mut entry, hook, is_initiator, opener);
-            entry.visit(is_initiator, opener.tcp_flags, now_s);
-            state.remember(&conversation, &entry);
-            return Judged { verdict };
-        }
-        if stands.0 == 0 && is_initiator && !begins {
+            desk.entry = *known;
+            let verdict = renewed(tables, state, desk, hook, is_initiator, epoch);
+            if !is_error {
+                desk.entry.visit(is_initiator, tcp_flags, now_s);
+            }
+            state.remember(&desk.conversation, &desk.entry);
+            if !is_error {
+                return Judged { verdict };
+            }
+            if !verdict.is_refusal() {
+                return Judged::once(Action::Accept, VerdictCause::Related);
+            }
+        } else if stands.0 == 0 && is_initiator && !begins {
             // The same packet at its other hook.
-            let (judged, flags) = by_rules(word, tables, state, opener, true);
-            admit(&mut entry, opener.direction, judged, flags);
-            entry.visit(true, opener.tcp_flags, now_s);
-            state.remember(&conversation, &entry);
-            return judged;
+            desk.entry = *known;
         }
     }
-    let (judged, flags) = by_rules(word, tables, state, opener, true);
-    // Where refusals are only counted the flow goes on, and its replies are to be counted with it.
-    if judged.verdict.is_judged() && !(judged.verdict.is_refusal() && word.has(PolicyWord::ENFORCE)) {
-        let side = if from_high { Connection::FROM_HIGH } else { 0 };
-        let first = if is_icmp(opener.proto) { opener.source_port as u8 } else { opener.tcp_flags };
-        let mut entry = Connection { verdicts: [0; 2], last: now_s, flags: side | u32::from(first) << 16 };
-        admit(&mut entry, opener.direction, judged, flags);
-        entry.visit(true, opener.tcp_flags, now_s);
-        state.remember(&conversation, &entry);
+    if is_error {
+        desk.opener = Opener::of(key, tcp_flags);
+        return Judged { verdict: tables.by_rules(state, &desk.opener, epoch, true).verdict.at(0) };
     }
-    judged
+    let said = tables.by_rules(state, &desk.opener, epoch, true);
+    // Where refusals are only counted the flow goes on, and its replies are to be counted with it.
+    if said.verdict.is_judged() && !(said.verdict.is_refusal() && word.has(PolicyWord::ENFORCE)) {
+        let [ingress, egress] = desk.entry.verdicts;
+        if ingress | egress == 0 {
+            let first = if is_icmp(key.proto()) { key.sport as u8 } else { tcp_flags };
+            desk.entry.flags |= u32::from(first) << 16;
+        }
+        admit(&mut desk.entry, key.direction(), said);
+        desk.entry.visit(true, tcp_flags, now_s);
+        state.remember(&desk.conversation, &desk.entry);
+    }
+    Judged { verdict: said.verdict }
 }
 
 #[inline(always)]
@@ -249,51 +291,52 @@ fn is_icmp(number: u8) -> bool {
 
 /// Notes what the rules said at a hook.
 #[inline(always)]
-fn admit(entry: &mut Connection, hook: Direction, judged: Judged, flags: u8) {
-    entry.set_verdict(hook, judged.verdict);
-    if flags & RuleFlags::KEEP != 0 {
+fn admit(entry: &mut Connection, hook: Direction, said: Said) {
+    entry.set_verdict(hook, said.verdict);
+    if said.flags & RuleFlags::KEEP != 0 {
         entry.flags |= at_hook(Connection::KEEP, hook);
     }
-    if flags & RuleFlags::RESET != 0 {
+    if said.flags & RuleFlags::RESET != 0 {
         entry.flags |= at_hook(Connection::RESET, hook);
     }
 }
 
-/// The verdict of an entry, judged once more when the policy changed since.
+/// The verdict of the desk's entry, judged once more when the policy changed since: the desk's packet becomes the flow's
+/// first one.
 #[inline(always)]
 fn renewed<T: Tables, S: State>(
-    word: PolicyWord,
     tables: &T,
     state: &mut S,
-    entry: &mut Connection,
+    desk: &mut Desk,
     hook: Direction,
     is_initiator: bool,
-    opener: &Opener,
+    epoch: u16,
 ) -> Verdict {
-    let stands = entry.verdict(hook);
-    if stands.epoch() == word.epoch() {
+    let stands = desk.entry.verdict(hook);
+    if stands.epoch() == epoch {
         return stands;
     }
-    if entry.flags & at_hook(Connection::KEEP, hook) != 0 && !stands.is_refusal() {
-        let verdict = stands.at(word.epoch());
-        entry.set_verdict(hook, verdict);
+    if desk.entry.flags & at_hook(Connection::KEEP, hook) != 0 && !stands.is_refusal() {
+        let verdict = stands.at(epoch);
+        desk.entry.set_verdict(hook, verdict);
         return verdict;
     }
-    let mut first = if is_initiator { *opener } else { opener.reversed() };
-    if is_icmp(first.proto) {
-        first.source_port = u16::from(entry.first_byte());
+    if !is_initiator {
+        desk.opener.reverse();
+    }
+    if is_icmp(desk.opener.proto) {
+        desk.opener.source_port = u16::from(desk.entry.first_byte());
     } else {
-        first.tcp_flags = entry.first_byte();
+        desk.opener.tcp_flags = desk.entry.first_byte();
     }
-    let (judged, flags) = by_rules(word, tables, state, &first, false);
-    let mut verdict = judged.verdict;
-    let is_reset = entry.flags & at_hook(Connection::RESET, hook) != 0 && first.proto == proto::TCP;
-    if verdict.is_refusal() && is_reset && !stands.is_refusal() {
-        verdict = Verdict::new(word.epoch(), Action::Reject, verdict.counter());
+    let mut said = tables.by_rules(state, &desk.opener, epoch, false);
+    let is_reset = desk.entry.flags & at_hook(Connection::RESET, hook) != 0 && desk.opener.proto == proto::TCP;
+    if said.verdict.is_refusal() && is_reset && !stands.is_refusal() {
+        said.verdict = Verdict::new(epoch, Action::Reject, said.verdict.counter());
     }
-    entry.flags &= !(at_hook(Connection::KEEP, hook) | at_hook(Connection::RESET, hook));
-    admit(entry, hook, Judged { verdict }, flags);
-    verdict
+    desk.entry.flags &= !(at_hook(Connection::KEEP, hook) | at_hook(Connection::RESET, hook));
+    admit(&mut desk.entry, hook, said);
+    said.verdict
 }
 
 /// Whether a packet is one that every host needs, whatever its policy says.
@@ -325,68 +368,34 @@ fn is_essential<B: Bytes>(bytes: &B, parsed: &Parsed, key: &FlowKey) -> bool {
     }
 }
 
-/// An ICMP error (RFC 792: unreachable, quench, parameter problem) about a packet of a flow that is accepted.
+/// Turns to the packet that an ICMP error carries, which went the other way; `false` when there is none.
 #[inline(always)]
-fn related<B: Bytes, T: Tables, S: State>(
-    bytes: &B,
-    parsed: &Parsed,
-    word: PolicyWord,
-    tables: &T,
-    state: &mut S,
-    opener: &Opener,
-    now_s: u32,
-) -> Option<Judged> {
-    if opener.proto != proto::ICMP || !matches!(opener.source_port, 3 | 4 | 12) {
-        return None;
-    }
-    let (conversation, from_high, inner) = embedded(bytes, parsed, opener)?;
-    let mut entry = *state.connection(&conversation)?;
-    if !entry.is_live(inner.proto, now_s) {
-        return None;
-    }
-    let is_initiator = (entry.flags & Connection::FROM_HIGH != 0) == from_high;
-    // `inner` went the other way: it passed the other hook.
-    let hook = if is_initiator { inner.direction } else { opposite(inner.direction) };
-    if entry.verdict(hook).0 == 0 {
-        return None;
-    }
-    let verdict = renewed(word, tables, state, &mut entry, hook, is_initiator, &inner);
-    state.remember(&conversation, &entry);
-    (!verdict.is_refusal()).then(|| Judged::once(Action::Accept, VerdictCause::Related))
-}
-
-/// The packet that an ICMP error carries.
-#[inline(always)]
-fn embedded<B: Bytes>(bytes: &B, parsed: &Parsed, opener: &Opener) -> Option<(ConnectionKey, bool, Opener)> {
+fn embedded<B: Bytes>(bytes: &B, parsed: &Parsed, desk: &mut Desk, from_high: &mut bool) -> bool {
     // Four bytes of type, code and checksum were read as the header; four more are the error's own.
     let at = parsed.payload_at + 4;
-    let [vihl, _, _, _, _, _, f0, f1, _, number, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = bytes.read::<20>(at)?;
-    let header = usize::from(vihl & 0xf) * 4;
+    let Some(header) = bytes.read::<20>(at) else { return false };
+    let [vihl, _, _, _, _, _, f0, f1, _, number, _, _, s0, s1, s2, s3, d0, d1, d2, d3] = header;
+    let header_len = usize::from(vihl & 0xf) * 4;
     let is_later = u16::from_be_bytes([f0, f1]) & 0x1fff != 0;
-    if vihl >> 4 != 4 || header < 20 || is_later || at + header + 4 > parsed.end {
-        return None;
+    if vihl >> 4 != 4 || header_len < 20 || is_later || at + header_len + 4 > parsed.end {
+        return false;
     }
-    let [p0, p1, q0, q1] = bytes.read::<4>(at + header)?;
-    let mut inner = Opener {
-        source: crate::key::mapped([s0, s1, s2, s3]),
-        destination: crate::key::mapped([d0, d1, d2, d3]),
-        source_port: u16::from_be_bytes([p0, p1]),
-        destination_port: u16::from_be_bytes([q0, q1]),
-        proto: number,
-        tcp_flags: 0,
-        portless: false,
-        direction: opposite(opener.direction),
-        ifindex: opener.ifindex,
-    };
-    let (mut source_port, mut destination_port) = (inner.source_port, inner.destination_port);
+    let Some([p0, p1, q0, q1]) = bytes.read::<4>(at + header_len) else { return false };
+    let (source, destination) = (mapped([s0, s1, s2, s3]), mapped([d0, d1, d2, d3]));
+    let (mut source_port, mut destination_port) = (u16::from_be_bytes([p0, p1]), u16::from_be_bytes([q0, q1]));
     match number {
         proto::TCP | proto::UDP | proto::SCTP | proto::DCCP | proto::UDPLITE => {}
-        proto::ICMP if matches!(p0, 0 | 8) => {
-            (source_port, destination_port) = (0, 0);
-            (inner.source_port, inner.destination_port) = (u16::from(p0), 0);
-        }
-        _ => return None,
+        proto::ICMP if p0 == 0 || p0 == 8 => (source_port, destination_port) = (0, 0),
+        _ => return false,
     }
-    let (key, from_high) = ConnectionKey::new(inner.source, source_port, inner.destination, destination_port, number);
-    Some((key, from_high, inner))
+    let subject = &mut desk.opener;
+    subject.source = source;
+    subject.destination = destination;
+    subject.source_port = source_port;
+    subject.destination_port = destination_port;
+    subject.proto = number;
+    subject.direction = opposite(subject.direction);
+    subject.kind = kind(subject.direction, number) as u32;
+    *from_high = desk.conversation.set_ends(source, source_port, destination, destination_port, number);
+    true
 }

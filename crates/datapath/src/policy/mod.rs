@@ -13,7 +13,7 @@ mod verdict;
 
 pub use classify::{BROKEN, NO_RULE, Opener, Tables, classify, opposite};
 pub use connection::{Connection, ConnectionKey};
-pub use judge::{PASSING_LIMITS_MAX, State, judge};
+pub use judge::{Desk, PASSING_LIMITS_MAX, Said, State, by_rules, judge};
 pub use table::{
     Address, Field, KINDS, LIMITS_MAX, Limit, LimitKey, PolicyControl, PolicyHead, PolicyWord, ROW_WORDS, ROWS_MAX,
     RULES_MAX, Row, RuleEntry, RuleFlags, Side, kind,

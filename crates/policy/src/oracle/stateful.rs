@@ -123,6 +123,12 @@ impl Host {
         if seen.about.as_ref().is_some_and(|about| self.is_accepted(about)) {
             return (Action::Accept, Decided::Related);
         }
+        // Nothing answers an error, and none begins a flow.
+        if facts.proto == proto::ICMP && facts.transport.is_some_and(|header| matches!(header.source_port, 3 | 4 | 12))
+        {
+            let standing = self.by_rules(facts);
+            return (standing.action, standing.by);
+        }
         self.follow(facts)
     }
 
@@ -178,8 +184,10 @@ impl Host {
                 }
                 if is_initiator {
                     let standing = self.by_rules(facts);
-                    self.stand(facts, standing.clone());
-                    self.visit(facts, true, flags);
+                    if standing.action == Action::Accept {
+                        self.stand(facts, standing.clone());
+                        self.visit(facts, true, flags);
+                    }
                     return (standing.action, standing.by);
                 }
             }
