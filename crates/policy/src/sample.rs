@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hivewall_datapath::policy::{Action, Opener};
+use hivewall_datapath::policy::{Action, Opener, kind};
 use hivewall_datapath::proto;
 use hivewall_model::Direction;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -28,6 +28,7 @@ pub fn opener(facts: &Facts, interfaces: &[&str]) -> Opener {
         portless: facts.transport.is_none(),
         direction: facts.direction,
         ifindex,
+        kind: kind(facts.direction, facts.proto) as u32,
     }
 }
 

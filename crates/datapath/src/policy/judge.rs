@@ -121,18 +121,23 @@ fn decide<B: Bytes, T: Tables, S: State>(
     follow(bytes, parsed, word, tables, state, desk, now_s)
 }
 
-/// A banned address passes where guard or exemptions hold.
+/// A banned address passes where guard or exemptions hold, for the packet itself or for the one that it answers: else
+/// the session they are there for would get no answer.
 #[inline(always)]
-fn banned<T: Tables>(word: PolicyWord, tables: &T, desk: &Desk) -> Judged {
+fn banned<T: Tables>(word: PolicyWord, tables: &T, desk: &mut Desk) -> Judged {
     if word.has(PolicyWord::TABLES)
         && let Some(head) = tables.head()
         && head.before_bans > 0
     {
-        let index = tables.classify(&desk.opener, 0);
-        if index < head.before_bans
-            && let Some(rule) = tables.rule(index)
-        {
-            return Judged::holds(word, Action::from_number(rule.action), u32::from(rule.counter));
+        let before_bans = head.before_bans;
+        for _ in 0..2 {
+            let index = tables.classify(&desk.opener, 0);
+            if index < before_bans
+                && let Some(rule) = tables.rule(index)
+            {
+                return Judged::holds(word, Action::from_number(rule.action), u32::from(rule.counter));
+            }
+            desk.opener.reverse();
         }
     }
     Judged::holds(word, Action::Drop, VerdictCause::Ban as u32)
@@ -239,8 +244,9 @@ fn follow<B: Bytes, T: Tables, S: State>(
         let is_initiator = known.flags & Connection::FROM_HIGH == side;
         let hook = if is_initiator { desk.opener.direction } else { opposite(desk.opener.direction) };
         let stands = known.verdict(hook);
-        // A SYN begins a connection, unless it is the very one that began this.
-        let begins = is_syn && !is_error && (!is_initiator || known.is_closing() || stands.epoch() != epoch);
+        // A SYN begins a connection, unless it is the very one that began this, which when forwarded comes to both hooks.
+        let is_old = stands.0 != 0 && stands.epoch() != epoch;
+        let begins = is_syn && !is_error && (!is_initiator || known.is_closing() || is_old);
         if stands.0 != 0 && !begins {
             desk.entry = *known;
             let verdict = renewed(tables, state, desk, hook, is_initiator, epoch);
