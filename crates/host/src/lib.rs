@@ -6,6 +6,7 @@ pub mod ebpf;
 pub mod file;
 pub mod link;
 pub mod packet;
+pub mod policy;
 pub mod probe;
 pub mod process;
 pub mod signal;
