@@ -16,6 +16,7 @@ mod pipeline;
 mod policy;
 mod progress;
 mod reading;
+mod refusals;
 mod replay;
 mod serve;
 mod settings;
