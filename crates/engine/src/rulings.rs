@@ -180,6 +180,7 @@ pub(crate) struct Rulings {
 
 impl Rulings {
     pub(crate) fn know_rules(&mut self, told: RulesTold) {
+        self.forget_reused(&told.names);
         self.names = told.names;
         self.rules = told.rules;
         let old = std::mem::take(&mut self.meters);
@@ -189,6 +190,24 @@ impl Rulings {
             let meter =
                 old.get(&counter).map_or(meter, |old| Meter { due: old.due, not_logged: old.not_logged, ..meter });
             self.meters.insert(counter, meter);
+        }
+    }
+
+    /// A counter that another rule has now begins anew; what the rule before it refused stays, without its name.
+    fn forget_reused(&mut self, names: &RuleNames) {
+        let old = &self.names;
+        let is_reused = |counter: u32| old.is_known(counter) && old.get(counter) != names.get(counter);
+        for (counter, count) in self.counts.iter_mut().enumerate() {
+            if is_reused(counter as u32) {
+                *count = Count::default();
+            }
+        }
+        let gone: Vec<Place> = self.refused.keys().filter(|place| is_reused(place.counter)).copied().collect();
+        for place in gone {
+            let Some(refused) = self.refused.remove(&place) else { continue };
+            let other = self.refused.entry(Place { counter: OTHER_COUNTERS, ..place }).or_default();
+            other.dropped.add(refused.dropped);
+            other.observed.add(refused.observed);
         }
     }
 

@@ -170,3 +170,15 @@ fn refusals_are_logged_within_the_rate_of_their_rule() {
     desk.feed([dropped(tcp(A, "10.0.0.2:2001").at(2100)), accepted(tcp("10.0.0.7:1", B).at(2100))]);
     assert_eq!(desk.effects.refusals.len(), 1, "a flow is refused once");
 }
+
+#[test]
+fn a_counter_that_another_rule_has_now_begins_anew() {
+    let mut desk = desk();
+    desk.feed([dropped(tcp(A, B).flags("SO").packets(3))]);
+    let names = RuleNames::new([(WEB, "web".into()), (DEFAULT, "mail".into())]);
+    let rule = RuleView { id: "mail".to_owned(), ..RuleView::default() };
+    desk.step(Event::Rules(RulesTold { names, rules: vec![(DEFAULT, rule)], logged: Vec::new() }));
+    let snapshot = desk.snapshot();
+    assert_eq!(snapshot.firewall_rules.rules[0].packets, 0);
+    assert_eq!((snapshot.refused.total.in_packets, snapshot.refused.rules[0].rule.as_str()), (3, "(other)"));
+}

@@ -130,6 +130,12 @@ impl RuleNames {
         Self { causes, rules: named.into() }
     }
 
+    /// Whether it is the counter of a rule that was told.
+    pub fn is_known(&self, counter: u32) -> bool {
+        let at = counter.checked_sub(VerdictCause::RULES_FROM).map(|at| at as usize);
+        at.and_then(|at| self.rules.get(at)).is_some_and(Option::is_some)
+    }
+
     /// The id behind a counter.
     pub fn get(&self, counter: u32) -> Arc<str> {
         if let Some(cause) = self.causes.get(counter as usize) {

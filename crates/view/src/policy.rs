@@ -196,7 +196,6 @@ pub struct RefusedByRule {
     /// True for a cause that is no rule.
     pub is_cause: bool,
     /// What.
-    #[serde(flatten)]
     pub refused: RefusedCell,
 }
 
@@ -253,12 +252,12 @@ pub struct Explanation {
     pub packet: String,
     /// `accept`, `drop` or `reject`.
     pub verdict: String,
-    /// The rule that decides, or the label of a cause.
-    pub rule: String,
-    /// The line of the document it begins on.
+    /// The rule that decides; absent when a ban does, or nothing.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub line: Option<u32>,
-    /// Every step on the way, in order.
+    pub rule: Option<String>,
+    /// What decides, in words.
+    pub because: String,
+    /// The rules that were asked, in order; the last one is the one that decides.
     pub steps: Vec<ExplainStep>,
     /// What else is to be known: that the policy only observes, that a limit may decide otherwise.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
@@ -268,16 +267,19 @@ pub struct Explanation {
 /// One rule on the way of a packet.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct ExplainStep {
-    /// The rule's id, or what was asked instead of a rule.
+    /// The rule's id.
     pub rule: String,
-    /// Where it stands.
+    /// Where it stands: `guard`, `exempt`, or its tier.
     pub tier: String,
     /// The line of the document it begins on.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub line: Option<u32>,
-    /// Whether it matches.
-    pub matches: bool,
-    /// Why it does or does not, in words.
+    /// What it says: `accept`, `drop`, `reject` or `pass`.
+    pub action: String,
+    /// What came of asking it: `passed_over`, `unknown` (there is no transport header to tell by), `sent_on` (to the next
+    /// tier) or `decides`.
+    pub outcome: String,
+    /// Why it does not match, or what follows from it, in words.
     pub why: String,
 }
 
@@ -342,7 +344,6 @@ pub struct RehearsalRule {
     /// `drop` or `reject`.
     pub action: String,
     /// How much.
-    #[serde(flatten)]
     pub refused: RehearsalSum,
 }
 
@@ -361,7 +362,6 @@ pub struct RehearsalCut {
     /// The rule that would refuse them.
     pub rule: String,
     /// How much.
-    #[serde(flatten)]
     pub refused: RehearsalSum,
 }
 
@@ -476,34 +476,18 @@ impl PolicyView {
 
 /// A policy for tests of this crate and its users: pending, with a default that refused 30 packets on `eth0` and a ban.
 pub fn example_policy() -> (PolicyView, RefusedTraffic) {
-    let rule = |id: &str, tier: &str, action: &str, conditions: &str, packets: u64| RuleView {
-        id: id.to_owned(),
-        tier: tier.to_owned(),
-        direction: "in".to_owned(),
-        action: action.to_owned(),
-        conditions: conditions.to_owned(),
-        packets,
-        bytes: packets * 60,
-        flows: packets / 10,
-        packets_per_second: packets as f64 / 10.0,
-        bits_per_second: packets as f64 * 48.0,
-        last_hit: (packets > 0).then(|| "2026-11-21T10:00:00.000000Z".to_owned()),
-        ..RuleView::default()
-    };
     let rules = vec![
         RuleView {
             direction: "both".to_owned(),
-            ..rule("guard:ssh", "guard", "accept", "tcp to port 22 from 10.9.0.0/24", 0)
+            ..example_rule("guard:ssh", "guard", "accept", "tcp to port 22 from 10.9.0.0/24", 0)
         },
-        RuleView { line: Some(12), ..rule("web", "main", "accept", "tcp to port 80,443", 1200) },
-        RuleView { line: Some(9), log: Some("1/s".to_owned()), ..rule("main:default-in", "main", "drop", "", 30) },
+        RuleView { line: Some(12), ..example_rule("web", "main", "accept", "tcp to port 80,443", 1200) },
+        RuleView {
+            line: Some(9),
+            log: Some("1/s".to_owned()),
+            ..example_rule("main:default-in", "main", "drop", "", 30)
+        },
     ];
-    let cause = |cause: &str, meaning: &str, packets: u64| CauseView {
-        cause: cause.to_owned(),
-        meaning: meaning.to_owned(),
-        packets,
-        bytes: packets * 60,
-    };
     let policy = PolicyView {
         state: "pending".to_owned(),
         name: "edge".to_owned(),
@@ -522,8 +506,8 @@ pub fn example_policy() -> (PolicyView, RefusedTraffic) {
         not_after: Some("2027-01-01T00:00:00.000000Z".to_owned()),
         rules,
         causes: vec![
-            cause("(ban)", "The address at the other end is banned: dropped.", 4),
-            cause("(essential)", "What every host needs: accepted.", 12),
+            example_cause("(ban)", "The address at the other end is banned: dropped.", 4),
+            example_cause("(essential)", "What every host needs: accepted.", 12),
         ],
         bans: vec![BanView {
             prefix: "192.0.2.0/24".to_owned(),
@@ -548,4 +532,25 @@ pub fn example_policy() -> (PolicyView, RefusedTraffic) {
         rules: vec![row("main:default-in", false, by_rule), row("(ban)", true, by_ban)],
     };
     (policy, refused)
+}
+
+fn example_rule(id: &str, tier: &str, action: &str, conditions: &str, packets: u64) -> RuleView {
+    RuleView {
+        id: id.to_owned(),
+        tier: tier.to_owned(),
+        direction: "in".to_owned(),
+        action: action.to_owned(),
+        conditions: conditions.to_owned(),
+        packets,
+        bytes: packets * 60,
+        flows: packets / 10,
+        packets_per_second: packets as f64 / 10.0,
+        bits_per_second: packets as f64 * 48.0,
+        last_hit: (packets > 0).then(|| "2026-11-21T10:00:00.000000Z".to_owned()),
+        ..RuleView::default()
+    }
+}
+
+fn example_cause(cause: &str, meaning: &str, packets: u64) -> CauseView {
+    CauseView { cause: cause.to_owned(), meaning: meaning.to_owned(), packets, bytes: packets * 60 }
 }
