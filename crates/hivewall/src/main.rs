@@ -22,6 +22,7 @@ mod serve;
 mod settings;
 mod surroundings;
 mod system;
+mod token;
 mod top;
 mod traffic;
 
