@@ -20,7 +20,7 @@ use hivewall_datapath::{
     },
 };
 
-use crate::shell;
+use crate::{front, shell};
 
 /// Slots for compiled tables.
 const SLOTS: usize = 4;
@@ -84,20 +84,27 @@ pub fn count(counter: u32, packets: u32, bytes: u32) {
     }
 }
 
-/// Reads a packet once more and leaves it for [`hivewall_judge`]; 0 when it cannot be read now.
-#[unsafe(no_mangle)]
-#[inline(never)]
-pub extern "C" fn hivewall_leave(skb: *mut __sk_buff, place: u32) -> u32 {
-    let (link, direction) = shell::unpack_place(place);
-    let frame = shell::frame(skb, link, direction);
+/// Leaves a packet for [`hivewall_judge`].
+#[inline(always)]
+pub fn leave(parsed: &Parsed) -> bool {
     // SAFETY: no arguments; the entry is this CPU's own.
-    let Some(pending) = PENDING.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }) else { return 0 };
-    let Some(parsed) = shell::with_shard(0, 0, |shard| shard.read_again(&shell::bytes(skb), &frame, None)) else {
-        return 0;
-    };
+    let pending = PENDING.get_ptr_mut(unsafe { bpf_get_smp_processor_id() });
     // SAFETY: as above, bottom halves off.
-    unsafe { *pending = parsed };
-    1
+    let Some(pending) = pending.map(|pending| unsafe { &mut *pending }) else { return false };
+    // Word by word: a copy of the whole would first be put together on the stack, which has no room for it.
+    let (to, from) = (&mut pending.packet, &parsed.packet);
+    ([to.key.src[0], to.key.src[1]], [to.key.src[2], to.key.src[3]]) =
+        ([from.key.src[0], from.key.src[1]], [from.key.src[2], from.key.src[3]]);
+    ([to.key.dst[0], to.key.dst[1]], [to.key.dst[2], to.key.dst[3]]) =
+        ([from.key.dst[0], from.key.dst[1]], [from.key.dst[2], from.key.dst[3]]);
+    (to.key.sport, to.key.dport, to.key.place, to.key.tags) =
+        (from.key.sport, from.key.dport, from.key.place, from.key.tags);
+    (to.packets, to.ip_bytes, to.link_bytes, to.tcp_flags) =
+        (from.packets, from.ip_bytes, from.link_bytes, from.tcp_flags);
+    (pending.ip_at, pending.transport_at, pending.payload_at, pending.end) =
+        (parsed.ip_at, parsed.transport_at, parsed.payload_at, parsed.end);
+    pending.fragmented = parsed.fragmented;
+    true
 }
 
 /// The packet that was left.
@@ -178,34 +185,64 @@ impl Tables for Slot {
     }
 }
 
+/// What [`hivewall_is_over`] and [`hivewall_is_banned`] are asked about, one a CPU: a function of its own takes no pointer,
+/// and its answer is one word whatever way it took, which spares the verifier every combination of ways.
+#[map]
+static ASKED: Array<(LimitKey, Limit)> = Array::with_max_entries(1, 0);
+
+#[inline(always)]
+fn limit_desk() -> Option<&'static mut (LimitKey, Limit)> {
+    // SAFETY: no arguments; the entry is this CPU's own, bottom halves off.
+    ASKED.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }).map(|asked| unsafe { &mut *asked })
+}
+
+/// Whether the limit that is asked about is used up.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_is_over() -> u32 {
+    let Some((key, limit)) = limit_desk() else { return 1 };
+    // SAFETY: no arguments.
+    let now_ns = unsafe { bpf_ktime_get_ns() };
+    let Some(due) = LIMITS.get_ptr_mut(&*key) else {
+        let first = limit.next(0, now_ns).unwrap_or(0);
+        let _ = LIMITS.insert(&*key, first, 0);
+        return 0;
+    };
+    // SAFETY: one aligned word. Two CPUs may read it at once and then let one flow too many pass.
+    unsafe {
+        match limit.next(*due, now_ns) {
+            Some(next) => {
+                *due = next;
+                0
+            }
+            None => 1,
+        }
+    }
+}
+
+/// Whether the address that is asked about is banned.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_is_banned() -> u32 {
+    limit_desk().map_or(0, |(key, _)| front::is_banned(&key.source).into())
+}
+
 /// The maps that outlive a policy.
 struct Memory;
 
 impl State for Memory {
-    #[inline(never)]
+    #[inline(always)]
     fn is_over(&mut self, key: &LimitKey, limit: &Limit) -> bool {
-        // SAFETY: no arguments.
-        let now_ns = unsafe { bpf_ktime_get_ns() };
-        let Some(due) = LIMITS.get_ptr_mut(key) else {
-            let first = limit.next(0, now_ns).unwrap_or(0);
-            let _ = LIMITS.insert(key, first, 0);
-            return false;
-        };
-        // SAFETY: one aligned word. Two CPUs may read it at once and then let one flow too many pass.
-        unsafe {
-            match limit.next(*due, now_ns) {
-                Some(next) => {
-                    *due = next;
-                    false
-                }
-                None => true,
-            }
-        }
+        let Some(desk) = limit_desk() else { return true };
+        *desk = (*key, *limit);
+        hivewall_is_over() != 0
     }
 
     #[inline(always)]
-    fn is_banned(&mut self, _address: &[u32; 4]) -> bool {
-        false
+    fn is_banned(&mut self, address: &[u32; 4]) -> bool {
+        let Some((key, _)) = limit_desk() else { return false };
+        key.source = *address;
+        hivewall_is_banned() != 0
     }
 
     #[inline(always)]

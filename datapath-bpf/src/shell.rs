@@ -328,10 +328,6 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, ticks: u64) ->
         return refuse(skb, PolicyWord(word));
     }
     if told == TOLD_UNJUDGED {
-        // What was read just now can be read again, so that nothing passes for want of a verdict.
-        if policy::hivewall_leave(skb, place) == 0 {
-            return Fate::Drop;
-        }
         told = hivewall_settle(skb, place, policy::hivewall_judge(skb, word, ticks), now);
     }
     let (start, end) = (told as u32, (told >> 32) as u32);
@@ -462,7 +458,7 @@ pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32, wo
     with_shard(now, word << 16, |shard| match shard.observe(&bytes(skb), &frame) {
         Ok((parsed, counted)) => {
             if counted.is_unjudged() {
-                TOLD_UNJUDGED
+                if policy::leave(&parsed) { TOLD_UNJUDGED } else { u64::from(START_DROPS) }
             } else {
                 told(&parsed, counted)
             }

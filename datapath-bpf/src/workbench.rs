@@ -7,6 +7,7 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod front;
 mod peek;
 mod policy;
 mod shell;

@@ -120,7 +120,7 @@ pub const NO_RULE: u32 = u32::MAX;
 pub const BROKEN: u32 = u32::MAX - 1;
 
 /// Matches walked over before a classification is given up: `pass` and port-less fragments walk on.
-const STEPS_MAX: u32 = 256;
+const STEPS_MAX: u32 = 96;
 
 /// The rows of one packet.
 struct Rows<'a> {
