@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hivewall_datapath::policy::{Action, Opener, kind};
+use hivewall_datapath::policy::Action;
 use hivewall_datapath::proto;
 use hivewall_model::Direction;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -14,31 +14,9 @@ use crate::{Addresses, Established, FlagsMatch, IcmpMatch, Mode, PortRange, Rule
 /// Names of the interfaces that packets pass; the first has index 1.
 pub const INTERFACES: &[&str] = &["lo", "eth0", "eth1", "eth10", "e", "wg0", "wg01"];
 
-/// What the datapath judges of a packet, on a host that has these interfaces, the first with index 1.
-pub fn opener(facts: &Facts, interfaces: &[&str]) -> Opener {
-    let ifindex = interfaces.iter().zip(1..).find(|(name, _)| **name == facts.interface).map_or(0, |(_, index)| index);
-    let transport = facts.transport.unwrap_or_default();
-    Opener {
-        source: words(facts.from),
-        destination: words(facts.to),
-        source_port: transport.source_port,
-        destination_port: transport.destination_port,
-        proto: facts.proto,
-        tcp_flags: transport.flags,
-        portless: facts.transport.is_none(),
-        direction: facts.direction,
-        ifindex,
-        kind: kind(facts.direction, facts.proto) as u32,
-    }
-}
-
-/// An address as the datapath has it.
-pub fn words(address: IpAddr) -> [u32; 4] {
-    let bits = match address {
-        IpAddr::V4(v4) => u128::from(v4.to_ipv6_mapped()),
-        IpAddr::V6(v6) => u128::from(v6),
-    };
-    [96, 64, 32, 0].map(|shift| ((bits >> shift) as u32).to_be())
+/// The index of an interface; 0 for none of them.
+pub fn ifindex(name: &str) -> u32 {
+    INTERFACES.iter().zip(1..).find(|(known, _)| **known == name).map_or(0, |(_, index)| index)
 }
 
 /// Where the numbers come from.

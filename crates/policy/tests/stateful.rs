@@ -10,8 +10,8 @@ use hivewall_datapath::policy::{Action, PolicyWord, VerdictCause};
 use hivewall_datapath::{Direction, FragmentId, Fragments, Frame, FrameBytes, Link, parse, proto};
 use hivewall_policy::oracle::stateful::{Decided, Host, Seen};
 use hivewall_policy::oracle::{Facts, Transport};
-use hivewall_policy::sample::{Draws, INTERFACES, words};
-use hivewall_policy::{Counters, Ruleset, compile};
+use hivewall_policy::sample::{Draws, INTERFACES, ifindex};
+use hivewall_policy::{Counters, Ruleset, compile, words};
 use hivewall_soft::{PolicyTables, SoftPolicy, SoftTables};
 use proptest::prelude::*;
 
@@ -138,7 +138,7 @@ impl Pair {
         let mut bytes = vec![2, 0, 0, 0, 0, 1, 2, 0, 0, 0, 0, 2];
         bytes.extend(if facts.from.is_ipv4() { [8, 0] } else { [0x86, 0xdd] });
         bytes.extend(packet);
-        let ifindex = INTERFACES.iter().position(|name| *name == facts.interface).unwrap() as u32 + 1;
+        let ifindex = ifindex(&facts.interface);
         let frame = Frame {
             link: Link::Ethernet,
             len: bytes.len() as u32,

@@ -9,8 +9,9 @@ use ipnet::IpNet;
 use proptest::prelude::*;
 
 use super::*;
+use crate::opener;
 use crate::oracle::{By, Facts, Outcome, Transport, fits, is_banned, judge};
-use crate::sample::{Draws, INTERFACES, opener};
+use crate::sample::{Draws, INTERFACES, ifindex};
 use crate::{FlagsMatch, IcmpMatch, Mode};
 
 fn bits_of(address: IpAddr) -> u128 {
@@ -83,7 +84,7 @@ fn by_tables(tables: &PolicyTables, facts: &Facts, banned: bool) -> (Action, Opt
 
 /// The same by the datapath's own code.
 fn by_datapath(tables: &SoftTables, facts: &Facts, banned: bool) -> (Action, Option<u16>) {
-    let opener = opener(facts, INTERFACES);
+    let opener = opener(facts, ifindex(&facts.interface));
     let index = classify(tables, &opener, 0);
     let head = tables.head().unwrap();
     assert_ne!(index, BROKEN, "{facts:?}");

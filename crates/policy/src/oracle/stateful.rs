@@ -333,7 +333,7 @@ fn mirrored(facts: &Facts) -> Facts {
 /// What every host needs: errors about sizes and lifetimes (RFC 792), ICMPv6 errors (RFC 4443), neighbour discovery from
 /// the link itself (RFC 4861), multicast listeners (RFC 2710, RFC 3810), and this host as a client of DHCP (RFC 2131,
 /// RFC 8415).
-fn is_essential(seen: &Seen) -> bool {
+pub(crate) fn is_essential(seen: &Seen) -> bool {
     let Some(transport) = seen.facts.transport else { return false };
     let (source, destination) = (transport.source_port, transport.destination_port);
     match seen.facts.proto {
