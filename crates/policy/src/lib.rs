@@ -5,7 +5,9 @@
 //! against.
 #![forbid(unsafe_code)]
 
+pub mod ledger;
 mod ruleset;
+pub mod sign;
 
 pub use hivewall_datapath::policy::Action;
 pub use ruleset::{
