@@ -323,6 +323,7 @@ fn number(text: &str) -> Option<u64> {
     text.parse().ok().filter(|number: &u64| number.to_string() == text)
 }
 
+#[expect(clippy::option_option, reason = "unreadable, none, or a value")]
 fn or_none<T>(value: &str, read: impl FnOnce(&str) -> Option<T>) -> Option<Option<T>> {
     if value == "none" { Some(None) } else { read(value).map(Some) }
 }

@@ -6,7 +6,7 @@ use hivewall_model::Timestamp;
 use serde::Deserialize;
 
 use super::envelope::time;
-use super::{Header, Kind, Previous, SignError, Window};
+use super::{Digest, Header, Kind, Previous, SignError, Window};
 
 /// `kind` and `metadata` of a document.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,6 +19,8 @@ pub struct Meta {
     pub version: Option<u64>,
     /// When it may be taken up.
     pub window: Window,
+    /// The digest of the document that it follows, where it says so itself.
+    pub previous: Option<Digest>,
 }
 
 #[derive(Deserialize)]
@@ -41,6 +43,7 @@ struct Metadata {
     version: Option<u64>,
     not_before: Option<String>,
     not_after: Option<String>,
+    previous: Option<Digest>,
 }
 
 impl Meta {
@@ -56,6 +59,7 @@ impl Meta {
             name: metadata.name,
             version: metadata.version,
             window: Window { not_before: instant(metadata.not_before)?, not_after: instant(metadata.not_after)? },
+            previous: metadata.previous,
         })
     }
 
@@ -83,7 +87,11 @@ impl Meta {
         field("name", Some(head.name.clone()), self.name)?;
         field("version", Some(head.version.to_string()), self.version.map(|version| version.to_string()))?;
         field("notBefore", seconds(head.window.not_before), seconds(self.window.not_before))?;
-        field("notAfter", seconds(head.window.not_after), seconds(self.window.not_after))
+        field("notAfter", seconds(head.window.not_after), seconds(self.window.not_after))?;
+        // The head alone has to say it; a document that does, too, has to be right.
+        let named = self.previous.map(|digest| digest.to_string());
+        let head = head.previous.filter(|_| named.is_some()).map(|previous| previous.digest.to_string());
+        field("previous", head, named)
     }
 }
 

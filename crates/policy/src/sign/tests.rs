@@ -1,5 +1,7 @@
 //! Keys, signed files, sets of keys: what is taken, what is refused, and how the refusal reads.
 
+use std::fmt::Write as _;
+
 use expect_test::{Expect, expect};
 use hivewall_model::Timestamp;
 
@@ -184,6 +186,20 @@ fn a_head_that_says_other_than_its_document_is_refused_though_signed() {
 }
 
 #[test]
+fn a_document_that_names_what_it_follows_has_to_be_right() {
+    let before = Previous { version: 1, digest: Digest::of(b"before") };
+    let document = format!("kind: Policy\nmetadata: {{name: edge, version: 2, previous: {}}}\n", before.digest);
+    let check = |previous| {
+        let header = Meta::of(&document).unwrap().header(previous).unwrap();
+        Statement::new(header, document.clone()).unwrap().check()
+    };
+    assert!(check(Some(before)).is_ok());
+    for other in [None, Some(Previous { digest: Digest::of(b"other"), ..before })] {
+        assert!(matches!(check(other), Err(SignError::Disagree { field: "previous", .. })));
+    }
+}
+
+#[test]
 fn validity_is_from_the_first_second_until_before_the_last() {
     let (from, until) = (Timestamp::from_secs(1_000), Timestamp::from_secs(2_000));
     let window = Window { not_before: Some(from), not_after: Some(until) };
@@ -215,7 +231,10 @@ fn a_document_without_a_version_cannot_be_signed() {
 
 #[test]
 fn a_document_of_a_million_prefixes_can_be_signed() {
-    let prefixes: String = (0..1_000_000_u32).map(|n| format!("\"{}/32\",\n", std::net::Ipv4Addr::from(n))).collect();
+    let mut prefixes = String::new();
+    for number in 0..1_000_000_u32 {
+        writeln!(prefixes, "\"{}/32\",", std::net::Ipv4Addr::from(number)).unwrap();
+    }
     let document = format!("kind: Policy\nmetadata: {{name: edge, version: 1}}\nsets: {{x: {{cidr: [{prefixes}]}}}}\n");
     let text = signed(&document, &[1]).to_text();
     assert!(verify(&text, &trusted(1, &[1])).is_ok());
