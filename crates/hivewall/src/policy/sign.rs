@@ -4,6 +4,7 @@
 //! Invariant: a secret key is read from and written to files that only their owner may use; it is never an argument and
 //! never shown.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -404,6 +405,8 @@ fn change(args: &ArgMatches, request: &Request<'_>) -> anyhow::Result<()> {
 /// Who this is, for the trail: the user before `sudo`, too.
 fn who() -> String {
     let name = |variable: &str| std::env::var(variable).ok().filter(|name| !name.is_empty());
-    let user = name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(|| "unknown".to_owned());
+    // The owner of one's own entry in /proc is one's effective user (proc(5)).
+    let number = || std::fs::metadata("/proc/self").map_or(String::new(), |me| format!("user {}", me.uid()));
+    let user = name("USER").or_else(|| name("LOGNAME")).unwrap_or_else(number);
     name("SUDO_USER").map_or_else(|| user.clone(), |before| format!("{before} as {user}"))
 }
