@@ -8,11 +8,13 @@
 mod compile;
 mod counters;
 mod explain;
+pub mod ledger;
 mod opener;
 pub mod oracle;
 mod rehearse;
 mod ruleset;
 pub mod sample;
+pub mod sign;
 
 pub use compile::{CompileError, compile};
 pub use counters::{Counters, CountersError};
