@@ -5,9 +5,24 @@
 //! against.
 #![forbid(unsafe_code)]
 
+mod check;
+mod diff;
+pub mod document;
+mod parse;
+mod problem;
+mod resolve;
 mod ruleset;
+mod schema;
+mod selector;
 
+pub use diff::{Change, DocumentDiff, RuleChange, SetChange, diff_documents};
+pub use document::Document;
 pub use hivewall_datapath::policy::Action;
+pub use parse::{Parsed, Places, TEXT_BYTES_MAX, TierPlaces, parse, parse_floor};
+pub use problem::{Fault, PROBLEMS_MAX, Place, PolicyError, Problem, Severity, pointed};
+pub use resolve::{HostFacts, Members, NoMembers, PREFIXES_MAX, Resolved, Session, resolve};
 pub use ruleset::{
     Addresses, Established, FlagsMatch, IcmpMatch, Limit, LogRate, Mode, PortRange, Rule, Ruleset, Stage,
 };
+pub use schema::policy_schema;
+pub use selector::{Selector, SelectorError};
