@@ -64,6 +64,30 @@ choice! {
 }
 
 choice! {
+    /// What enforces the policy.
+    Enforcement {
+        /// Programs of ours in the kernel.
+        Ebpf = "ebpf",
+        /// A table of our own in nftables.
+        Nftables = "nftables",
+        /// Chains of our own in iptables and ip6tables.
+        Iptables = "iptables",
+    }
+}
+
+choice! {
+    /// Where banned sources are dropped.
+    Front {
+        /// In the driver, before a buffer is made for the packet; where the driver cannot, where packets are judged.
+        Native = "native",
+        /// At the entrance of the kernel's network stack, for drivers without support.
+        Generic = "generic",
+        /// Only where packets are judged.
+        Off = "off",
+    }
+}
+
+choice! {
     /// The form of the event log.
     LogFormat {
         /// One line per event, for people.

@@ -23,7 +23,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Backend, Choice, LogFormat, LogLevel};
+pub use choice::{Backend, Choice, Enforcement, Front, LogFormat, LogLevel};
 pub use origin::{Explained, Origin, Origins};
 pub use overrides::from_environment;
 pub use pages::{reference_markdown, sample_toml};

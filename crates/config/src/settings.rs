@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::{Backend, Kind, LogFormat, LogLevel, Pattern, Section, Setting};
+use crate::{Backend, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern, Section, Setting};
 
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 24 * HOUR_S;

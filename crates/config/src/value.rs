@@ -12,7 +12,7 @@ use toml::de::DeValue;
 
 use crate::problem::{Fault, Finding, quoted, shown};
 use crate::setting::{Fill, HOST_NAME_BYTES_MAX, NETWORKS_MAX, PATTERNS_MAX};
-use crate::{Backend, Choice, Kind, LogFormat, LogLevel, Pattern};
+use crate::{Backend, Enforcement, Front, Choice, Kind, LogFormat, LogLevel, Pattern};
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
 const PATH_BYTES_MAX: usize = 4_095;
@@ -183,7 +183,7 @@ macro_rules! number_value {
     )+};
 }
 
-number_value!(u32, u64, usize);
+number_value!(u16, u32, u64, usize);
 
 fn choice<T>(
     input: &Input<'_>,
@@ -209,7 +209,7 @@ macro_rules! choice_value {
     )+};
 }
 
-choice_value!(Backend, LogFormat, LogLevel);
+choice_value!(Backend, Enforcement, Front, LogFormat, LogLevel);
 
 impl Value for String {
     fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {

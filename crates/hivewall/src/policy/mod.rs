@@ -1,6 +1,11 @@
 //! `hivewall policy …`: one file a subcommand, each with `command` (its arguments) and `run`. What a policy means is in the
 //! crate `hivewall-policy`; here are files, the terminal and the running agent.
 
+mod bans;
+pub(crate) mod enforcer;
+mod facts;
+pub(crate) mod governor;
+mod news;
 mod sign;
 pub(crate) mod vault;
 

@@ -1,0 +1,139 @@
+//! Bans as the agent keeps them: in the kernel, and with their ends and reasons in a file beside the policy's state.
+//!
+//! Invariant: the kernel is changed first, so that the file never claims a ban that does not hold; what the file lacks
+//! after a crash is found in the kernel again, without an end.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use hivewall_datapath::policy::Address;
+use hivewall_host::bans::{Ban, Bans, KernelStore, Origin, Prefix};
+use hivewall_host::source::wall_clock;
+use hivewall_model::Timestamp;
+use hivewall_view::policy::BanView;
+use hivewall_view::time::rfc3339;
+use ipnet::IpNet;
+use serde_json::{Value, json};
+
+const FILE: &str = "bans.json";
+
+/// The bans of this host.
+pub(super) struct BanBook {
+    bans: Bans<KernelStore>,
+    file: PathBuf,
+}
+
+impl BanBook {
+    /// What is in the kernel, with what the file says about it; bans of the file that a reboot took are made again.
+    pub(super) fn open(mut bans: Bans<KernelStore>, state: &Path) -> anyhow::Result<Self> {
+        let file = state.join(FILE);
+        let now = wall_clock();
+        for (prefix, ban) in read(&file)? {
+            if ban.until.is_none_or(|until| until > now) {
+                bans.add(prefix, ban).with_context(|| format!("the ban of {prefix} cannot be made again"))?;
+            } else {
+                bans.remove(prefix)?;
+            }
+        }
+        Ok(Self { bans, file })
+    }
+
+    pub(super) fn add(&mut self, prefix: IpNet, ttl: Option<Duration>, who: &str, reason: &str) -> anyhow::Result<()> {
+        let origin = Arc::new(Origin { issuer: who.to_owned(), reason: reason.to_owned() });
+        self.bans.add(Prefix::from(prefix), Ban { until: ttl.map(|ttl| wall_clock() + ttl), origin })?;
+        self.write()
+    }
+
+    pub(super) fn remove(&mut self, prefix: IpNet) -> anyhow::Result<bool> {
+        let was = self.bans.remove(Prefix::from(prefix))?.is_some();
+        if was {
+            self.write()?;
+        }
+        Ok(was)
+    }
+
+    /// Lifts what has ended; tells whether anything has.
+    pub(super) fn expire(&mut self) -> anyhow::Result<bool> {
+        let ended = self.bans.expire(wall_clock())?;
+        if ended.is_empty() {
+            return Ok(false);
+        }
+        for (prefix, _) in &ended {
+            tracing::info!(%prefix, "the ban has ended");
+        }
+        self.write()?;
+        Ok(true)
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.bans.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.bans.len()
+    }
+
+    /// Sources behind which nothing is dropped before the policy was asked.
+    pub(super) fn set_exempt(&mut self, exempt: &[Address]) -> anyhow::Result<()> {
+        let prefixes = exempt.iter().map(|address| Prefix::of_address(address, family(address)));
+        Ok(self.bans.set_exempt(prefixes)?)
+    }
+
+    /// At most so many, in order.
+    pub(super) fn views(&self, most: usize) -> Vec<BanView> {
+        let now = wall_clock();
+        let view = |(prefix, ban): (Prefix, &Ban)| BanView {
+            prefix: prefix.to_string(),
+            reason: ban.origin.reason.clone(),
+            origin: ban.origin.issuer.clone(),
+            since: None,
+            seconds_left: ban.until.map(|until| (until - now).as_secs_f64()),
+        };
+        self.bans.iter().take(most).map(view).collect()
+    }
+
+    fn write(&self) -> anyhow::Result<()> {
+        let entry = |(prefix, ban): (Prefix, &Ban)| {
+            json!({
+                "prefix": prefix.to_string(),
+                "until": ban.until.map(rfc3339),
+                "issuer": ban.origin.issuer,
+                "reason": ban.origin.reason,
+            })
+        };
+        let all: Vec<Value> = self.bans.iter().map(entry).collect();
+        let aside = self.file.with_extension("json.new");
+        std::fs::write(&aside, serde_json::to_vec_pretty(&all)?).with_context(|| format!("cannot write {}", aside.display()))?;
+        std::fs::rename(&aside, &self.file).with_context(|| format!("cannot write {}", self.file.display()))
+    }
+}
+
+fn family(address: &Address) -> u32 {
+    let [a, b, c, _] = address.words;
+    let is_v4 = a | b == 0 && c == 0xffff_u32.to_be() && address.prefix_len >= 96;
+    if is_v4 { hivewall_datapath::front::family::IPV4 } else { hivewall_datapath::front::family::IPV6 }
+}
+
+fn read(file: &Path) -> anyhow::Result<Vec<(Prefix, Ban)>> {
+    let text = match std::fs::read(file) {
+        Ok(text) => text,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(error).with_context(|| format!("cannot read {}", file.display())),
+    };
+    let all: Vec<Value> = serde_json::from_slice(&text)
+        .with_context(|| format!("{} is damaged; move it away to start without the bans in it", file.display()))?;
+    let word = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
+    all.iter()
+        .map(|entry| {
+            let prefix: IpNet = word(entry, "prefix").parse().with_context(|| format!("in {}", file.display()))?;
+            let until = match word(entry, "until") {
+                text if text.is_empty() => None,
+                text => Some(hivewall_view::time::parse(&text, Timestamp(0)).map_err(anyhow::Error::msg)?),
+            };
+            let origin = Arc::new(Origin { issuer: word(entry, "issuer"), reason: word(entry, "reason") });
+            Ok((Prefix::from(prefix), Ban { until, origin }))
+        })
+        .collect()
+}

@@ -1,0 +1,513 @@
+//! The running agent's side of the policy: one thread that takes commands, keeps the ledger, and has the kernel enforce.
+//!
+//! What a request means is decided by `hivewall_policy::ledger`; how it comes into the kernel is in `enforcer`. Invariant:
+//! whatever fails, the kernel goes on with what it held, and the ledger says so.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use hivewall_api::{Caller, PolicyCommand, PolicyRefusal};
+use hivewall_config::Config;
+use hivewall_engine::{Event, PolicyTold, RuleHits, RulesTold};
+use hivewall_host::bans::{Bans, KernelStore, Origin};
+use hivewall_host::link::Links;
+use hivewall_model::RuleNames;
+use hivewall_policy::ledger::{Effect, Held, LedgerError, Moment, Outcome, Request};
+use hivewall_policy::sign::{Signed, is_signed};
+use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, compile, parse, resolve};
+use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
+use hivewall_view::time::rfc3339;
+use tokio::sync::oneshot;
+
+use super::bans::BanBook;
+use super::enforcer::{Enforcer, Plan};
+use super::facts::{Host, adopted};
+use super::news::{logged, rule_view};
+use super::vault::{self, Vault, VaultError};
+
+/// Longest time between two looks at the clock.
+const TICK: Duration = Duration::from_millis(250);
+/// Bans shown; all of them hold.
+const BANS_SHOWN: usize = 1000;
+const COUNTERS: &str = "counters.json";
+
+/// Keeps the datapath after the agent, or lets it go; answers when that is done.
+pub(crate) struct Hold {
+    /// Whether to keep it.
+    pub(crate) keep: bool,
+    /// What became of it.
+    pub(crate) done: Sender<Result<(), String>>,
+}
+
+type Answer<T> = oneshot::Sender<Result<T, PolicyRefusal>>;
+
+/// What the thread is asked.
+pub(crate) enum Ask {
+    /// The document in force.
+    Document(Answer<Option<String>>),
+    /// The rules as they hold here, of a document or of the one in force.
+    Rules(Option<String>, Answer<Ruleset>),
+    /// A command.
+    Command(PolicyCommand, Caller, Answer<PolicyOutcome>),
+    /// The agent ends.
+    Stop,
+}
+
+/// The thread.
+pub(crate) struct Governor {
+    enforcer: Enforcer,
+    bans: BanBook,
+    host: Host,
+    state: PathBuf,
+    counters: Counters,
+    vault: Option<Vault>,
+    hold: Option<Sender<Hold>>,
+    news: Sender<Event<'static>>,
+    /// The rules in force.
+    rules: Option<Ruleset>,
+    /// When the change was made that waits for confirmation.
+    changed: Option<Instant>,
+    since: Option<String>,
+    reverted: u64,
+    problems: Vec<String>,
+}
+
+/// Gives the thread back its end.
+pub(crate) struct Running {
+    asks: Sender<Ask>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Running {
+    /// Where to ask.
+    pub(crate) fn asks(&self) -> Sender<Ask> {
+        self.asks.clone()
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.asks.send(Ask::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+impl Governor {
+    /// Opens the state, and puts the last good policy in force before anything is attached.
+    pub(crate) fn begin(
+        config: &Config,
+        enforcer: Enforcer,
+        store: KernelStore,
+        news: Sender<Event<'static>>,
+    ) -> anyhow::Result<Self> {
+        let state = PathBuf::from(&config.policy.state);
+        let vault = Vault::open(&state)?;
+        let counters = match std::fs::read(state.join(COUNTERS)) {
+            Ok(text) => Counters::from_json(&text)?,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Counters::default(),
+            Err(error) => return Err(anyhow::anyhow!("cannot read {}: {error}", state.join(COUNTERS).display())),
+        };
+        let origin = Arc::new(Origin { issuer: "hivewall".into(), reason: "found in the kernel".into() });
+        let bans = BanBook::open(Bans::open(store, &origin)?, &state)?;
+        let mut governor = Self {
+            enforcer,
+            bans,
+            host: Host::of(config),
+            state,
+            counters,
+            vault: Some(vault),
+            hold: None,
+            news,
+            rules: None,
+            changed: None,
+            since: None,
+            reverted: 0,
+            problems: Vec::new(),
+        };
+        for finding in governor.vault.as_ref().map(Vault::findings).unwrap_or_default() {
+            tracing::warn!(%finding, "the policy's state was damaged");
+            governor.problems.push(finding.to_string());
+        }
+        if let Err(refusal) = governor.request(&Request::Start) {
+            tracing::error!(why = %refusal, "the last good policy cannot be enforced; what the kernel holds stays");
+            governor.problems.push(refusal.to_string());
+        }
+        // Other commands work on the state, too.
+        governor.vault = None;
+        let any = !governor.bans.is_empty();
+        governor.enforcer.bans_changed(any)?;
+        Ok(governor)
+    }
+
+    /// Whether the datapath is to outlive the agent.
+    pub(crate) fn holds_anything(&self) -> bool {
+        self.enforcer.holds_anything()
+    }
+
+    /// Runs; the datapath is kept or let go through `hold`.
+    pub(crate) fn run(mut self, hold: Sender<Hold>) -> anyhow::Result<Running> {
+        self.hold = Some(hold);
+        let (asks, asked) = channel();
+        let thread = std::thread::Builder::new().name("policy".into()).spawn(move || self.work(&asked))?;
+        Ok(Running { asks, thread: Some(thread) })
+    }
+
+    fn work(&mut self, asked: &Receiver<Ask>) {
+        let mut next_second = Instant::now();
+        loop {
+            match asked.recv_timeout(TICK) {
+                Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                // Whoever asked may be gone: then nobody needs the answer.
+                Ok(Ask::Document(answer)) => _ = answer.send(self.document()),
+                Ok(Ask::Rules(document, answer)) => _ = answer.send(self.rules_of(document.as_deref())),
+                Ok(Ask::Command(command, caller, answer)) => {
+                    let outcome = self.command(&command, &caller);
+                    self.tell();
+                    let _ = answer.send(outcome);
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+            }
+            if Instant::now() >= next_second {
+                next_second = Instant::now() + Duration::from_secs(1);
+                self.second();
+            }
+        }
+    }
+
+    fn second(&mut self) {
+        if let Err(refusal) = self.request(&Request::Tick) {
+            self.problem(refusal.to_string());
+        }
+        match self.bans.expire() {
+            Ok(true) => self.after_bans(),
+            Ok(false) => {}
+            Err(error) => self.problem(error.to_string()),
+        }
+        let interfaces = interfaces();
+        if let Err(error) = self.enforcer.name_interfaces(&interfaces) {
+            self.problem(error.to_string());
+        }
+        self.tell();
+    }
+
+    fn problem(&mut self, problem: String) {
+        if !self.problems.contains(&problem) {
+            tracing::warn!(problem, "policy");
+            self.problems.push(problem);
+            // The latest are the ones to act on.
+            let excess = self.problems.len().saturating_sub(8);
+            self.problems.drain(..excess);
+        }
+    }
+
+    /// One request to the ledger, its effects carried out.
+    fn request(&mut self, request: &Request<'_>) -> Result<Outcome, PolicyRefusal> {
+        let now = vault::now().map_err(|error| failed(&error))?;
+        let mut opened = match self.vault.take() {
+            Some(vault) => vault,
+            None => Vault::open(&self.state).map_err(|error| failed(&error))?,
+        };
+        let step = opened.step(&now, request).map_err(|error| refused(&error))?;
+        let mut outcome = step.outcome;
+        let mut effects: std::collections::VecDeque<Effect> = step.effects.into();
+        while let Some(effect) = effects.pop_front() {
+            let next = match effect {
+                Effect::Enforce { document, until_uptime_ms } => {
+                    self.enforce(&opened, &document, until_uptime_ms, &now)?
+                }
+                Effect::Withdraw => {
+                    self.enforcer.withdraw().map_err(|error| failed(&error))?;
+                    self.rules = None;
+                    self.keep()?;
+                    None
+                }
+                Effect::Alert(alert) => {
+                    tracing::warn!(?alert, "policy");
+                    self.reverted += u64::from(matches!(alert, hivewall_policy::ledger::Alert::Reverted { .. }));
+                    None
+                }
+                Effect::Store { .. } | Effect::Persist => None,
+            };
+            if let Some(answer) = next {
+                let step = opened.step(&now, &answer.as_request()).map_err(|error| refused(&error))?;
+                effects.extend(step.effects);
+                if !matches!(step.outcome, Outcome::Unchanged) {
+                    outcome = step.outcome;
+                }
+                if let Answered::Failed(_, refusal) = answer {
+                    return Err(refusal);
+                }
+            }
+        }
+        Ok(outcome)
+    }
+
+    fn enforce(
+        &mut self,
+        vault: &Vault,
+        document: &Held,
+        until_uptime_ms: Option<u64>,
+        now: &Moment,
+    ) -> Result<Option<Answered>, PolicyRefusal> {
+        let within = until_uptime_ms.map(|until| Duration::from_millis(until.saturating_sub(now.uptime_ms)));
+        let outcome = vault
+            .document(document.digest)
+            .map_err(|error| failed(&error))
+            .and_then(|bytes| text_of(&bytes))
+            .and_then(|text| self.rules_of(Some(&text)))
+            .and_then(|rules| self.put_in_force(rules, within));
+        Ok(Some(match outcome {
+            Ok(()) => Answered::Enforced(document.digest),
+            Err(refusal) => Answered::Failed(document.digest, refusal),
+        }))
+    }
+
+    fn put_in_force(&mut self, rules: Ruleset, within: Option<Duration>) -> Result<(), PolicyRefusal> {
+        let tables = compile(&rules, &mut self.counters).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+        self.keep_counters().map_err(|error| failed(&error))?;
+        let adopted = if self.enforcer.has_policy() { Vec::new() } else { adopted(self.enforcer.clock().seconds()) };
+        let plan = Plan { tables, mode: rules.mode, adopted };
+        // Before the records that it will judge.
+        self.tell_rules(&rules);
+        self.enforcer.enforce(&plan, &interfaces(), within).map_err(|error| failed(&error))?;
+        self.bans.set_exempt(&plan.tables.exempt).map_err(|error| failed(&error))?;
+        self.changed = within.map(|_| Instant::now());
+        self.since = Some(rfc3339(hivewall_host::source::wall_clock()));
+        tracing::info!(policy = rules.name, version = rules.version, rules = rules.rules.len(), "in force");
+        self.rules = Some(rules);
+        self.keep()
+    }
+
+    /// What is in force outlives the agent; when nothing is, nothing does.
+    fn keep(&mut self) -> Result<(), PolicyRefusal> {
+        let Some(hold) = &self.hold else { return Ok(()) };
+        let (done, outcome) = channel();
+        let asked = hold.send(Hold { keep: self.enforcer.holds_anything(), done });
+        let gone = || failed(&"the agent is stopping");
+        asked.map_err(|_| gone())?;
+        outcome.recv().map_err(|_| gone())?.map_err(|why| failed(&why))
+    }
+
+    fn keep_counters(&self) -> anyhow::Result<()> {
+        let (place, aside) = (self.state.join(COUNTERS), self.state.join("counters.json.new"));
+        std::fs::write(&aside, self.counters.to_json()?)?;
+        Ok(std::fs::rename(aside, place)?)
+    }
+
+    fn document(&self) -> Result<Option<String>, PolicyRefusal> {
+        let (ledger, _) = vault::read(&self.state).map_err(|error| failed(&error))?;
+        let Some(held) = ledger.in_force() else { return Ok(None) };
+        let bytes = vault::read_document(&self.state, held.digest).map_err(|error| failed(&error))?;
+        text_of(&bytes).map(Some)
+    }
+
+    /// The rules of a document as they hold on this host.
+    fn rules_of(&self, document: Option<&str>) -> Result<Ruleset, PolicyRefusal> {
+        let Some(text) = document else { return Ok(self.rules.clone().unwrap_or_default()) };
+        let invalid = |reason: String| PolicyRefusal::Invalid { reason };
+        let plain = text_of(text.as_bytes())?;
+        let parsed = parse(&plain).map_err(|error| invalid(error.pointed("policy", &plain)))?;
+        let facts = self.host.facts().map_err(|error| invalid(error.to_string()))?;
+        let files = NoMembers(|path: &str| std::fs::read_to_string(path));
+        let resolved = resolve(&parsed, &facts, &files).map_err(|error| invalid(error.pointed("policy", &plain)))?;
+        Ok(resolved.ruleset)
+    }
+
+    fn command(&mut self, command: &PolicyCommand, caller: &Caller) -> Result<PolicyOutcome, PolicyRefusal> {
+        let who = format!("API {}", caller.peer);
+        let message = match command {
+            PolicyCommand::Apply { document, confirm } => {
+                // An error in the text says where it is, before anything is taken up.
+                self.rules_of(Some(document))?;
+                let within = confirm.or(self.confirm_of(document)?);
+                let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
+                let outcome = self.request(&request)?;
+                self.said(outcome)
+            }
+            PolicyCommand::Confirm => {
+                if self.changed.is_some_and(|changed| caller.connected <= changed) {
+                    let reason = "this connection is older than the change; confirm over a new one, which shows that \
+                                  one can still be made";
+                    return Err(PolicyRefusal::Conflict { reason: reason.into() });
+                }
+                if !self.enforcer.confirm().map_err(|error| failed(&error))? {
+                    let reason = "the time to confirm is over, and the kernel has gone back already";
+                    return Err(PolicyRefusal::Conflict { reason: reason.into() });
+                }
+                let outcome = self.request(&Request::Confirm { digest: None, who: &who })?;
+                self.changed = None;
+                self.said(outcome)
+            }
+            PolicyCommand::Rollback => {
+                let (ledger, _) = vault::read(&self.state).map_err(|error| failed(&error))?;
+                let request = match ledger.pending() {
+                    Some(_) => Request::Revert { who: &who },
+                    None => Request::RollBack { to: None, confirm: None, who: &who },
+                };
+                let outcome = self.request(&request)?;
+                self.said(outcome)
+            }
+            PolicyCommand::Ban { prefix, ttl, reason } => {
+                self.bans.add(*prefix, *ttl, &who, reason).map_err(|error| failed(&error))?;
+                self.after_bans();
+                format!("{prefix} is banned")
+            }
+            PolicyCommand::Unban { prefix } => {
+                if !self.bans.remove(*prefix).map_err(|error| failed(&error))? {
+                    return Err(PolicyRefusal::Conflict { reason: format!("{prefix} is not banned") });
+                }
+                self.after_bans();
+                format!("{prefix} is no longer banned")
+            }
+        };
+        let view = self.view();
+        Ok(PolicyOutcome {
+            message,
+            policy: PolicyName { name: view.name, version: view.version },
+            epoch: self.enforcer.epoch(),
+            pending: view.pending,
+        })
+    }
+
+    fn confirm_of(&self, document: &str) -> Result<Option<Duration>, PolicyRefusal> {
+        let plain = text_of(document.as_bytes())?;
+        let parsed = parse(&plain).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+        Ok(parsed.document.confirm.map(|confirm| Duration::from_secs(confirm.within.0)))
+    }
+
+    fn after_bans(&mut self) {
+        let any = !self.bans.is_empty();
+        if let Err(error) = self.enforcer.bans_changed(any) {
+            self.problem(error.to_string());
+        }
+        if let Err(refusal) = self.keep() {
+            self.problem(refusal.to_string());
+        }
+    }
+
+    fn said(&self, outcome: Outcome) -> String {
+        let name = |held: &Held| format!("{} version {}", held.name, held.version);
+        match outcome {
+            Outcome::Unchanged => "nothing had to change".to_owned(),
+            Outcome::Applying { document, .. } | Outcome::Good { document } => format!("{} is in force", name(&document)),
+            Outcome::AlreadyThere { document } => format!("{} is in force already", name(&document)),
+            Outcome::Waiting { document } => format!(
+                "{} is in force until it is confirmed over a new connection; without that the host goes back by itself",
+                name(&document)
+            ),
+            Outcome::Reverted { document, .. } => format!("{} was taken back", name(&document)),
+            Outcome::Keys { .. } => "other keys are trusted".to_owned(),
+            Outcome::Joined => "the host takes signed policies only".to_owned(),
+        }
+    }
+
+    fn tell_rules(&self, rules: &Ruleset) {
+        let names = RuleNames::new(self.counters.iter().map(|(id, number)| (u32::from(number), id.into())));
+        let number = |id: &str| self.counters.number(id).map(u32::from);
+        let views: Vec<(u32, RuleView)> =
+            rules.rules.iter().filter_map(|rule| Some((number(&rule.id)?, rule_view(rule)))).collect();
+        let logged = rules.rules.iter().filter_map(|rule| Some((number(&rule.id)?, logged(rule)?))).collect();
+        // The pipeline is gone when the agent stops.
+        let _ = self.news.send(Event::Rules(RulesTold { names, rules: views, logged }));
+    }
+
+    fn tell(&mut self) {
+        let causes = hivewall_datapath::policy::VerdictCause::ALL.iter().map(|cause| *cause as u32);
+        let rules = self.rules.iter().flat_map(|rules| &rules.rules);
+        let numbers = rules.filter_map(|rule| self.counters.number(&rule.id).map(u32::from));
+        let mut numbers: Vec<u32> = causes.chain(numbers).collect();
+        numbers.dedup();
+        let hits = numbers.into_iter().filter_map(|counter| {
+            let hits = self.enforcer.hits(counter).ok()?;
+            Some(RuleHits { counter, packets: hits.packets, bytes: hits.bytes })
+        });
+        let told = PolicyTold { hits: hits.collect(), view: self.view(), front: Vec::new() };
+        let _ = self.news.send(Event::Policy(Box::new(told)));
+    }
+
+    fn view(&self) -> PolicyView {
+        let mut view = PolicyView {
+            backend: "ebpf".to_owned(),
+            epoch: self.enforcer.epoch(),
+            changes: self.enforcer.changes(),
+            reverted: self.reverted,
+            since: self.since.clone(),
+            problems: self.problems.clone(),
+            bans_total: self.bans.len() as u64,
+            bans: self.bans.views(BANS_SHOWN),
+            ..PolicyView::default()
+        };
+        if let Some(rules) = &self.rules {
+            view.name.clone_from(&rules.name);
+            view.version = rules.version;
+            view.mode = match rules.mode {
+                Mode::Observe => "observe".to_owned(),
+                Mode::Enforce => "enforce".to_owned(),
+            };
+        }
+        let Ok((ledger, _)) = vault::read(&self.state) else { return view };
+        let now = vault::now().ok();
+        view.pending = ledger.pending().filter(|pending| pending.in_force).and_then(|pending| {
+            let until = pending.confirm.as_ref()?.until_uptime_ms;
+            let left = until.saturating_sub(now.as_ref()?.uptime_ms);
+            let falls_back_to = ledger.good().map(|held| PolicyName { name: held.name.clone(), version: held.version });
+            Some(PendingChange { seconds_left: left as f64 / 1000.0, falls_back_to })
+        });
+        view.state = match (&self.rules, &view.pending) {
+            (None, _) => "none".to_owned(),
+            (Some(_), Some(_)) => "pending".to_owned(),
+            (Some(_), None) => "active".to_owned(),
+        };
+        view
+    }
+}
+
+/// What the ledger is told after an attempt to enforce.
+enum Answered {
+    Enforced(hivewall_policy::sign::Digest),
+    Failed(hivewall_policy::sign::Digest, PolicyRefusal),
+}
+
+impl Answered {
+    fn as_request(&self) -> Request<'static> {
+        match self {
+            Self::Enforced(digest) => Request::Enforced { digest: *digest },
+            Self::Failed(digest, _) => Request::Failed { digest: *digest },
+        }
+    }
+}
+
+/// The document within a signed file, or the file itself.
+fn text_of(bytes: &[u8]) -> Result<String, PolicyRefusal> {
+    let invalid = |reason: String| PolicyRefusal::Invalid { reason };
+    let text = if is_signed(bytes) {
+        let signed = Signed::parse(bytes).map_err(|error| invalid(error.to_string()))?;
+        signed.statement().document().as_bytes().to_vec()
+    } else {
+        bytes.to_vec()
+    };
+    String::from_utf8(text).map_err(|_| invalid("the document is not UTF-8 text".to_owned()))
+}
+
+fn interfaces() -> Vec<(u32, String)> {
+    let all = Links::open().and_then(|mut links| links.dump()).unwrap_or_default();
+    all.into_iter().map(|interface| (interface.index, interface.name)).collect()
+}
+
+fn failed(error: &impl ToString) -> PolicyRefusal {
+    PolicyRefusal::Failed { reason: error.to_string() }
+}
+
+/// A ledger's refusal is the caller's to mend; anything else is ours.
+fn refused(error: &VaultError) -> PolicyRefusal {
+    match error {
+        VaultError::Refused(LedgerError::Sign(_)) => PolicyRefusal::Invalid { reason: error.to_string() },
+        VaultError::Refused(_) => PolicyRefusal::Conflict { reason: error.to_string() },
+        _ => failed(error),
+    }
+}
