@@ -185,8 +185,7 @@ fn what_has_expired_or_is_not_valid_yet_is_refused() {
 
 #[test]
 fn the_commands_of_the_guide_work_as_they_stand_there() {
-    let guide = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/guide/policy-signing.md");
-    let guide = std::fs::read_to_string(guide).unwrap();
+    let guide = include_str!("../../docs/guide/policy-signing.md");
     let desk = TempDir::new().unwrap();
     let mut script = String::from("set -eu\n");
     let mut count = 0;

@@ -225,7 +225,11 @@ impl Step {
     fn start(&mut self, now: &Moment) {
         match self.ledger.pending.clone() {
             Some(pending) => self.resume(now, pending),
-            None => self.enforce_good(),
+            None if self.ledger.good.is_some() => self.enforce_good(),
+            // The agent may have ended between taking back the first policy of all and withdrawing it. A state in which
+            // nothing ever happened says nothing about what the kernel holds.
+            None if !self.ledger.recent.is_empty() => self.effects.push(Effect::Withdraw),
+            None => {}
         }
         // Whoever was told before the agent ended may not have heard it.
         let told = self.ledger.in_force().filter(|document| self.ledger.expiry_told == Some(document.digest));

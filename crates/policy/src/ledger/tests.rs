@@ -312,6 +312,19 @@ fn the_first_policy_of_all_taken_back_leaves_none() {
 }
 
 #[test]
+fn a_stop_between_taking_back_the_first_policy_and_withdrawing_it_is_made_good_at_the_next_start() {
+    let mut host = Host::new();
+    host.ask(&Request::Start).unwrap();
+    host.check_log(&expect![[""]]);
+    host.apply(&plain(1), Some(10)).unwrap();
+    host.now.uptime_ms += 10_000;
+    host.ledger = host.ledger.step(&host.now, &Request::Tick).unwrap().ledger;
+    host.log.clear();
+    host.ask(&Request::Start).unwrap();
+    host.check_log(&expect![["withdraw"]]);
+}
+
+#[test]
 fn an_expired_policy_stays_in_force_and_is_told_once() {
     let mut host = Host::trusting(&[1]);
     let document = "kind: Policy\nmetadata: {name: edge, version: 1, notAfter: 2027-01-15T08:01:00Z}\n";

@@ -54,6 +54,18 @@ fn filled(path: &Path, version: u64) -> Ledger {
     vault.ledger().clone()
 }
 
+/// Copies a state, rights included.
+fn copy_of(from: &Path, to: &Path) {
+    drop(Disk::make(to).unwrap());
+    for directory in ["", DOCUMENTS] {
+        for entry in fs::read_dir(from.join(directory)).unwrap().map(Result::unwrap) {
+            if entry.file_type().unwrap().is_file() {
+                fs::copy(entry.path(), to.join(directory).join(entry.file_name())).unwrap();
+            }
+        }
+    }
+}
+
 #[test]
 fn what_was_taken_up_is_there_after_a_restart() {
     let (_directory, path) = place();
@@ -85,10 +97,12 @@ fn a_change_is_one_transaction() {
 
 #[test]
 fn a_stop_after_any_operation_leaves_the_old_state_or_the_new_one() {
+    let (_template, template) = place();
+    let old = filled(&template, 9);
     let mut stops = 0;
     for operations in 0.. {
         let (_directory, path) = place();
-        let old = filled(&path, 9);
+        copy_of(&template, &path);
         let mut vault = Vault::open(&path).unwrap();
         vault.disk.until_stop.set(Some(operations));
         let done = apply(&mut vault, 10);
