@@ -5,6 +5,7 @@
 //! against.
 #![forbid(unsafe_code)]
 
+pub mod backend;
 mod ruleset;
 
 pub use hivewall_datapath::policy::Action;
