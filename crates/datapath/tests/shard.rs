@@ -49,6 +49,7 @@ fn observe(bytes: &[u8], len: usize) -> (Result<(Parsed, Watch), Reason>, Tallie
         tallies: &mut tallies,
         now: 1,
         watching: true,
+        epoch: 0,
     }
     .observe(&FrameBytes(bytes), &ethernet(len));
     (told, tallies)

@@ -58,6 +58,7 @@ fn counted<B: Bytes>(bytes: &B, frame: &Frame) -> String {
         tallies: &mut tallied,
         now: 1,
         watching: true,
+        epoch: 0,
     };
     let mut inside = Ok(());
     match shard.observe(bytes, frame) {

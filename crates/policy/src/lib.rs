@@ -6,8 +6,14 @@
 #![forbid(unsafe_code)]
 
 pub mod backend;
+mod compile;
+mod counters;
+pub mod oracle;
 mod ruleset;
+pub mod sample;
 
+pub use compile::{CompileError, compile};
+pub use counters::{Counters, CountersError};
 pub use hivewall_datapath::policy::Action;
 pub use ruleset::{
     Addresses, Established, FlagsMatch, IcmpMatch, Limit, LogRate, Mode, PortRange, Rule, Ruleset, Stage,

@@ -86,7 +86,7 @@ fn headers_that_were_not_captured_are_counted_and_so_is_the_inside_of_a_tunnel()
     let mut soft = shard();
     let bytes = frame().ipv4("10.0.0.1", "10.0.0.2").vxlan(1).ethernet().ipv4("10.1.0.1", "10.1.0.2").udp(1, 2).build();
     assert_eq!(soft.observe(&FrameBytes(&bytes[..30]), &facts(bytes.len()), 1), Err(Reason::Snapped));
-    assert_eq!(soft.observe(&FrameBytes(&bytes[..60]), &facts(bytes.len()), 1), Ok(()));
+    assert_eq!(soft.observe(&FrameBytes(&bytes[..60]), &facts(bytes.len()), 1), Ok(Fate::Passed));
     let inside = bytes.len() as u64 - 42;
     let expected = vec![format!("3 snapped 1 {}", bytes.len()), format!("3 inner_unread 1 {inside}")];
     assert_eq!((tallies(&soft), packets(&soft)), (expected, 1));
