@@ -7,6 +7,7 @@ pub mod link;
 pub mod packet;
 pub mod probe;
 pub mod process;
+pub mod rules;
 pub mod signal;
 pub mod sockets;
 pub mod source;

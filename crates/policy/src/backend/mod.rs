@@ -6,6 +6,7 @@
 //! first rule in document order that matches decides, as in the oracle.
 
 mod blocks;
+pub mod iptables;
 pub mod nft;
 
 use std::time::Duration;
@@ -37,6 +38,13 @@ pub struct Count {
     pub packets: u64,
     /// Bytes from the IP header on.
     pub bytes: u64,
+}
+
+impl Shortfall {
+    /// Whether verdicts would be others than those of the document, so that it must not be put in force.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Condition { .. })
+    }
 }
 
 /// What a packet filter of the kernel cannot do as the document says it, by rule.

@@ -8,7 +8,7 @@ use std::fmt::Write as _;
 use hivewall_datapath::policy::Action;
 use hivewall_datapath::proto;
 
-use super::{Draft, Hook, View, Way, bans, rule, rules_of, text};
+use super::{Draft, Hook, View, Way, bans, essential_chain, rule, rules_of, text};
 use crate::backend::blocks::{self, Block, Family, Span};
 use crate::{Rule, Ruleset, Stage};
 
@@ -46,7 +46,7 @@ enum Step {
     Alone(usize),
 }
 
-/// Writes the chains of a view: guard and exemptions, bans, tiers.
+/// Writes the chains of a view: guard and exemptions, bans, what every host needs, tiers.
 pub(super) fn write(draft: &mut Draft, ruleset: &Ruleset, view: View) {
     let rules: Vec<(usize, &Rule)> = rules_of(ruleset, view.direction).collect();
     let mut stages: Vec<Stage> = rules.iter().map(|(_, rule)| rule.stage).collect();
@@ -81,16 +81,18 @@ fn stage_name(stage: Stage) -> String {
     }
 }
 
-/// The other end of a flow is where a received packet comes from and a sent one goes to, whichever way it goes in its
+/// Bans, and what every host needs. The other end of a flow is where a received packet comes from and a sent one goes to, whichever way it goes in its
 /// flow.
-fn ban_lines(view: View) -> [String; 2] {
+fn ban_lines(view: View) -> Vec<String> {
     let field = match (view.family, view.hook()) {
         (Family::V4, Hook::Prerouting) => "ip saddr",
         (Family::V4, Hook::Postrouting) => "ip daddr",
         (Family::V6, Hook::Prerouting) => "ip6 saddr",
         (Family::V6, Hook::Postrouting) => "ip6 daddr",
     };
-    bans::set_names(view.family).map(|name| format!("{field} @{name} goto banned"))
+    let mut lines: Vec<String> = bans::set_names(view.family).map(|name| format!("{field} @{name} goto banned")).into();
+    lines.push(format!("meta l4proto {{ 1, 17, 58 }} jump {}", essential_chain(view.hook())));
+    lines
 }
 
 /// The chain of a stage; how many things it may ask of one packet.
@@ -156,7 +158,8 @@ fn steps(rules: &[(usize, &Rule)], family: Family) -> Vec<Step> {
 
 fn has_place_in_a_map(rule: &Rule) -> bool {
     let passes_on = rule.limit.is_some_and(|limit| limit.over == Action::Pass) && rule.action == Action::Accept;
-    rule.flags.is_none() && rule.interfaces.is_empty() && !passes_on
+    let everywhere = rule.interfaces.is_empty() || rule.interfaces.iter().any(|pattern| pattern == "*");
+    rule.flags.is_none() && everywhere && !passes_on
 }
 
 /// A rule that decides about whatever comes to it.
@@ -237,7 +240,7 @@ fn one_by_one(listed: Vec<u8>, holds: impl Fn(u8) -> bool) -> Vec<Span> {
 }
 
 /// The protocols a rule can match; none for all of them. A condition on ports, types or flags narrows them.
-pub(super) fn protocols(rule: &Rule) -> Option<Vec<u8>> {
+pub(in crate::backend) fn protocols(rule: &Rule) -> Option<Vec<u8>> {
     let mut narrowed: Option<Vec<u8>> = (!rule.protocols.is_empty()).then(|| rule.protocols.clone());
     let mut narrow = |to: &[u8]| {
         let kept = match narrowed.take() {
@@ -355,7 +358,7 @@ fn replied(protocol: Span, source_port: Span, port: Span) -> Vec<(Span, Span)> {
 }
 
 /// Types and codes of the answers to requests of these.
-pub(super) fn answers(protocol: u8, kinds: Span) -> Vec<Span> {
+pub(in crate::backend) fn answers(protocol: u8, kinds: Span) -> Vec<Span> {
     let of_protocol = ANSWERS.iter().filter(|(number, ..)| *number == protocol);
     let answer = |(_, request, answer): &(u8, u128, u128)| {
         let (from, to) = (kinds.0.max(request << 8), kinds.1.min(request << 8 | 255));

@@ -25,7 +25,8 @@ use super::{Ban, Count, Options, Shortfall};
 use crate::{Mode, Rule, Ruleset};
 
 pub use bans::{ban_host, replace_bans};
-pub use text::clean;
+pub(super) use judge::{answers, protocols};
+pub(super) use text::clean;
 
 /// The family and name of the table.
 pub const TABLE: &str = "inet hivewall";
@@ -34,7 +35,7 @@ pub const PREROUTING_PRIORITY: i32 = -155;
 /// After sources were translated (100), before conntrack keeps the flow.
 pub const POSTROUTING_PRIORITY: i32 = 150;
 /// Packets of the kinds every host needs that are accepted in a second.
-pub const ESSENTIAL_PER_SECOND: u32 = 1000;
+pub const ESSENTIAL_PER_SECOND: u32 = 10_000;
 
 /// A policy for nft.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -214,9 +215,9 @@ fn counters(ruleset: &Ruleset, draft: &Draft) -> Vec<Counter> {
 
 /// What comes first for every packet, at both hooks.
 fn base_chains(draft: &mut Draft, options: &Options) {
-    for (name, hook, priority, interface, loopback, direction) in [
-        ("prerouting", Hook::Prerouting, PREROUTING_PRIORITY, "iifname", "iiftype", Direction::Ingress),
-        ("postrouting", Hook::Postrouting, POSTROUTING_PRIORITY, "oifname", "oiftype", Direction::Egress),
+    for (name, priority, interface, loopback, direction) in [
+        ("prerouting", PREROUTING_PRIORITY, "iifname", "iiftype", Direction::Ingress),
+        ("postrouting", POSTROUTING_PRIORITY, "oifname", "oiftype", Direction::Egress),
     ] {
         let go = |direction, way| {
             let [v4, v6] = Family::BOTH.map(|family| View { direction, family, way }.chain());
@@ -227,33 +228,39 @@ fn base_chains(draft: &mut Draft, options: &Options) {
             format!("type filter hook {name} priority {priority}; policy accept;"),
             format!("meta {loopback} loopback accept"),
         ];
-        if !options.interfaces.is_empty() {
-            lines.push(format!("{interface} != {} accept", text::names(&options.interfaces)));
+        if let Some(names) = text::names(&options.interfaces).filter(|_| !options.interfaces.is_empty()) {
+            lines.push(format!("{interface} != {names} accept"));
         }
-        lines.extend(essentials(hook));
-        lines.push("meta l4proto { 1, 58 } ct state related counter name related accept".to_owned());
         // A connection that is asked for is a new one, whatever conntrack still remembers of its addresses and ports.
-        lines.push(format!("tcp flags & (fin|syn|rst|ack) == syn {}", go(direction, Way::Forth)));
+        lines.push(format!("tcp flags & (syn|ack) == syn {}", go(direction, Way::Forth)));
         lines.push(format!("ct direction reply {}", go(other, Way::Back)));
         lines.push(go(direction, Way::Forth));
         draft.chain(name, &lines);
     }
 }
 
-/// What every host needs to be one.
+/// What every host needs to be one, as far as a hook can see it.
 fn essentials(hook: Hook) -> Vec<String> {
     let (v4, v6) = match hook {
         Hook::Prerouting => ("udp sport 67 udp dport 68", "udp sport 547 udp dport 546"),
         Hook::Postrouting => ("udp sport 68 udp dport 67", "udp sport 546 udp dport 547"),
     };
-    vec![
-        "meta nfproto ipv4 icmp type 11 goto essential_rate".to_owned(),
-        "meta nfproto ipv4 icmp type 3 icmp code 4 goto essential_rate".to_owned(),
-        "meta nfproto ipv6 icmpv6 type { 1-4, 130-132, 143 } goto essential_rate".to_owned(),
-        "meta nfproto ipv6 icmpv6 type 133-136 ip6 hoplimit 255 goto essential_rate".to_owned(),
-        format!("meta nfproto ipv4 {v4} goto essential_rate"),
-        format!("meta nfproto ipv6 {v6} goto essential_rate"),
-    ]
+    // Type and code as one number: what nft reads as a source port.
+    let kinds = [
+        "meta l4proto 1 th sport { 772, 2816-3071 }",
+        "meta l4proto 58 th sport { 256-1279, 33280-34047, 36608-36863 }",
+        "meta l4proto 58 th sport 34048-35071 ip6 hoplimit 255",
+        &format!("meta nfproto ipv4 {v4}"),
+        &format!("meta nfproto ipv6 {v6}"),
+    ];
+    let mut lines: Vec<String> = kinds.iter().map(|kind| format!("{kind} goto essential_rate")).collect();
+    lines.push("meta l4proto 1 icmp type { 3, 4, 12 } ct state related counter name related accept".to_owned());
+    lines
+}
+
+/// Name of the chain of what every host needs.
+fn essential_chain(hook: Hook) -> &'static str {
+    if hook == Hook::Prerouting { "essential_received" } else { "essential_sent" }
 }
 
 fn shared_chains(draft: &mut Draft, mode: Mode) {
@@ -264,7 +271,11 @@ fn shared_chains(draft: &mut Draft, mode: Mode) {
         "counter name essential accept".to_owned(),
     ];
     draft.chain("essential_rate", &essential);
-    draft.chain("banned", &[format!("counter name ban {refusal}")]);
+    for hook in [Hook::Prerouting, Hook::Postrouting] {
+        draft.chain(essential_chain(hook), &essentials(hook));
+    }
+    // Bans hold whatever the mode of the policy is, as they do in the datapath.
+    draft.chain("banned", &["counter name ban drop".to_owned()]);
 }
 
 /// Rules of one stage in one direction.

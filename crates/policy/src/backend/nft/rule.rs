@@ -179,9 +179,9 @@ fn flag_alternatives(flags: Option<FlagsMatch>, way: Way) -> Vec<String> {
 fn conditions(draft: &mut Draft, rule: &Rule, view: View) -> Option<Vec<String>> {
     let axes = Axes::of(rule, view.family);
     let mut words = Vec::new();
-    if !rule.interfaces.is_empty() {
+    if let Some(names) = text::names(&rule.interfaces).filter(|_| !rule.interfaces.is_empty()) {
         let side = if view.hook() == Hook::Prerouting { "iifname" } else { "oifname" };
-        words.push(format!("{side} {}", text::names(&rule.interfaces)));
+        words.push(format!("{side} {names}"));
     }
     let ip = if view.family == Family::V4 { "ip" } else { "ip6" };
     let exchange = view.way == Way::Back;

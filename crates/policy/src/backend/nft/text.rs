@@ -26,13 +26,22 @@ pub(super) fn any_of(items: &[String]) -> String {
     }
 }
 
-/// Names of interfaces.
-pub(super) fn names(interfaces: &[String]) -> String {
-    any_of(&interfaces.iter().map(|name| format!("\"{}\"", clean(name, 16))).collect::<Vec<_>>())
+/// Names of interfaces; none when every name fits. What another pattern holds is left out, since nft refuses overlaps.
+pub(super) fn names(interfaces: &[String]) -> Option<String> {
+    let holds = |pattern: &str, name: &str| pattern.strip_suffix('*').is_some_and(|beginning| name.starts_with(beginning));
+    if interfaces.iter().any(|pattern| pattern == "*") {
+        return None;
+    }
+    let mut kept: Vec<&String> = interfaces.iter().collect();
+    kept.sort();
+    kept.dedup();
+    let all = kept.clone();
+    kept.retain(|name| !all.iter().any(|pattern| pattern != name && holds(pattern, name)));
+    Some(any_of(&kept.iter().map(|name| format!("\"{}\"", clean(name, 16))).collect::<Vec<_>>()))
 }
 
 /// Text that may stand between quotes: nft has no way to write a quote inside of them. At most so many bytes.
-pub fn clean(text: &str, bytes: usize) -> String {
+pub(in crate::backend) fn clean(text: &str, bytes: usize) -> String {
     let mut out = String::new();
     for character in text.chars() {
         let character = if character == '"' || character == '\\' || character.is_control() { '_' } else { character };
