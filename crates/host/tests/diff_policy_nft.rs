@@ -9,22 +9,15 @@
 #[path = "diff_policy/bench.rs"]
 mod bench;
 
-use bench::{Bench, Flow, is_accepted, random_flows};
+use bench::{Bench, Flow, with_mark};
 use hivewall_host::rules::{apply_nft, nft_counters};
 use hivewall_policy::backend::{Ban, Options, nft};
-use hivewall_policy::sample::Draws;
 use hivewall_policy::{Action, Limit, Mode, Ruleset};
 use hivewall_testkit::require_root;
 use ipnet::IpNet;
 
 /// Policies that are tried, each followed by another.
-const POLICIES: u64 = 400;
-/// Flows under each.
-const FLOWS: usize = 60;
-
-fn bans_of(draws: &mut Draws<'_>) -> Vec<IpNet> {
-    if draws.once_in(3) { (0..2).map(|_| draws.net()).filter(|net| net.prefix_len() > 0).collect() } else { Vec::new() }
-}
+const POLICIES: u64 = 40;
 
 fn apply(bench: &Bench, ruleset: &Ruleset, bans: &[IpNet]) -> String {
     let bans: Vec<Ban> = bans.iter().map(|net| Ban { net: *net, expires_in: None }).collect();
@@ -34,48 +27,10 @@ fn apply(bench: &Bench, ruleset: &Ruleset, bans: &[IpNet]) -> String {
     program.text
 }
 
-/// The rule that lets the mark of the end through comes before everything.
-fn with_mark(mut ruleset: Ruleset) -> Ruleset {
-    ruleset.rules.insert(0, bench::mark_rule());
-    ruleset
-}
-
-fn check_pass(what: &str, passed: &[u32], flows: &[Flow], want: impl Fn(&Flow) -> bool, told: &dyn Fn() -> String) {
-    for flow in flows {
-        let (got, want) = (passed.contains(&flow.id), want(flow));
-        assert_eq!(got, want, "{what}: {flow:?}\n{}", told());
-    }
-}
-
 #[test]
 fn nftables_lets_through_what_the_oracle_accepts() {
     require_root!();
-    let bench = Bench::new("nft");
-    let (mut pairs, mut accepted) = (0, 0);
-    for seed in 0..POLICIES {
-        let mut draws = Draws::seeded(seed);
-        let (first, second) = (with_mark(draws.ruleset()), with_mark(draws.ruleset()));
-        let bans = [bans_of(&mut draws), bans_of(&mut draws)];
-        let flows = random_flows(&mut draws, FLOWS);
-        bench.forget_flows();
-        let text = apply(&bench, &first, &bans[0]);
-        let told = |ruleset: &Ruleset, bans: &[IpNet], text: &str| format!("seed {seed}, bans {bans:?}\n{ruleset:#?}\n{text}");
-        let passed = bench.send_forth(&flows, false);
-        let is_first = |flow: &Flow| is_accepted(&first, &bans[0], flow);
-        check_pass("first packets", &passed, &flows, is_first, &|| told(&first, &bans[0], &text));
-        let living: Vec<Flow> = flows.iter().filter(|flow| is_first(flow) && flow.is_tracked()).cloned().collect();
-        let passed = bench.send_back(&living);
-        check_pass("replies", &passed, &living, |_| true, &|| told(&first, &bans[0], &text));
-        let text = apply(&bench, &second, &bans[1]);
-        let is_second = |flow: &Flow| is_accepted(&second, &bans[1], flow);
-        let passed = bench.send_back(&living);
-        check_pass("replies under the next policy", &passed, &living, is_second, &|| told(&second, &bans[1], &text));
-        let passed = bench.send_forth(&living, true);
-        check_pass("later packets under the next policy", &passed, &living, is_second, &|| told(&second, &bans[1], &text));
-        pairs += flows.len() + 3 * living.len();
-        accepted += living.len();
-    }
-    assert!(accepted > 200, "{accepted} of {pairs} packets began flows that were accepted: the policies say too little");
+    bench::compare(&Bench::new("nft"), POLICIES, apply);
 }
 
 #[test]

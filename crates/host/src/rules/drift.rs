@@ -66,7 +66,9 @@ pub fn compare(before: &Inventory, now: &Inventory) -> Vec<Drift> {
     for table in &before.tables {
         match now.table(table.source, &table.family, &table.name) {
             Some(other) if other.hash != table.hash => tables(table, other, &mut out),
-            None if answered(now, table.source, &table.family) => out.push(drift(table, "", table.ours, Change::TableGone)),
+            None if answered(now, table.source, &table.family) => {
+                out.push(drift(table, "", table.ours, Change::TableGone))
+            }
             _ => {}
         }
     }
@@ -97,7 +99,9 @@ fn tables(before: &Table, now: &Table, out: &mut Vec<Drift>) {
         match now.chains.iter().find(|other| other.name == chain.name) {
             None => out.push(drift(before, &chain.name, chain.ours, Change::ChainGone)),
             Some(other) if other.hash != chain.hash => {
-                out.extend(chains(chain, other).into_iter().map(|(ours, change)| drift(before, &chain.name, ours, change)));
+                out.extend(
+                    chains(chain, other).into_iter().map(|(ours, change)| drift(before, &chain.name, ours, change)),
+                );
             }
             Some(_) => {}
         }
@@ -105,7 +109,9 @@ fn tables(before: &Table, now: &Table, out: &mut Vec<Drift>) {
     for chain in now.chains.iter().filter(|chain| !before.chains.iter().any(|other| other.name == chain.name)) {
         out.push(drift(now, &chain.name, chain.ours, Change::ChainAdded));
     }
-    for set in now.sets.iter().chain(before.sets.iter().filter(|set| !now.sets.iter().any(|other| other.name == set.name))) {
+    for set in
+        now.sets.iter().chain(before.sets.iter().filter(|set| !now.sets.iter().any(|other| other.name == set.name)))
+    {
         let find = |table: &Table| table.sets.iter().find(|other| other.name == set.name).cloned();
         let (old, new) = (find(before), find(now));
         let hash = |set: &Option<super::Set>| set.as_ref().map(|set| set.hash.clone());
@@ -122,7 +128,9 @@ fn chains(before: &Chain, now: &Chain) -> Vec<(bool, Change)> {
     let mut out = Vec::new();
     let base = |chain: &Chain| {
         let base = chain.base.as_ref();
-        base.map_or(String::new(), |base| format!("{} hook {} priority {} policy {}", base.kind, base.hook, base.priority, base.policy))
+        base.map_or(String::new(), |base| {
+            format!("{} hook {} priority {} policy {}", base.kind, base.hook, base.priority, base.policy)
+        })
     };
     if base(before) != base(now) {
         out.push((before.ours, Change::BaseChanged { before: base(before), after: base(now) }));
@@ -136,10 +144,15 @@ fn chains(before: &Chain, now: &Chain) -> Vec<(bool, Change)> {
     let (removed, added) = (left(&before.rules, &now.rules), left(&now.rules, &before.rules));
     for rule in &removed {
         let same = added.iter().find(|other| other.handle == rule.handle);
-        out.push((rule.ours, match same {
-            Some(other) => Change::RuleChanged { handle: rule.handle, before: rule.text.clone(), after: other.text.clone() },
-            None => Change::RuleRemoved { handle: rule.handle, rule: rule.text.clone() },
-        }));
+        out.push((
+            rule.ours,
+            match same {
+                Some(other) => {
+                    Change::RuleChanged { handle: rule.handle, before: rule.text.clone(), after: other.text.clone() }
+                }
+                None => Change::RuleRemoved { handle: rule.handle, rule: rule.text.clone() },
+            },
+        ));
     }
     for rule in added.iter().filter(|rule| !removed.iter().any(|other| other.handle == rule.handle)) {
         out.push((rule.ours, Change::RuleAdded { handle: rule.handle, rule: rule.text.clone() }));
@@ -190,7 +203,9 @@ impl std::fmt::Display for Drift {
             Change::RuleRemoved { handle, rule } => write!(f, "rule {handle} is gone: {rule}"),
             Change::RuleChanged { handle, before, after } => write!(f, "rule {handle} was `{before}`, is `{after}`"),
             Change::Reordered => f.write_str("the same rules in another order"),
-            Change::SetChanged { set, before, after } => write!(f, "set {set} changed, {before} elements before, {after} now"),
+            Change::SetChanged { set, before, after } => {
+                write!(f, "set {set} changed, {before} elements before, {after} now")
+            }
         }?;
         match &self.by {
             Some(by) => write!(f, ", by process {by}"),

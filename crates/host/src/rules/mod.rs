@@ -9,6 +9,7 @@ mod drift;
 mod error;
 mod inventory;
 mod iptables;
+mod keep;
 mod nft;
 mod run;
 mod walk;
@@ -18,6 +19,7 @@ pub use apply::{IptablesVariant, apply_iptables, apply_nft, nft_counters, remove
 pub use drift::{Change, Drift, compare};
 pub use error::RulesError;
 pub use inventory::{Base, Chain, Inventory, Missing, Rule, Set, Source, Table, inventory};
+pub use keep::{Kept, Repair, forget, repair};
 pub use run::TOOL_TIME_MAX;
 pub use walk::{Answer, Packet, Stop, Traversal, walk};
 pub use watch::Watch;

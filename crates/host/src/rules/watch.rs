@@ -59,7 +59,10 @@ impl Watch {
         let mut drift = compare(&self.last, &now);
         // With one process there is no question who it was; with more, each change could be any one's.
         if let [process] = processes.as_slice() {
-            drift.iter_mut().filter(|drift| drift.source != super::Source::IptablesLegacy).for_each(|drift| drift.by = Some(process.clone()));
+            drift
+                .iter_mut()
+                .filter(|drift| drift.source != super::Source::IptablesLegacy)
+                .for_each(|drift| drift.by = Some(process.clone()));
         }
         self.last = now;
         drift
@@ -78,7 +81,13 @@ impl Drop for Watch {
 
 /// The processes that changed nftables, as `nft monitor` tells them: `# new generation 6 by process 4706 (nft)`.
 fn listen() -> Option<(Child, Receiver<String>)> {
-    let mut child = Command::new("nft").args(["monitor"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().ok()?;
+    let mut child = Command::new("nft")
+        .args(["monitor"])
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .ok()?;
     let stdout = child.stdout.take()?;
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {

@@ -17,7 +17,8 @@ use hivewall_testkit::packet::{ACK, Packet, SYN, frame};
 use hivewall_testkit::traffic::raw_frames;
 use ipnet::IpNet;
 use nix::sys::socket::{
-    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send, setsockopt, socket, sockopt,
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send, setsockopt, socket,
+    sockopt,
 };
 use nix::sys::time::TimeVal;
 
@@ -27,6 +28,61 @@ const MARK: u32 = u32::MAX;
 const MARK_PORT: u16 = 7;
 const MARK_FROM: &str = "172.31.0.1";
 const MARK_TO: &str = "172.31.0.2";
+
+/// Flows under each policy.
+const FLOWS: usize = 60;
+
+/// Random policies, each followed by another while flows live: what passes is what the oracle accepts.
+pub fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Ruleset, &[IpNet]) -> String) {
+    let (mut pairs, mut accepted) = (0, 0);
+    for seed in 0..policies {
+        let mut draws = Draws::seeded(seed);
+        let (first, second) = (with_mark(draws.ruleset()), with_mark(draws.ruleset()));
+        let bans = [bans_of(&mut draws), bans_of(&mut draws)];
+        let flows = random_flows(&mut draws, FLOWS);
+        bench.forget_flows();
+        let text = apply(bench, &first, &bans[0]);
+        let told =
+            |ruleset: &Ruleset, bans: &[IpNet], text: &str| format!("seed {seed}, bans {bans:?}\n{ruleset:#?}\n{text}");
+        let passed = bench.send_forth(&flows, false);
+        let is_first = |flow: &Flow| is_accepted(&first, &bans[0], flow);
+        check_pass("first packets", &passed, &flows, is_first, &|| told(&first, &bans[0], &text));
+        let living: Vec<Flow> = flows.iter().filter(|flow| is_first(flow) && flow.is_tracked()).cloned().collect();
+        let passed = bench.send_back(&living);
+        check_pass("replies", &passed, &living, |_| true, &|| told(&first, &bans[0], &text));
+        let text = apply(bench, &second, &bans[1]);
+        let is_second = |flow: &Flow| is_accepted(&second, &bans[1], flow);
+        let passed = bench.send_back(&living);
+        check_pass("replies under the next policy", &passed, &living, is_second, &|| told(&second, &bans[1], &text));
+        let passed = bench.send_forth(&living, true);
+        check_pass("later packets under the next policy", &passed, &living, is_second, &|| {
+            told(&second, &bans[1], &text)
+        });
+        pairs += flows.len() + 3 * living.len();
+        accepted += living.len();
+    }
+    assert!(
+        accepted * 10 > pairs,
+        "{accepted} of {pairs} packets began flows that were accepted: the policies say too little"
+    );
+}
+
+fn bans_of(draws: &mut Draws<'_>) -> Vec<IpNet> {
+    if draws.once_in(3) { (0..2).map(|_| draws.net()).filter(|net| net.prefix_len() > 0).collect() } else { Vec::new() }
+}
+
+/// The rule that lets the mark of the end through comes before everything.
+pub fn with_mark(mut ruleset: Ruleset) -> Ruleset {
+    ruleset.rules.insert(0, mark_rule());
+    ruleset
+}
+
+fn check_pass(what: &str, passed: &[u32], flows: &[Flow], want: impl Fn(&Flow) -> bool, told: &dyn Fn() -> String) {
+    for flow in flows {
+        let (got, want) = (passed.contains(&flow.id), want(flow));
+        assert_eq!(got, want, "{what}: {flow:?}\n{}", told());
+    }
+}
 
 /// A flow by its first packet.
 #[derive(Clone, Debug)]
@@ -232,7 +288,12 @@ impl Bench {
             gate.ip(&line.split(' ').collect::<Vec<_>>()).unwrap();
         }
         lab.settle().unwrap();
-        let peer = |host: Host, interface| Peer { own: mac(&host, "eth0"), gate: mac(&gate, interface), wire: wire(&host), host };
+        let peer = |host: Host, interface| Peer {
+            own: mac(&host, "eth0"),
+            gate: mac(&gate, interface),
+            wire: wire(&host),
+            host,
+        };
         let (left, right) = (peer(left, "eth0"), peer(right, "eth1"));
         Self { left, right, gate, _lab: lab }
     }
@@ -251,7 +312,9 @@ impl Bench {
     pub fn forget_flows(&self) {
         let message: [u8; 20] = [20, 0, 0, 0, 2, 1, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let flush = || {
-            let socket = socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter).unwrap();
+            let socket =
+                socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter)
+                    .unwrap();
             connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).unwrap();
             send(socket.as_raw_fd(), &message, MsgFlags::empty()).unwrap();
             let mut answer = [0; 64];
@@ -271,7 +334,9 @@ fn exchange(
 ) -> Vec<u32> {
     let macs = (from.gate, from.own);
     let mut frames: Vec<Vec<u8>> = flows.iter().map(|flow| frame_of(flow, macs)).collect();
-    frames.push(frame().mac(macs.0, macs.1).ipv4(mark.0, mark.1).udp(MARK_PORT, MARK_PORT).payload(&MARK.to_be_bytes()).build());
+    frames.push(
+        frame().mac(macs.0, macs.1).ipv4(mark.0, mark.1).udp(MARK_PORT, MARK_PORT).payload(&MARK.to_be_bytes()).build(),
+    );
     let send = || {
         // One processor carries them all, so that they stay in order.
         let mut one = nix::sched::CpuSet::new();
@@ -285,7 +350,9 @@ fn exchange(
         let length = recv(to.wire.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("the mark arrives");
         let bytes = &buffer[..length];
         let is_from_gate = bytes.get(6..12) == Some(&to.gate[..]);
-        let Some(id) = bytes.last_chunk::<4>().map(|id| u32::from_be_bytes(*id)).filter(|_| is_from_gate) else { continue };
+        let Some(id) = bytes.last_chunk::<4>().map(|id| u32::from_be_bytes(*id)).filter(|_| is_from_gate) else {
+            continue;
+        };
         if id == MARK {
             return passed;
         }

@@ -40,13 +40,6 @@ pub struct Count {
     pub bytes: u64,
 }
 
-impl Shortfall {
-    /// Whether verdicts would be others than those of the document, so that it must not be put in force.
-    pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Condition { .. })
-    }
-}
-
 /// What a packet filter of the kernel cannot do as the document says it, by rule.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, thiserror::Error)]
 pub enum Shortfall {
@@ -95,4 +88,11 @@ pub enum Shortfall {
         /// The condition.
         what: &'static str,
     },
+}
+
+impl Shortfall {
+    /// Whether verdicts would be others than those of the document, so that it must not be put in force.
+    pub fn is_fatal(&self) -> bool {
+        matches!(self, Self::Condition { .. })
+    }
 }

@@ -54,7 +54,9 @@ fn end(told: Told, target: &str, goto: bool) -> Step {
         "REJECT" => Step::Reject,
         "RETURN" => Step::Return,
         // They let the packet go on as it is for what follows.
-        "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "CT" | "NOTRACK" | "TCPMSS" | "CHECKSUM" | "TRACE" => return Step::Next,
+        "LOG" | "NFLOG" | "MARK" | "CONNMARK" | "CT" | "NOTRACK" | "TCPMSS" | "CHECKSUM" | "TRACE" => {
+            return Step::Next;
+        }
         "DNAT" | "SNAT" | "MASQUERADE" | "REDIRECT" | "NETMAP" | "TPROXY" | "QUEUE" | "NFQUEUE" => {
             Step::Unknown(format!("the target {target}"))
         }
@@ -69,15 +71,20 @@ fn end(told: Told, target: &str, goto: bool) -> Step {
 }
 
 fn condition(word: &str, value: &str, packet: &Packet) -> Told {
-    let known = |port: Option<u16>, what: &str| port.ok_or_else(|| Told::Unknown(format!("the {what}, which was not given")));
+    let known =
+        |port: Option<u16>, what: &str| port.ok_or_else(|| Told::Unknown(format!("the {what}, which was not given")));
     match word {
         "-s" => within(value, packet.from),
         "-d" => within(value, packet.to),
         "-p" => protocol(value, packet),
         "-i" => interface(value, packet.in_interface.as_deref()),
         "-o" => interface(value, packet.out_interface.as_deref()),
-        "--sport" | "--sports" => known(packet.source_port, "source port").map_or_else(|told| told, |port| ports(value, port)),
-        "--dport" | "--dports" => known(packet.destination_port, "destination port").map_or_else(|told| told, |port| ports(value, port)),
+        "--sport" | "--sports" => {
+            known(packet.source_port, "source port").map_or_else(|told| told, |port| ports(value, port))
+        }
+        "--dport" | "--dports" => {
+            known(packet.destination_port, "destination port").map_or_else(|told| told, |port| ports(value, port))
+        }
         "--ctstate" | "--state" => state(value, packet),
         "--ctdir" => Told::of((value == "ORIGINAL") == packet.original),
         "--ctorigsrc" => within(value, if packet.original { packet.from } else { packet.to }),

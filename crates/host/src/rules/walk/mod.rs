@@ -216,7 +216,8 @@ fn place(table: &Table, chain: &Chain, rule: Option<&Rule>) -> String {
 
 fn chain_end(table: &Table, chain: &Chain, packet: &Packet, depth: usize) -> End {
     for rule in &chain.rules {
-        let decided = |stop, why: String| End::Decided { stop, place: place(table, chain, Some(rule)), ours: rule.ours, why };
+        let decided =
+            |stop, why: String| End::Decided { stop, place: place(table, chain, Some(rule)), ours: rule.ours, why };
         let step = match table.source {
             Source::Nftables => nft::step(table, rule, packet),
             Source::IptablesNft | Source::IptablesLegacy => iptables::step(rule, packet),

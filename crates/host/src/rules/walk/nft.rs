@@ -50,7 +50,11 @@ pub(super) fn step(table: &Table, rule: &Rule, packet: &Packet) -> Step {
     }
     // Without a verdict nothing depends on what is not known, unless the packet itself is changed.
     match doubt {
-        Some(what) if ["`snat`", "`dnat`", "`masquerade`", "`redirect`", "`queue`", "`tproxy`"].contains(&what.as_str()) => Step::Unknown(what),
+        Some(what)
+            if ["`snat`", "`dnat`", "`masquerade`", "`redirect`", "`queue`", "`tproxy`"].contains(&what.as_str()) =>
+        {
+            Step::Unknown(what)
+        }
         _ => Step::Next,
     }
 }
@@ -117,7 +121,12 @@ fn number(value: &Value) -> Option<u128> {
 /// The elements of a set, named or not, as they are; anything else is itself the only element.
 fn items<'a>(table: &'a Table, value: &'a Value) -> Vec<&'a Value> {
     if let Some(name) = value.as_str().and_then(|text| text.strip_prefix('@')) {
-        return table.sets.iter().find(|set| set.name == name).map(|set| set.values.iter().collect()).unwrap_or_default();
+        return table
+            .sets
+            .iter()
+            .find(|set| set.name == name)
+            .map(|set| set.values.iter().collect())
+            .unwrap_or_default();
     }
     match value.get("set").and_then(Value::as_array) {
         Some(all) => all.iter().collect(),
@@ -132,7 +141,9 @@ fn bare(item: &Value) -> &Value {
 
 fn holds_all(fields: &[Field], item: &Value) -> Told {
     let item = bare(item);
-    let Some(parts) = item.get("concat").and_then(Value::as_array) else { return Told::Unknown("a set of another form".to_owned()) };
+    let Some(parts) = item.get("concat").and_then(Value::as_array) else {
+        return Told::Unknown("a set of another form".to_owned());
+    };
     fields.iter().zip(parts).fold(Told::Yes, |told, (field, part)| told.and(|| is_in(field, part)))
 }
 
@@ -207,7 +218,8 @@ fn verdict_map(table: &Table, body: &Value, packet: &Packet) -> Result<Option<St
             Told::No => {}
             Told::Unknown(what) => return Err(what),
             Told::Yes => {
-                let (kind, body) = verdict_of.as_object().and_then(|object| object.iter().next()).ok_or("a map of another form")?;
+                let (kind, body) =
+                    verdict_of.as_object().and_then(|object| object.iter().next()).ok_or("a map of another form")?;
                 let step = verdict(kind, body).ok_or_else(|| format!("`{kind}`"))?;
                 return Ok(Some(step).filter(|step| *step != Step::Next));
             }
@@ -218,7 +230,9 @@ fn verdict_map(table: &Table, body: &Value, packet: &Packet) -> Result<Option<St
 
 /// What the packet has where an expression looks.
 fn field(expression: &Value, packet: &Packet) -> Field {
-    if let Some([inner, mask]) = expression.get("&").and_then(Value::as_array).and_then(|parts| parts.first_chunk::<2>()) {
+    if let Some([inner, mask]) =
+        expression.get("&").and_then(Value::as_array).and_then(|parts| parts.first_chunk::<2>())
+    {
         return match (field(inner, packet), number(mask)) {
             (Field::Number(bits), Some(mask)) => Field::Number(bits & mask),
             (Field::Number(_), None) => Field::Unknown("a mask of another form".to_owned()),
@@ -240,7 +254,8 @@ fn field(expression: &Value, packet: &Packet) -> Field {
 }
 
 fn known<T: Into<u128>>(value: Option<T>, what: &str) -> Field {
-    value.map_or_else(|| Field::Unknown(format!("the {what}, which was not given")), |value| Field::Number(value.into()))
+    value
+        .map_or_else(|| Field::Unknown(format!("the {what}, which was not given")), |value| Field::Number(value.into()))
 }
 
 fn payload_field(protocol: &str, name: &str, packet: &Packet) -> Field {
@@ -264,7 +279,9 @@ fn payload_field(protocol: &str, name: &str, packet: &Packet) -> Field {
         ("ip" | "ip6", "saddr") => Field::Address(packet.from),
         ("ip" | "ip6", "daddr") => Field::Address(packet.to),
         ("ip", "protocol") | ("ip6", "nexthdr") => Field::Number(packet.protocol.into()),
-        ("th", "sport") if is_icmp => known(packet.icmp.map(|(kind, code)| u16::from(kind) << 8 | u16::from(code)), "ICMP type"),
+        ("th", "sport") if is_icmp => {
+            known(packet.icmp.map(|(kind, code)| u16::from(kind) << 8 | u16::from(code)), "ICMP type")
+        }
         ("th", "dport") if is_icmp => Field::Unknown("the ICMP checksum".to_owned()),
         ("th" | "tcp" | "udp", "sport") => known(packet.source_port, "source port"),
         ("th" | "tcp" | "udp", "dport") => known(packet.destination_port, "destination port"),

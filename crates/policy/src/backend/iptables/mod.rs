@@ -111,7 +111,7 @@ fn write(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family) -> 
     for view in View::ALL {
         write_view(&mut draft, ruleset, bans, view, family);
     }
-    shared_chains(&mut draft, ruleset.mode, family);
+    shared_chains(&mut draft, ruleset.mode);
     for index in draft.targets.clone() {
         if let Some(rule) = ruleset.rules.get(index) {
             rule::write_chain(&mut draft, rule, index, ruleset.mode);
@@ -145,7 +145,8 @@ fn entries(draft: &mut Draft, options: &Options) {
             draft.rule(&name, &format!("-g {judged}"));
         }
         let other = if direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress };
-        let (forth, back) = (View { direction, back: false }.chain("start"), View { direction: other, back: true }.chain("start"));
+        let (forth, back) =
+            (View { direction, back: false }.chain("start"), View { direction: other, back: true }.chain("start"));
         // A connection that is asked for is a new one, whatever conntrack still remembers of its addresses and ports.
         draft.rule(&judged, &format!("-p tcp --tcp-flags SYN,ACK SYN -g {forth}"));
         draft.rule(&judged, &format!("-m conntrack --ctdir REPLY -g {back}"));
@@ -205,7 +206,8 @@ fn essentials(received: bool, family: Family) -> Vec<String> {
             ]
         }
         Family::V6 => {
-            let (server, client) = if received { ("--sport 547", "--dport 546") } else { ("--dport 547", "--sport 546") };
+            let (server, client) =
+                if received { ("--sport 547", "--dport 546") } else { ("--dport 547", "--sport 546") };
             let kinds = [1, 2, 3, 4, 130, 131, 132, 143].map(|kind| format!("-p icmpv6 --icmpv6-type {kind}"));
             let near = [133, 134, 135, 136].map(|kind| format!("-p icmpv6 --icmpv6-type {kind} -m hl --hl-eq 255"));
             let mut all: Vec<String> = kinds.into_iter().chain(near).collect();
@@ -215,13 +217,19 @@ fn essentials(received: bool, family: Family) -> Vec<String> {
     }
 }
 
-fn shared_chains(draft: &mut Draft, mode: Mode, _family: Family) {
+fn shared_chains(draft: &mut Draft, mode: Mode) {
     let rate = ESSENTIAL_PER_SECOND;
     for direction in ["in", "out"] {
         let name = format!("{PREFIX}essential-{direction}");
         draft.chain(&name);
-        draft.rule(&name, &format!("-m limit --limit {rate}/sec --limit-burst {rate} -m comment --comment \"(essential)\" -j RETURN"));
-        draft.rule(&name, &format!("-m comment --comment \"(essential, over its rate)\" -j {}", target(Action::Drop, mode)));
+        draft.rule(
+            &name,
+            &format!("-m limit --limit {rate}/sec --limit-burst {rate} -m comment --comment \"(essential)\" -j RETURN"),
+        );
+        draft.rule(
+            &name,
+            &format!("-m comment --comment \"(essential, over its rate)\" -j {}", target(Action::Drop, mode)),
+        );
     }
     let banned = format!("{PREFIX}banned");
     draft.chain(&banned);

@@ -96,7 +96,9 @@ fn limit_words(rule: &Rule, index: usize) -> String {
     let Some(limit) = rule.limit else { return String::new() };
     let ((count, unit, _), burst) = (rate(limit.count, limit.per), limit.burst.clamp(1, 10_000));
     if limit.per_source {
-        format!("-m hashlimit --hashlimit-upto {count}/{unit} --hashlimit-burst {burst} --hashlimit-mode srcip --hashlimit-name hivewall{index}")
+        format!(
+            "-m hashlimit --hashlimit-upto {count}/{unit} --hashlimit-burst {burst} --hashlimit-mode srcip --hashlimit-name hivewall{index}"
+        )
     } else {
         format!("-m limit --limit {count}/{unit} --limit-burst {burst}")
     }
@@ -159,8 +161,6 @@ struct Parts {
     from: Side,
     to: Side,
     others: Vec<String>,
-    /// What chains of this rule in this view are named after.
-    name: String,
 }
 
 /// Addresses of one side.
@@ -181,6 +181,10 @@ impl Side {
         };
         Some(match addresses {
             Addresses::Any => Self { word, nets: Vec::new(), negated: true },
+            // All but all is nothing, which `! -s 0.0.0.0/0` is not everywhere.
+            Addresses::NotIn(nets) if nets.iter().any(|net| net.prefix_len() == 0 && family.span(net).is_some()) => {
+                return None;
+            }
             Addresses::NotIn(nets) => Self { word, nets: list(nets), negated: true },
             Addresses::In(nets) => {
                 let nets = list(nets);
@@ -225,12 +229,14 @@ impl Parts {
         let from = Side::of(&rule.from, family, from_word)?;
         let to = Side::of(&rule.to, family, to_word)?;
         let others = others(rule, view, family);
-        (!others.is_empty()).then_some(Self { from, to, others, name: String::new() })
+        (!others.is_empty()).then_some(Self { from, to, others })
     }
 
     fn is_small(&self) -> bool {
         let count = |side: &Side| side.inline().map(|all| all.len());
-        count(&self.from).zip(count(&self.to)).is_some_and(|(a, b)| a.saturating_mul(b).saturating_mul(self.others.len()) <= INLINE_MAX)
+        count(&self.from)
+            .zip(count(&self.to))
+            .is_some_and(|(a, b)| a.saturating_mul(b).saturating_mul(self.others.len()) <= INLINE_MAX)
     }
 
     fn combinations(&self) -> Vec<String> {
@@ -249,7 +255,7 @@ impl Parts {
 
     /// Filters by both sides; the chain in which the others are asked.
     fn enter(&self, draft: &mut Draft, chain: &str, rest: &str) -> String {
-        let (first, second) = (format!("{rest}f{}", self.name), format!("{rest}t{}", self.name));
+        let (first, second) = (format!("{rest}f"), format!("{rest}t"));
         self.from.filter(draft, chain, &first, rest);
         draft.chain(&first);
         self.to.filter(draft, &first, &second, rest);
@@ -263,8 +269,11 @@ fn others(rule: &Rule, view: View, family: Family) -> Vec<String> {
     let mut out = Vec::new();
     let any = rule.interfaces.is_empty() || rule.interfaces.iter().any(|name| name == "*");
     let side = if view.is_received() { "-i" } else { "-o" };
-    let interfaces: Vec<String> =
-        if any { vec![String::new()] } else { rule.interfaces.iter().map(|name| format!("{side} {}", pattern(name))).collect() };
+    let interfaces: Vec<String> = if any {
+        vec![String::new()]
+    } else {
+        rule.interfaces.iter().map(|name| format!("{side} {}", pattern(name))).collect()
+    };
     for interface in &interfaces {
         for transport in transports(rule, view, family) {
             for flags in flags(rule.flags, view) {
@@ -338,7 +347,7 @@ fn ports(ranges: &[PortRange], view: View, is_source: bool) -> Vec<String> {
         return ranges.iter().map(|range| format!("-m conntrack {word} {}", text(range))).collect();
     }
     // The destination of the first packet is the source of a reply.
-    let word = if is_source != view.back { "--sports" } else { "--dports" };
+    let word = if is_source == view.back { "--dports" } else { "--sports" };
     let mut lists: Vec<(usize, Vec<String>)> = vec![(0, Vec::new())];
     for range in ranges {
         let weight = if range.start() == range.end() { 1 } else { 2 };
@@ -357,7 +366,8 @@ fn ports(ranges: &[PortRange], view: View, is_source: bool) -> Vec<String> {
 fn flags(flags: Option<FlagsMatch>, view: View) -> Vec<String> {
     let Some(FlagsMatch { mask, value }) = flags else { return vec![String::new()] };
     let names = |bits: u8| {
-        let set: Vec<&str> = FLAGS.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0).map(|(_, name)| *name).collect();
+        let set: Vec<&str> =
+            FLAGS.iter().enumerate().filter(|(bit, _)| bits >> bit & 1 != 0).map(|(_, name)| *name).collect();
         if set.is_empty() { "NONE".to_owned() } else { set.join(",") }
     };
     let asked = format!("-m tcp --tcp-flags {} {}", names(mask), names(value));

@@ -78,8 +78,8 @@ fn with_timeout(element: String, expires_in: Option<Duration>) -> String {
 
 /// Elements for the addresses and for the prefixes.
 fn elements(bans: &[Ban], family: Family) -> [Vec<String>; 2] {
-    let (mut hosts, mut prefixes): (BTreeMap<u128, Option<Duration>>, Vec<(Span, Option<Duration>)>) =
-        Default::default();
+    let mut hosts: BTreeMap<u128, Option<Duration>> = BTreeMap::new();
+    let mut prefixes: Vec<(Span, Option<Duration>)> = Vec::new();
     for ban in bans {
         let Some(span) = family.span(&ban.net) else { continue };
         if span.0 == span.1 {

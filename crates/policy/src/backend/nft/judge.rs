@@ -181,8 +181,8 @@ fn blocks_of(rule: &Rule, family: Family) -> Option<usize> {
     let axes = Axes::of(rule, family);
     let addresses = axes.sources.len().saturating_mul(axes.destinations.len());
     let per_protocol = addresses.saturating_mul(axes.source_ports.len()).saturating_mul(axes.destination_ports.len());
-    let transport = axes.protocols(rule, Space::Transport).len().saturating_mul(per_protocol);
-    let plain = axes.protocols(rule, Space::Plain).len().saturating_mul(addresses);
+    let transport = Axes::protocols(rule, Space::Transport).len().saturating_mul(per_protocol);
+    let plain = Axes::protocols(rule, Space::Plain).len().saturating_mul(addresses);
     let count = transport.saturating_add(plain);
     if count == 0 {
         return Some(0);
@@ -224,7 +224,7 @@ impl Axes {
     }
 
     /// The protocols of one space that the rule matches.
-    fn protocols(&self, rule: &Rule, space: Space) -> Vec<Span> {
+    fn protocols(rule: &Rule, space: Space) -> Vec<Span> {
         let listed = protocols(rule);
         match (listed, space) {
             (None, _) => vec![blocks::whole(8)],
@@ -272,7 +272,7 @@ fn blocks_in(rule: &Rule, index: usize, family: Family, space: Space) -> Vec<Blo
         Space::Transport => [&axes.source_ports, &axes.destination_ports],
         Space::Plain => [&ports, &ports],
     };
-    for protocol in axes.protocols(rule, space) {
+    for protocol in Axes::protocols(rule, space) {
         for source in &axes.sources {
             for destination in &axes.destinations {
                 for source_port in source_ports {

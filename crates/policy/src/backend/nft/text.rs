@@ -28,7 +28,8 @@ pub(super) fn any_of(items: &[String]) -> String {
 
 /// Names of interfaces; none when every name fits. What another pattern holds is left out, since nft refuses overlaps.
 pub(super) fn names(interfaces: &[String]) -> Option<String> {
-    let holds = |pattern: &str, name: &str| pattern.strip_suffix('*').is_some_and(|beginning| name.starts_with(beginning));
+    let holds =
+        |pattern: &str, name: &str| pattern.strip_suffix('*').is_some_and(|beginning| name.starts_with(beginning));
     if interfaces.iter().any(|pattern| pattern == "*") {
         return None;
     }
