@@ -10,7 +10,7 @@ mod bench;
 use bench::Bench;
 use hivewall_host::rules::{IptablesVariant, Source, apply_iptables, inventory, remove_iptables};
 use hivewall_policy::Ruleset;
-use hivewall_policy::backend::{Ban, Options, iptables};
+use hivewall_policy::backend::{Ban, Options, Shortfall, iptables};
 use hivewall_testkit::require_root;
 use ipnet::IpNet;
 
@@ -21,7 +21,7 @@ fn apply(variant: IptablesVariant) -> impl Fn(&Bench, &Ruleset, &[IpNet]) -> Str
     move |bench, ruleset, bans| {
         let bans: Vec<Ban> = bans.iter().map(|net| Ban { net: *net, expires_in: None }).collect();
         let program = iptables::compile(ruleset, &bans, &Options::default());
-        assert!(!program.shortfalls.iter().any(|shortfall| shortfall.is_fatal()), "{:?}", program.shortfalls);
+        assert!(!program.shortfalls.iter().any(Shortfall::is_fatal), "{:?}", program.shortfalls);
         let text = format!("{}\n\n{}", program.v4, program.v6);
         let applied = bench.gate.enter(|| apply_iptables(variant, &program.v4, &program.v6)).unwrap();
         applied.unwrap_or_else(|error| panic!("{error}\n{text}"));

@@ -104,10 +104,12 @@ fn removal(saved: &str) -> String {
         !rule.starts_with(OWN_PREFIX) && words.nth(1).is_some_and(|target| target.starts_with(OWN_PREFIX))
     };
     let jumps = saved.lines().filter_map(|line| line.strip_prefix("-A ")).filter(is_jump);
-    let mut out: String = jumps.map(|rule| format!("-D {rule}\n")).collect();
+    let mut out = String::new();
+    let mut put = |command: &str, what: &str| out.extend([command, " ", what, "\n"]);
+    jumps.for_each(|rule| put("-D", rule));
     // All are emptied before any is deleted, since they lead to one another.
-    out.extend(own.iter().map(|chain| format!("-F {chain}\n")));
-    out.extend(own.iter().map(|chain| format!("-X {chain}\n")));
+    own.iter().for_each(|chain| put("-F", chain));
+    own.iter().for_each(|chain| put("-X", chain));
     out
 }
 

@@ -67,7 +67,7 @@ pub fn compare(before: &Inventory, now: &Inventory) -> Vec<Drift> {
         match now.table(table.source, &table.family, &table.name) {
             Some(other) if other.hash != table.hash => tables(table, other, &mut out),
             None if answered(now, table.source, &table.family) => {
-                out.push(drift(table, "", table.ours, Change::TableGone))
+                out.push(drift(table, "", table.ours, Change::TableGone));
             }
             _ => {}
         }

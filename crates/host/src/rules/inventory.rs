@@ -181,7 +181,9 @@ pub(super) fn seal(table: &mut Table) {
         // nftables lists elements in no order that it promises.
         let mut values: Vec<String> = set.values.iter().map(Value::to_string).collect();
         values.sort_unstable();
-        values.iter().for_each(|value| own.update(value));
+        for value in &values {
+            own.update(value);
+        }
         set.hash = if set.expires { String::new() } else { short(own) };
         all.update(format!("{} {}\n", set.name, set.hash));
     }
@@ -190,7 +192,8 @@ pub(super) fn seal(table: &mut Table) {
 
 /// The first 64 bits, as hexadecimal digits: enough to see a change, short enough to be read.
 fn short(hash: Sha256) -> String {
-    hash.finalize().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let first = hash.finalize().first_chunk::<8>().map_or(0, |bytes| u64::from_be_bytes(*bytes));
+    format!("{first:016x}")
 }
 
 impl Inventory {

@@ -33,7 +33,7 @@ const MARK_TO: &str = "172.31.0.2";
 const FLOWS: usize = 60;
 
 /// Random policies, each followed by another while flows live: what passes is what the oracle accepts.
-pub fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Ruleset, &[IpNet]) -> String) {
+pub(crate) fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Ruleset, &[IpNet]) -> String) {
     let (mut pairs, mut accepted) = (0, 0);
     for seed in 0..policies {
         let mut draws = Draws::seeded(seed);
@@ -72,7 +72,7 @@ fn bans_of(draws: &mut Draws<'_>) -> Vec<IpNet> {
 }
 
 /// The rule that lets the mark of the end through comes before everything.
-pub fn with_mark(mut ruleset: Ruleset) -> Ruleset {
+pub(crate) fn with_mark(mut ruleset: Ruleset) -> Ruleset {
     ruleset.rules.insert(0, mark_rule());
     ruleset
 }
@@ -86,17 +86,17 @@ fn check_pass(what: &str, passed: &[u32], flows: &[Flow], want: impl Fn(&Flow) -
 
 /// A flow by its first packet.
 #[derive(Clone, Debug)]
-pub struct Flow {
-    pub id: u32,
-    pub from: IpAddr,
-    pub to: IpAddr,
-    pub protocol: u8,
-    pub transport: Transport,
+pub(crate) struct Flow {
+    pub(crate) id: u32,
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) transport: Transport,
 }
 
 impl Flow {
     /// Whether conntrack and the datapath keep it as a flow that has replies.
-    pub fn is_tracked(&self) -> bool {
+    pub(crate) fn is_tracked(&self) -> bool {
         let v4 = self.from.is_ipv4();
         match self.protocol {
             6 => self.transport.flags & 0x17 == 2,
@@ -146,7 +146,7 @@ impl Flow {
 }
 
 /// Flows whose packets do not take one another for replies.
-pub fn random_flows(draws: &mut Draws<'_>, count: usize) -> Vec<Flow> {
+pub(crate) fn random_flows(draws: &mut Draws<'_>, count: usize) -> Vec<Flow> {
     let (mut flows, mut seen): (Vec<Flow>, HashSet<_>) = (Vec::new(), HashSet::new());
     for id in 0..count as u32 {
         let facts = draws.facts();
@@ -177,7 +177,7 @@ pub fn random_flows(draws: &mut Draws<'_>, count: usize) -> Vec<Flow> {
 }
 
 /// Whether a flow's first packet passes both hooks.
-pub fn is_accepted(ruleset: &Ruleset, bans: &[IpNet], flow: &Flow) -> bool {
+pub(crate) fn is_accepted(ruleset: &Ruleset, bans: &[IpNet], flow: &Flow) -> bool {
     [Direction::Ingress, Direction::Egress].into_iter().all(|direction| {
         let facts = flow.facts(direction);
         let is_banned = oracle::is_banned(bans, &facts);
@@ -218,28 +218,28 @@ fn rule(id: &str, stage: Stage, action: Action) -> Rule {
 }
 
 /// Accepts the mark.
-pub fn mark_rule() -> Rule {
+pub(crate) fn mark_rule() -> Rule {
     let from = Addresses::In(vec!["172.31.0.0/30".parse().unwrap()]);
     Rule { from, destination_ports: vec![MARK_PORT..=MARK_PORT], ..rule("guard:mark", Stage::Guard, Action::Accept) }
 }
 
 /// About every UDP packet.
-pub fn udp_rule(id: &str, action: Action) -> Rule {
+pub(crate) fn udp_rule(id: &str, action: Action) -> Rule {
     rule(id, Stage::Tier(0), action)
 }
 
 /// One of many UDP flows.
-pub fn udp_flow(number: u32) -> Flow {
+pub(crate) fn udp_flow(number: u32) -> Flow {
     let transport = Transport { source_port: 1000 + number as u16, destination_port: 2000, flags: 0 };
     let [from, to] = ["10.0.0.1", "10.1.0.1"].map(|text| text.parse().unwrap());
     Flow { id: number + 1, from, to, protocol: 17, transport }
 }
 
 /// The peers and the host between them.
-pub struct Bench {
+pub(crate) struct Bench {
     left: Peer,
     right: Peer,
-    pub gate: Host,
+    pub(crate) gate: Host,
     /// Its namespaces go with it.
     _lab: Lab,
 }
@@ -252,7 +252,7 @@ struct Peer {
 }
 
 impl Bench {
-    pub fn new(name: &str) -> Self {
+    pub(crate) fn new(name: &str) -> Self {
         let lab = Lab::new(name).unwrap();
         let [left, gate, right] = ["left", "gate", "right"].map(|name| lab.host(name).unwrap());
         for (peer, interface, net) in [(&left, "eth0", 1), (&right, "eth1", 2)] {
@@ -276,15 +276,15 @@ impl Bench {
         ] {
             gate.sysctl(key, value).unwrap();
         }
-        let mut lines = String::new();
+        let mut lines = Vec::new();
         for (version, left, right) in [("-4", "172.30.1.1", "172.30.2.1"), ("-6", "fd77:1::1", "fd77:2::1")] {
             for (from, to, via, table) in [("eth0", "eth1", right, 100), ("eth1", "eth0", left, 101)] {
-                lines.push_str(&format!("{version} rule add iif {from} lookup {table}\n"));
-                lines.push_str(&format!("{version} route add default via {via} dev {to} table {table}\n"));
+                lines.push(format!("{version} rule add iif {from} lookup {table}"));
+                lines.push(format!("{version} route add default via {via} dev {to} table {table}"));
             }
         }
         // `ip -batch` reads the options of each line only from newer versions on.
-        for line in lines.lines() {
+        for line in &lines {
             gate.ip(&line.split(' ').collect::<Vec<_>>()).unwrap();
         }
         lab.settle().unwrap();
@@ -299,17 +299,17 @@ impl Bench {
     }
 
     /// Sends a packet of each flow and tells which of them arrived.
-    pub fn send_forth(&self, flows: &[Flow], later: bool) -> Vec<u32> {
+    pub(crate) fn send_forth(&self, flows: &[Flow], later: bool) -> Vec<u32> {
         exchange(&self.left, &self.right, flows, |flow, macs| flow.frame(macs, false, later), (MARK_FROM, MARK_TO))
     }
 
     /// Sends a reply in each flow and tells which of them arrived.
-    pub fn send_back(&self, flows: &[Flow]) -> Vec<u32> {
+    pub(crate) fn send_back(&self, flows: &[Flow]) -> Vec<u32> {
         exchange(&self.right, &self.left, flows, |flow, macs| flow.frame(macs, true, false), (MARK_TO, MARK_FROM))
     }
 
     /// Empties conntrack (ctnetlink's IPCTNL_MSG_CT_DELETE without a tuple).
-    pub fn forget_flows(&self) {
+    pub(crate) fn forget_flows(&self) {
         let message: [u8; 20] = [20, 0, 0, 0, 2, 1, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
         let flush = || {
             let socket =

@@ -7,6 +7,8 @@
 //! layer instead. Invariant: for every point, the first layer that has a block there has one of the first rule in order
 //! that matches.
 
+use std::collections::BTreeSet;
+
 use ipnet::IpNet;
 
 use crate::Addresses;
@@ -71,33 +73,88 @@ impl Block {
 
 /// Blocks in order of their rules, as layers without overlaps.
 pub(super) fn layers(blocks: impl IntoIterator<Item = Block>) -> Vec<Vec<Block>> {
-    let mut layers: Vec<Vec<Block>> = Vec::new();
+    let mut layers: Vec<Layer> = Vec::new();
     for block in blocks {
-        let last = layers.iter().rposition(|layer| layer.iter().any(|other| other.meets(&block)));
-        let at = match last {
-            None => 0,
-            Some(at) => match layers.get(at).and_then(|layer| cut(block, layer)) {
+        let mut at = 0;
+        // The last layer with a block that this one meets.
+        for (index, layer) in layers.iter().enumerate().rev() {
+            let met = layer.met_by(&block);
+            if met.is_empty() {
+                continue;
+            }
+            match cut(block, &met) {
                 Some(pieces) => {
-                    if let Some(layer) = layers.get_mut(at) {
-                        layer.extend(pieces);
+                    if let Some(layer) = layers.get_mut(index) {
+                        pieces.into_iter().for_each(|piece| layer.put(piece));
                     }
-                    continue;
+                    at = usize::MAX;
                 }
-                None => at + 1,
-            },
-        };
+                None => at = index + 1,
+            }
+            break;
+        }
         match layers.get_mut(at) {
-            Some(layer) => layer.push(block),
-            None => layers.push(vec![block]),
+            Some(layer) => layer.put(block),
+            None if at == usize::MAX => {}
+            None => {
+                let mut layer = Layer::default();
+                layer.put(block);
+                layers.push(layer);
+            }
         }
     }
-    layers
+    layers.into_iter().map(|layer| layer.blocks).collect()
 }
 
-/// The block less all that is in the layer; none when that takes too many pieces.
-fn cut(block: Block, layer: &[Block]) -> Option<Vec<Block>> {
+/// Axes by which blocks are found again: source, destination, destination port.
+const FINDERS: [(usize, u128); 3] = [(1, 1 << 16), (2, 1 << 16), (4, 64)];
+
+/// Blocks that do not meet. Those that are narrow on an axis are found by where they begin on it.
+#[derive(Debug, Default)]
+struct Layer {
+    blocks: Vec<Block>,
+    /// By [`FINDERS`]: where a block begins, and which it is.
+    finders: [BTreeSet<(u128, usize)>; 3],
+    /// Blocks that are wide on all of these axes.
+    wide: Vec<usize>,
+}
+
+impl Layer {
+    fn put(&mut self, block: Block) {
+        let number = self.blocks.len();
+        self.blocks.push(block);
+        for ((axis, narrow), finder) in FINDERS.iter().zip(&mut self.finders) {
+            if let Some((from, to)) = block.spans.get(*axis).filter(|(from, to)| to - from < *narrow) {
+                debug_assert!(from <= to, "a span is in order");
+                finder.insert((*from, number));
+                return;
+            }
+        }
+        self.wide.push(number);
+    }
+
+    fn met_by(&self, block: &Block) -> Vec<Block> {
+        let mut numbers = self.wide.clone();
+        for ((axis, narrow), finder) in FINDERS.iter().zip(&self.finders) {
+            if let Some((from, to)) = block.spans.get(*axis) {
+                let near = finder.range((from.saturating_sub(*narrow), 0)..=(*to, usize::MAX));
+                numbers.extend(near.map(|(_, number)| *number));
+            }
+        }
+        numbers.sort_unstable();
+        numbers
+            .into_iter()
+            .filter_map(|number| self.blocks.get(number))
+            .filter(|other| other.meets(block))
+            .copied()
+            .collect()
+    }
+}
+
+/// The block less all of these; none when that takes too many pieces.
+fn cut(block: Block, others: &[Block]) -> Option<Vec<Block>> {
     let mut pieces = vec![block];
-    for other in layer.iter().filter(|other| other.meets(&block)) {
+    for other in others {
         let mut next = Vec::with_capacity(pieces.len());
         for piece in pieces {
             piece.without(other, &mut next);

@@ -254,94 +254,96 @@ fn flags_interfaces_and_limits_that_pass_on_are_rules_of_their_own() {
 }
 
 #[test]
-fn limits_logs_and_refusals_are_in_the_chain_of_the_rule() {
+fn limits_are_in_the_chain_of_the_rule() {
     let rules = vec![
         Rule { limit: Some(limit(true, Action::Drop)), ..tcp("web", Action::Accept, Addresses::Any, 80) },
         Rule { limit: Some(limit(false, Action::Reject)), ..tcp("api", Action::Accept, Addresses::Any, 81) },
-        Rule {
-            log: Some(LogRate { count: 5, per: Duration::from_secs(60) }),
-            direction: None,
-            ..tcp("no \"telnet\"", Action::Reject, Addresses::Any, 23)
-        },
     ];
-    check(
-        rules,
-        &["r0", "r1", "r2"],
-        &expect![[r#"
-              counter r0 {
-                comment "web"
-                packets 0 bytes 0
-              }
-              counter r1 {
-                comment "api"
-                packets 0 bytes 0
-              }
-              counter r2 {
-                comment "no _telnet_"
-                packets 0 bytes 0
-              }
-              set r0_ip {
-                type ipv4_addr
-                size 65536
-                flags dynamic, timeout
-                timeout 1s
-              }
-              set r0_ip6 {
-                type ipv6_addr
-                size 65536
-                flags dynamic, timeout
-                timeout 1s
-              }
-              chain r0_over {
-                counter name over_limit
-                drop
-              }
-              chain r0 {
-                comment "web"
-                ct status confirmed counter name r0 accept
-                update @r0_ip { ip saddr limit rate over 2000/second burst 100 packets } goto r0_over
-                update @r0_ip6 { ip6 saddr limit rate over 2000/second burst 100 packets } goto r0_over
-                counter name r0
-                accept
-              }
-              chain r1_over {
-                counter name over_limit
-                meta l4proto 6 reject with tcp reset
-                reject with icmpx admin-prohibited
-              }
-              chain r1 {
-                comment "api"
-                ct status confirmed counter name r1 accept
-                limit rate over 2000/second burst 100 packets goto r1_over
-                counter name r1
-                accept
-              }
-              chain r1_sent_over {
-                counter name over_limit
-                drop
-              }
-              chain r1_sent {
-                comment "api"
-                ct status confirmed counter name r1 accept
-                limit rate over 2000/second burst 100 packets goto r1_sent_over
-                counter name r1
-                accept
-              }
-              chain r2 {
-                comment "no _telnet_"
-                limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
-                counter name r2
-                meta l4proto 6 reject with tcp reset
-                reject with icmpx admin-prohibited
-              }
-              chain r2_sent {
-                comment "no _telnet_"
-                limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
-                counter name r2
-                drop
-              }
-        "#]],
-    );
+    check(rules, &["r0", "r1"], &expect![[r#"
+          counter r0 {
+            comment "web"
+            packets 0 bytes 0
+          }
+          counter r1 {
+            comment "api"
+            packets 0 bytes 0
+          }
+          set r0_ip {
+            type ipv4_addr
+            size 65536
+            flags dynamic, timeout
+            timeout 1s
+          }
+          set r0_ip6 {
+            type ipv6_addr
+            size 65536
+            flags dynamic, timeout
+            timeout 1s
+          }
+          chain r0_over {
+            counter name over_limit
+            drop
+          }
+          chain r0 {
+            comment "web"
+            ct status confirmed counter name r0 accept
+            update @r0_ip { ip saddr limit rate over 2000/second burst 100 packets } goto r0_over
+            update @r0_ip6 { ip6 saddr limit rate over 2000/second burst 100 packets } goto r0_over
+            counter name r0
+            accept
+          }
+          chain r1_over {
+            counter name over_limit
+            meta l4proto 6 reject with tcp reset
+            reject with icmpx admin-prohibited
+          }
+          chain r1 {
+            comment "api"
+            ct status confirmed counter name r1 accept
+            limit rate over 2000/second burst 100 packets goto r1_over
+            counter name r1
+            accept
+          }
+          chain r1_sent_over {
+            counter name over_limit
+            drop
+          }
+          chain r1_sent {
+            comment "api"
+            ct status confirmed counter name r1 accept
+            limit rate over 2000/second burst 100 packets goto r1_sent_over
+            counter name r1
+            accept
+          }
+    "#]]);
+}
+
+#[test]
+fn logs_and_refusals_are_in_the_chain_of_the_rule_and_nothing_sent_is_rejected() {
+    let rule = Rule {
+        log: Some(LogRate { count: 5, per: Duration::from_secs(60) }),
+        direction: None,
+        ..tcp("no \"telnet\"", Action::Reject, Addresses::Any, 23)
+    };
+    check(vec![rule], &["r0"], &expect![[r#"
+          counter r0 {
+            comment "no _telnet_"
+            packets 0 bytes 0
+          }
+          chain r0 {
+            comment "no _telnet_"
+            limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
+            counter name r0
+            meta l4proto 6 reject with tcp reset
+            reject with icmpx admin-prohibited
+          }
+          chain r0_sent {
+            comment "no _telnet_"
+            limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
+            counter name r0
+            drop
+          }
+    "#]]);
 }
 
 #[test]
