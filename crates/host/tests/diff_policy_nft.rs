@@ -17,7 +17,7 @@ use hivewall_testkit::require_root;
 use ipnet::IpNet;
 
 /// Policies that are tried, each followed by another.
-const POLICIES: u64 = 40;
+const POLICIES: u64 = 24;
 
 fn apply(bench: &Bench, ruleset: &Ruleset, bans: &[IpNet]) -> String {
     let bans: Vec<Ban> = bans.iter().map(|net| Ban { net: *net, expires_in: None }).collect();
