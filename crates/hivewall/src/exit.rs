@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use hivewall_host::ebpf::EbpfError;
 use hivewall_host::file::FileError;
 use hivewall_host::packet::PacketError;
+use hivewall_host::rules::RulesError;
 use hivewall_host::source::SourceError;
 
 macro_rules! exits {
@@ -81,6 +82,9 @@ fn exit_of(error: &anyhow::Error) -> Exit {
         }
         if let Some(source) = cause.downcast_ref::<SourceError>() {
             return source_exit(source);
+        }
+        if let Some(RulesError::Privilege { .. }) = cause.downcast_ref::<RulesError>() {
+            return Exit::Privilege;
         }
         if let Some(io) = cause.downcast_ref::<std::io::Error>()
             && io.kind() == std::io::ErrorKind::PermissionDenied

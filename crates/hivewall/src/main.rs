@@ -18,6 +18,7 @@ mod progress;
 mod reading;
 mod refusals;
 mod replay;
+mod rules;
 mod serve;
 mod settings;
 mod surroundings;
@@ -50,6 +51,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("export", args)) => export::run(args),
         Some(("traffic", args)) => traffic::run(args),
         Some(("policy", args)) => policy::run(args),
+        Some(("rules", args)) => rules::run(args),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
         Some(("completions", args)) => Ok(pages::completions(args)),

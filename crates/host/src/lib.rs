@@ -9,6 +9,7 @@ pub mod packet;
 pub mod policy;
 pub mod probe;
 pub mod process;
+pub mod rules;
 pub mod signal;
 pub mod sockets;
 pub mod source;

@@ -6,6 +6,7 @@
 #![forbid(unsafe_code)]
 
 mod check;
+pub mod backend;
 mod compile;
 mod counters;
 mod diff;

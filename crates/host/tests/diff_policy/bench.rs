@@ -1,0 +1,379 @@
+//! Two peers and the host between them that forwards what a policy lets through.
+//!
+//! Frames are put on the wire as they are and recognised by a number in their last four bytes. A mark that every policy
+//! accepts is sent behind them: frames of one sender arrive in order, so that what has not come before the mark will not
+//! come. Invariant: whatever address a packet has, the host sends it out by the other interface.
+
+use std::collections::HashSet;
+use std::net::IpAddr;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use hivewall_model::Direction;
+use hivewall_policy::oracle::{self, Facts, Transport, has_ports, has_types};
+use hivewall_policy::sample::Draws;
+use hivewall_policy::{Action, Addresses, Established, Rule, Ruleset, Stage};
+use hivewall_testkit::netns::{Host, Lab, Offloads};
+use hivewall_testkit::packet::{ACK, Packet, SYN, frame};
+use hivewall_testkit::traffic::raw_frames;
+use ipnet::IpNet;
+use nix::sys::socket::{
+    AddressFamily, MsgFlags, NetlinkAddr, SockFlag, SockProtocol, SockType, connect, recv, send, setsockopt, socket,
+    sockopt,
+};
+use nix::sys::time::TimeVal;
+
+/// Number of the mark behind every batch.
+const MARK: u32 = u32::MAX;
+/// UDP port of the mark.
+const MARK_PORT: u16 = 7;
+const MARK_FROM: &str = "172.31.0.1";
+const MARK_TO: &str = "172.31.0.2";
+
+/// Flows under each policy.
+const FLOWS: usize = 60;
+
+/// Random policies, each followed by another while flows live: what passes is what the oracle accepts.
+pub(crate) fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Ruleset, &[IpNet]) -> String) {
+    let (mut pairs, mut accepted) = (0, 0);
+    for seed in 0..policies {
+        let mut draws = Draws::seeded(seed);
+        let (first, second) = (with_mark(draws.ruleset()), with_mark(draws.ruleset()));
+        let bans = [bans_of(&mut draws), bans_of(&mut draws)];
+        let flows = random_flows(&mut draws, FLOWS);
+        bench.forget_flows();
+        let text = apply(bench, &first, &bans[0]);
+        let told =
+            |ruleset: &Ruleset, bans: &[IpNet], text: &str| format!("seed {seed}, bans {bans:?}\n{ruleset:#?}\n{text}");
+        let passed = bench.send_forth(&flows, false);
+        let is_first = |flow: &Flow| is_accepted(&first, &bans[0], flow);
+        check_pass("first packets", &passed, &flows, is_first, &|| told(&first, &bans[0], &text));
+        let living: Vec<Flow> = flows.iter().filter(|flow| is_first(flow) && flow.is_tracked()).cloned().collect();
+        let passed = bench.send_back(&living);
+        check_pass("replies", &passed, &living, |_| true, &|| told(&first, &bans[0], &text));
+        let text = apply(bench, &second, &bans[1]);
+        let is_second = |flow: &Flow| is_accepted(&second, &bans[1], flow);
+        let passed = bench.send_back(&living);
+        check_pass("replies under the next policy", &passed, &living, is_second, &|| told(&second, &bans[1], &text));
+        let passed = bench.send_forth(&living, true);
+        check_pass("later packets under the next policy", &passed, &living, is_second, &|| {
+            told(&second, &bans[1], &text)
+        });
+        pairs += flows.len() + 3 * living.len();
+        accepted += living.len();
+    }
+    assert!(
+        accepted * 10 > pairs,
+        "{accepted} of {pairs} packets began flows that were accepted: the policies say too little"
+    );
+}
+
+fn bans_of(draws: &mut Draws<'_>) -> Vec<IpNet> {
+    if draws.once_in(3) { (0..2).map(|_| draws.net()).filter(|net| net.prefix_len() > 0).collect() } else { Vec::new() }
+}
+
+/// The rule that lets the mark of the end through comes before everything.
+pub(crate) fn with_mark(mut ruleset: Ruleset) -> Ruleset {
+    ruleset.rules.insert(0, mark_rule());
+    ruleset
+}
+
+fn check_pass(what: &str, passed: &[u32], flows: &[Flow], want: impl Fn(&Flow) -> bool, told: &dyn Fn() -> String) {
+    for flow in flows {
+        let (got, want) = (passed.contains(&flow.id), want(flow));
+        assert_eq!(got, want, "{what}: {flow:?}\n{}", told());
+    }
+}
+
+/// A flow by its first packet.
+#[derive(Clone, Debug)]
+pub(crate) struct Flow {
+    pub(crate) id: u32,
+    pub(crate) from: IpAddr,
+    pub(crate) to: IpAddr,
+    pub(crate) protocol: u8,
+    pub(crate) transport: Transport,
+}
+
+impl Flow {
+    /// Whether conntrack and the datapath keep it as a flow that has replies.
+    pub(crate) fn is_tracked(&self) -> bool {
+        let v4 = self.from.is_ipv4();
+        match self.protocol {
+            6 => self.transport.flags & 0x17 == 2,
+            17 => true,
+            1 => v4 && self.transport.source_port == 8,
+            58 => !v4 && self.transport.source_port == 128,
+            _ => false,
+        }
+    }
+
+    fn facts(&self, direction: Direction) -> Facts {
+        let interface = if direction == Direction::Ingress { "eth0" } else { "eth1" };
+        let (from, to, proto, transport) = (self.from, self.to, self.protocol, Some(self.transport));
+        Facts { direction, interface: interface.to_owned(), from, to, proto, transport }
+    }
+
+    fn frame(&self, macs: ([u8; 6], [u8; 6]), back: bool, later: bool) -> Vec<u8> {
+        let (from, to) = if back { (self.to, self.from) } else { (self.from, self.to) };
+        let packet = match (from, to) {
+            (IpAddr::V4(from), IpAddr::V4(to)) => frame().mac(macs.0, macs.1).ipv4(from, to),
+            (IpAddr::V6(from), IpAddr::V6(to)) => frame().mac(macs.0, macs.1).ipv6(from, to),
+            _ => panic!("one family"),
+        };
+        self.transport_on(packet, back, later).payload(&self.id.to_be_bytes()).build()
+    }
+
+    fn transport_on(&self, packet: Packet, back: bool, later: bool) -> Packet {
+        let Transport { source_port: a, destination_port: b, flags } = self.transport;
+        let (source, destination) = if back { (b, a) } else { (a, b) };
+        match self.protocol {
+            6 => {
+                let flags = match (back, later) {
+                    (true, _) => SYN | ACK,
+                    (false, true) => ACK,
+                    (false, false) => u16::from(flags),
+                };
+                packet.tcp(source, destination).flags(flags).numbers(1000, 1001)
+            }
+            17 => packet.udp(source, destination),
+            132 => packet.sctp(source, destination, 1),
+            1 => packet.icmp(if back { 0 } else { a as u8 }, b as u8, self.id << 16),
+            58 => packet.icmp6(if back { 129 } else { a as u8 }, b as u8, self.id << 16),
+            47 => packet.gre(),
+            number => packet.protocol(number.into()),
+        }
+    }
+}
+
+/// Flows whose packets do not take one another for replies.
+pub(crate) fn random_flows(draws: &mut Draws<'_>, count: usize) -> Vec<Flow> {
+    let (mut flows, mut seen): (Vec<Flow>, HashSet<_>) = (Vec::new(), HashSet::new());
+    for id in 0..count as u32 {
+        let facts = draws.facts();
+        let (from, to) = (facts.from, facts.to);
+        // ICMP belongs to its own version: the kernel's stack judges the other before a policy does.
+        let fits = match facts.proto {
+            1 => from.is_ipv4(),
+            58 => from.is_ipv6(),
+            _ => true,
+        };
+        if from.is_ipv4() != to.is_ipv4() || from == to || !fits {
+            continue;
+        }
+        let mut transport = draws.transport(facts.proto);
+        if facts.proto == 6 && !draws.once_in(4) {
+            transport.flags = 2;
+        }
+        let ports = (has_ports(facts.proto)).then_some((transport.source_port, transport.destination_port));
+        let ends = [(from, ports.map(|ports| ports.0)), (to, ports.map(|ports| ports.1))];
+        let ends = if ends[0] < ends[1] { ends } else { [ends[1], ends[0]] };
+        // ICMP conversations are told apart by their identifiers, which are all different.
+        let number = if has_types(facts.proto) { id } else { 0 };
+        if seen.insert((facts.proto, ends, number)) {
+            flows.push(Flow { id: id + 1, from, to, protocol: facts.proto, transport });
+        }
+    }
+    flows
+}
+
+/// Whether a flow's first packet passes both hooks.
+pub(crate) fn is_accepted(ruleset: &Ruleset, bans: &[IpNet], flow: &Flow) -> bool {
+    [Direction::Ingress, Direction::Egress].into_iter().all(|direction| {
+        let facts = flow.facts(direction);
+        let is_banned = oracle::is_banned(bans, &facts);
+        let outcome = oracle::judge(ruleset, bans, &facts);
+        outcome.accepts() || !is_banned && is_essential(flow)
+    })
+}
+
+/// Those kinds of what every host needs that the flows have.
+fn is_essential(flow: &Flow) -> bool {
+    let (kind, code) = (flow.transport.source_port, flow.transport.destination_port);
+    match flow.protocol {
+        1 => kind == 3 && code == 4 || kind == 11,
+        58 => matches!(kind, 1..=4),
+        _ => false,
+    }
+}
+
+fn rule(id: &str, stage: Stage, action: Action) -> Rule {
+    Rule {
+        id: id.to_owned(),
+        stage,
+        direction: None,
+        protocols: vec![17],
+        from: Addresses::Any,
+        to: Addresses::Any,
+        source_ports: Vec::new(),
+        destination_ports: Vec::new(),
+        icmp: Vec::new(),
+        flags: None,
+        interfaces: Vec::new(),
+        action,
+        established: Established::Reevaluate,
+        limit: None,
+        log: None,
+        line: 0,
+    }
+}
+
+/// Accepts the mark.
+pub(crate) fn mark_rule() -> Rule {
+    let from = Addresses::In(vec!["172.31.0.0/30".parse().unwrap()]);
+    Rule { from, destination_ports: vec![MARK_PORT..=MARK_PORT], ..rule("guard:mark", Stage::Guard, Action::Accept) }
+}
+
+/// About every UDP packet.
+pub(crate) fn udp_rule(id: &str, action: Action) -> Rule {
+    rule(id, Stage::Tier(0), action)
+}
+
+/// One of many UDP flows.
+pub(crate) fn udp_flow(number: u32) -> Flow {
+    let transport = Transport { source_port: 1000 + number as u16, destination_port: 2000, flags: 0 };
+    let [from, to] = ["10.0.0.1", "10.1.0.1"].map(|text| text.parse().unwrap());
+    Flow { id: number + 1, from, to, protocol: 17, transport }
+}
+
+/// The peers and the host between them.
+pub(crate) struct Bench {
+    left: Peer,
+    right: Peer,
+    pub(crate) gate: Host,
+    /// Its namespaces go with it.
+    _lab: Lab,
+}
+
+struct Peer {
+    host: Host,
+    own: [u8; 6],
+    gate: [u8; 6],
+    wire: OwnedFd,
+}
+
+impl Bench {
+    pub(crate) fn new(name: &str) -> Self {
+        let lab = Lab::new(name).unwrap();
+        let [left, gate, right] = ["left", "gate", "right"].map(|name| lab.host(name).unwrap());
+        for (peer, interface, net) in [(&left, "eth0", 1), (&right, "eth1", 2)] {
+            let ends = [format!("172.30.{net}.1/24"), format!("fd77:{net}::1/64")];
+            let others = [format!("172.30.{net}.2/24"), format!("fd77:{net}::2/64")];
+            let list = |ends: &'_ [String; 2]| ends.clone();
+            let (ends, others) = (list(&ends), list(&others));
+            lab.link(peer, "eth0", &gate, interface)
+                .addresses(&[&ends[0], &ends[1]], &[&others[0], &others[1]])
+                .offloads(Offloads::NONE)
+                .up()
+                .unwrap();
+        }
+        for (key, value) in [
+            ("net.ipv4.ip_forward", "1"),
+            ("net.ipv6.conf.all.forwarding", "1"),
+            ("net.ipv4.conf.all.rp_filter", "0"),
+            ("net.ipv4.conf.eth0.rp_filter", "0"),
+            ("net.ipv4.conf.eth1.rp_filter", "0"),
+            ("net.ipv4.conf.all.send_redirects", "0"),
+        ] {
+            gate.sysctl(key, value).unwrap();
+        }
+        let mut lines = Vec::new();
+        for (version, left, right) in [("-4", "172.30.1.1", "172.30.2.1"), ("-6", "fd77:1::1", "fd77:2::1")] {
+            for (from, to, via, table) in [("eth0", "eth1", right, 100), ("eth1", "eth0", left, 101)] {
+                lines.push(format!("{version} rule add iif {from} lookup {table}"));
+                lines.push(format!("{version} route add default via {via} dev {to} table {table}"));
+            }
+        }
+        // `ip -batch` reads the options of each line only from newer versions on.
+        for line in &lines {
+            gate.ip(&line.split(' ').collect::<Vec<_>>()).unwrap();
+        }
+        lab.settle().unwrap();
+        let peer = |host: Host, interface| Peer {
+            own: mac(&host, "eth0"),
+            gate: mac(&gate, interface),
+            wire: wire(&host),
+            host,
+        };
+        let (left, right) = (peer(left, "eth0"), peer(right, "eth1"));
+        Self { left, right, gate, _lab: lab }
+    }
+
+    /// Sends a packet of each flow and tells which of them arrived.
+    pub(crate) fn send_forth(&self, flows: &[Flow], later: bool) -> Vec<u32> {
+        exchange(&self.left, &self.right, flows, |flow, macs| flow.frame(macs, false, later), (MARK_FROM, MARK_TO))
+    }
+
+    /// Sends a reply in each flow and tells which of them arrived.
+    pub(crate) fn send_back(&self, flows: &[Flow]) -> Vec<u32> {
+        exchange(&self.right, &self.left, flows, |flow, macs| flow.frame(macs, true, false), (MARK_TO, MARK_FROM))
+    }
+
+    /// Empties conntrack (ctnetlink's IPCTNL_MSG_CT_DELETE without a tuple).
+    pub(crate) fn forget_flows(&self) {
+        let message: [u8; 20] = [20, 0, 0, 0, 2, 1, 5, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+        let flush = || {
+            let socket =
+                socket(AddressFamily::Netlink, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::NetlinkNetFilter)
+                    .unwrap();
+            connect(socket.as_raw_fd(), &NetlinkAddr::new(0, 0)).unwrap();
+            send(socket.as_raw_fd(), &message, MsgFlags::empty()).unwrap();
+            let mut answer = [0; 64];
+            let length = recv(socket.as_raw_fd(), &mut answer, MsgFlags::empty()).unwrap();
+            assert!(length >= 20 && answer[16..20] == [0; 4], "conntrack was not emptied: {answer:?}");
+        };
+        self.gate.enter(flush).unwrap();
+    }
+}
+
+fn exchange(
+    from: &Peer,
+    to: &Peer,
+    flows: &[Flow],
+    frame_of: impl Fn(&Flow, ([u8; 6], [u8; 6])) -> Vec<u8>,
+    mark: (&str, &str),
+) -> Vec<u32> {
+    let macs = (from.gate, from.own);
+    let mut frames: Vec<Vec<u8>> = flows.iter().map(|flow| frame_of(flow, macs)).collect();
+    frames.push(
+        frame().mac(macs.0, macs.1).ipv4(mark.0, mark.1).udp(MARK_PORT, MARK_PORT).payload(&MARK.to_be_bytes()).build(),
+    );
+    let send = || {
+        // One processor carries them all, so that they stay in order.
+        let mut one = nix::sched::CpuSet::new();
+        one.set(0).unwrap();
+        nix::sched::sched_setaffinity(nix::unistd::Pid::from_raw(0), &one).unwrap();
+        raw_frames("eth0", &frames).unwrap();
+    };
+    from.host.enter(send).unwrap();
+    let (mut passed, mut buffer) = (Vec::new(), [0; 2048]);
+    loop {
+        let length = recv(to.wire.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("the mark arrives");
+        let bytes = &buffer[..length];
+        let is_from_gate = bytes.get(6..12) == Some(&to.gate[..]);
+        let Some(id) = bytes.last_chunk::<4>().map(|id| u32::from_be_bytes(*id)).filter(|_| is_from_gate) else {
+            continue;
+        };
+        if id == MARK {
+            return passed;
+        }
+        passed.push(id);
+    }
+}
+
+/// Everything that passes the interfaces of a host.
+fn wire(host: &Host) -> OwnedFd {
+    let open = || {
+        let wire = socket(AddressFamily::Packet, SockType::Raw, SockFlag::SOCK_CLOEXEC, SockProtocol::EthAll).unwrap();
+        setsockopt(&wire, sockopt::RcvBufForce, &(8 << 20)).unwrap();
+        setsockopt(&wire, sockopt::ReceiveTimeout, &TimeVal::new(10, 0)).unwrap();
+        wire
+    };
+    host.enter(open).unwrap()
+}
+
+fn mac(host: &Host, interface: &str) -> [u8; 6] {
+    let text = host.ip(&["-o", "link", "show", interface]).unwrap();
+    let mac = text.split("link/ether ").nth(1).unwrap().split(' ').next().unwrap();
+    let octets: Vec<u8> = mac.split(':').map(|octet| u8::from_str_radix(octet, 16).unwrap()).collect();
+    octets.try_into().unwrap()
+}
