@@ -194,9 +194,7 @@ impl Entries {
     fn refusal(&self, prefix: Prefix, source: io::Error) -> BanError {
         match source.raw_os_error() {
             // A hash says the one, a trie the other.
-            Some(libc::E2BIG | libc::ENOSPC) => {
-                BanError::Full { prefix, list: self.name, max: self.max }
-            }
+            Some(libc::E2BIG | libc::ENOSPC) => BanError::Full { prefix, list: self.name, max: self.max },
             _ => BanError::Entry { what: "enter", prefix, source },
         }
     }

@@ -226,4 +226,3 @@ pub(super) fn read_back(store: &impl BanStore) -> Result<Vec<Prefix>, BanError> 
     found.extend(begin.map(|from| run(from, network)).unwrap_or_default());
     Ok(found)
 }
-

@@ -190,9 +190,7 @@ impl BanStore for MemoryStore {
             }
             match list {
                 List::Hosts => self.hosts.insert(address.words),
-                _ => {
-                    self.nets(list).entry(address.prefix_len).or_default().insert((address.words, prefix.family()))
-                }
+                _ => self.nets(list).entry(address.prefix_len).or_default().insert((address.words, prefix.family())),
             };
         }
         Ok(())
@@ -213,7 +211,8 @@ impl BanStore for MemoryStore {
     fn list(&self, list: List) -> Result<Vec<Prefix>, BanError> {
         let nets = match list {
             List::Hosts => {
-                let of = |words: &[u32; 4]| if front::is_ipv4(words) { front::family::IPV4 } else { front::family::IPV6 };
+                let of =
+                    |words: &[u32; 4]| if front::is_ipv4(words) { front::family::IPV4 } else { front::family::IPV6 };
                 let prefix = |words: &[u32; 4]| Prefix::of_address(&Address::host(*words), of(words));
                 return Ok(self.hosts.iter().map(prefix).collect());
             }
