@@ -10,6 +10,7 @@ mod client;
 mod exit;
 mod export;
 mod flows;
+mod guard;
 mod history;
 mod pages;
 mod pipeline;
@@ -48,6 +49,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("export", args)) => export::run(args),
         Some(("traffic", args)) => traffic::run(args),
         Some(("policy", args)) => policy::run(args),
+        Some(("guard", args)) => guard::run(args),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
         Some(("completions", args)) => Ok(pages::completions(args)),
