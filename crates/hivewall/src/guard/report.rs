@@ -264,6 +264,8 @@ fn row(number: u64, key: &GuardKey, seen: &GuardSeen, [start, end]: [Timestamp; 
         packets: seen.packets,
         bytes_to_server: seen.bytes,
         packets_to_server: seen.packets,
+        // The monitor does not count link headers.
+        wire_bytes_to_server: seen.bytes,
         tcp_flags_to_server: (tuple.protocol == 6).then(|| TcpFlags(seen.tcp_flags as u8).to_string()),
         tcp_flags_to_client: (tuple.protocol == 6).then(|| TcpFlags(0).to_string()),
         state: "closed".to_owned(),

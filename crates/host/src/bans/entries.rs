@@ -80,16 +80,12 @@ impl Entries {
             let before = number * BATCH;
             let (done, outcome) = self.batch(chunk);
             let Err(error) = outcome else { continue };
-            match error.raw_os_error() {
-                // Hashes take batches since 5.6, tries since 5.13.
-                Some(libc::EINVAL | ENOTSUPP | libc::EOPNOTSUPP) => {
-                    self.one_by_one(chunk).map_err(|(done, error)| (before + done, error))?;
-                }
-                _ => {
-                    // The kernel counts what went in before the entry that did not.
-                    let Some(prefix) = chunk.get(done) else { continue };
-                    return Err((before + done, self.refusal(*prefix, error)));
-                }
+            // Hashes take batches since 5.6, tries since 5.13.
+            if let Some(libc::EINVAL | ENOTSUPP | libc::EOPNOTSUPP) = error.raw_os_error() {
+                self.one_by_one(chunk).map_err(|(done, error)| (before + done, error))?;
+            } else if let Some(prefix) = chunk.get(done) {
+                // The kernel counts what went in before the entry that did not.
+                return Err((before + done, self.refusal(*prefix, error)));
             }
         }
         Ok(())

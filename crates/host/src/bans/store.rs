@@ -198,13 +198,11 @@ impl BanStore for MemoryStore {
 
     fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError> {
         let address = prefix.address();
-        match list {
-            List::Hosts => self.hosts.remove(&address.words),
-            _ => {
-                let nets = self.nets(list).get_mut(&address.prefix_len);
-                nets.is_some_and(|set| set.remove(&(address.words, prefix.family())))
-            }
-        };
+        if list == List::Hosts {
+            self.hosts.remove(&address.words);
+        } else if let Some(nets) = self.nets(list).get_mut(&address.prefix_len) {
+            nets.remove(&(address.words, prefix.family()));
+        }
         Ok(())
     }
 
