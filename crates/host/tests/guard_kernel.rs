@@ -92,7 +92,7 @@ fn a_new_list_holds_as_a_whole_and_what_cannot_be_read_is_told_too() {
         assert_eq!((on("10.0.0.1"), on("192.0.2.1"), on("198.51.100.1")), (XDP_DROP, XDP_DROP, XDP_PASS), "{round}");
     }
     events(&mut guard);
-    assert_eq!(run(&program, &frame().ipv4("10.0.0.1", "10.0.0.2").udp(1, 2).header_words(3).build()), XDP_DROP);
+    assert_eq!(run(&program, &frame().ipv4("10.0.0.1", "10.0.0.2").header_words(3).udp(1, 2).build()), XDP_DROP);
     assert_eq!(events(&mut guard)[0].key.proto, UNREADABLE);
     let ip = guard.test_run("hivewall_guard_ip").unwrap();
     assert_eq!(run(&ip, &bare().ipv4("198.51.100.1", "10.0.0.2").udp(1, 2).build()), XDP_PASS);
