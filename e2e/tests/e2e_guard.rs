@@ -156,6 +156,9 @@ fn a_permitted_source_arrives_and_another_is_logged_and_dropped() {
         );
     }
     let said = guard.stop();
+    let report = hivewall(&stage.b, &["analyze", log.to_str().unwrap(), "-o", "json"]).fine();
+    let report: Value = serde_json::from_str(&report).unwrap();
+    assert_eq!(report["refused"]["by_reason"], serde_json::json!({"blocked": 2}), "{report:#}");
     assert!(!has_program(&stage.b));
     assert!(said.contains("2 refused and dropped") && said.contains("Refused most:"), "{said}");
     assert!(said.contains("192.0.2.1") && !said.contains("are in no line"), "{said}");

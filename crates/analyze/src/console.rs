@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use hivewall_model::Timestamp;
 use hivewall_view::units::parse_size;
 
-use crate::record::{FlowRecord, NameRecord, Record, Refusal, Skip};
+use crate::record::{AlertRecord, FlowRecord, NameRecord, Record, Refusal, Skip};
+use crate::rows::is_refusal;
 
 const DAY_SECONDS: i64 = 86_400;
 /// Lines come in the order of writing, which flows' ends leave by less than this.
@@ -70,6 +71,9 @@ fn said(text: &str, clock: &mut Clock) -> Option<Record> {
     }
     let (destination, port) = endpoint(words.next()?)?;
     let words: Vec<&str> = words.collect();
+    if matches!(kind, "drop" | "alert") {
+        return Some(Record::Alert(alert(kind, (source, destination, port), &words, time)));
+    }
     if SAID.contains(&kind) {
         return Some(Record::Name(name(kind, &words, time)));
     }
@@ -97,7 +101,10 @@ fn flow(kind: &str, ends: (IpAddr, IpAddr, Option<u16>), words: &[&str], end: Ti
     let (to_server, to_client) = words.get(at)?.trim_start_matches('(').split_once('/')?;
     let (to_server, to_client): (u64, u64) = (to_server.parse().ok()?, to_client.parse().ok()?);
     let ended = *words.get(at + 2)?;
+    let said = |what: &str| words.iter().find_map(|word| word.strip_prefix(what));
+    let blocked = said("verdict:").is_some_and(is_refusal);
     let refusal = match (kind, to_client, ended) {
+        _ if blocked => Some(Refusal::Blocked),
         ("tcp", 0, _) => Some(Refusal::NoAnswer),
         // Flags are not shown: one packet of an answer that ended it is a refusal.
         ("tcp", 1, "reset") => Some(Refusal::Reset),
@@ -116,7 +123,26 @@ fn flow(kind: &str, ends: (IpAddr, IpAddr, Option<u16>), words: &[&str], end: Ti
         refusal,
         process: process(words),
         name: None,
+        // One with blanks is cut at the first.
+        rule: said("rule:").filter(|_| blocked).map(|rule| rule.trim_matches(['"', ',']).to_owned()),
     })
+}
+
+/// `tcp verdict:drop rule:main:default-in 3 packets, 180 B into [wan0]`.
+fn alert(kind: &str, ends: (IpAddr, IpAddr, Option<u16>), words: &[&str], time: Timestamp) -> AlertRecord {
+    let (source, destination, port) = ends;
+    let rule = words.iter().find_map(|word| word.strip_prefix("rule:")).unwrap_or(kind);
+    AlertRecord {
+        time: Some(time),
+        kind: kind.to_owned(),
+        signature: rule.trim_matches(['"', ',']).to_owned(),
+        severity: None,
+        source: Some(source),
+        destination: Some(destination),
+        port,
+        blocked: kind == "drop",
+        is_in_flow: true,
+    }
 }
 
 /// Behind the last `by`: a command name, which may have spaces, and a process id in brackets.

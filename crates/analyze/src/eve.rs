@@ -7,6 +7,7 @@ use hivewall_view::time::parse_rfc3339;
 use serde::Deserialize;
 
 use crate::record::{AlertRecord, FlowRecord, NameRecord, Record, Refusal, Skip};
+use crate::rows::is_refusal;
 
 #[derive(Deserialize)]
 pub(crate) struct Line {
@@ -55,6 +56,8 @@ struct Extras {
     ip_bytes_toclient: Option<u64>,
     process: Option<String>,
     server_name: Option<String>,
+    verdict: Option<String>,
+    rule: Option<String>,
 }
 
 #[derive(Deserialize)]
@@ -126,7 +129,8 @@ impl Line {
         let flags = |picture: Option<&String>| {
             picture.and_then(|hexadecimal| u8::from_str_radix(hexadecimal, 16).ok()).unwrap_or(0)
         };
-        let refusal = if matches!(flow.action.as_deref(), Some("drop" | "reject")) {
+        let ours = extras.and_then(|extras| extras.verdict.as_deref()).is_some_and(is_refusal);
+        let refusal = if ours || matches!(flow.action.as_deref(), Some("drop" | "reject")) {
             Some(Refusal::Blocked)
         } else if let Some(tcp) = &self.tcp {
             let (to_server, to_client) = (flags(tcp.tcp_flags_ts.as_ref()), flags(tcp.tcp_flags_tc.as_ref()));
@@ -147,6 +151,7 @@ impl Line {
             ip_bytes: ip_bytes.is_some(),
             refusal,
             process: extras.and_then(|extras| extras.process.clone()),
+            rule: extras.and_then(|extras| extras.rule.clone()).filter(|_| refusal == Some(Refusal::Blocked)),
             name: self.hivewall.and_then(|extras| extras.server_name),
         })
     }
@@ -165,6 +170,7 @@ impl Line {
         let action = self.alert.as_ref().and_then(|alert| alert.action.as_deref());
         AlertRecord {
             time,
+            is_in_flow: self.hivewall.is_some(),
             blocked: self.event_type == "drop" || action == Some("blocked"),
             severity: self.alert.as_ref().and_then(|alert| alert.severity),
             signature: self

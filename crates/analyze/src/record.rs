@@ -56,6 +56,8 @@ pub(crate) struct FlowRecord {
     pub(crate) refusal: Option<Refusal>,
     pub(crate) process: Option<String>,
     pub(crate) name: Option<String>,
+    /// The firewall's rule that refused it.
+    pub(crate) rule: Option<String>,
 }
 
 /// How a conversation was refused.
@@ -111,4 +113,6 @@ pub(crate) struct AlertRecord {
     pub(crate) destination: Option<IpAddr>,
     pub(crate) port: Option<u16>,
     pub(crate) blocked: bool,
+    /// Its flow has an event of its own that says so too.
+    pub(crate) is_in_flow: bool,
 }

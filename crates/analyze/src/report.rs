@@ -72,6 +72,9 @@ pub struct Refused {
     pub sources: Vec<Count>,
     /// By which address and port.
     pub targets: Vec<Count>,
+    /// By which rule of a firewall.
+    #[serde(default)]
+    pub rules: Vec<Count>,
 }
 
 /// What is scanned.

@@ -30,10 +30,22 @@ pub(crate) fn record(row: &FlowRow) -> Record {
         bytes: row.bytes,
         packets: row.packets,
         ip_bytes: true,
-        refusal: if tcp { Refusal::of_tcp(to_server, to_client, row.packets_to_client) } else { None },
+        refusal: if row.verdict.as_deref().is_some_and(is_refusal) {
+            Some(Refusal::Blocked)
+        } else if tcp {
+            Refusal::of_tcp(to_server, to_client, row.packets_to_client)
+        } else {
+            None
+        },
         process: row.process.clone(),
         name: row.server_name.clone(),
+        rule: row.rule.clone().filter(|_| row.verdict.as_deref().is_some_and(is_refusal)),
     }))
+}
+
+/// Whether a verdict is that packets are dropped.
+pub(crate) fn is_refusal(verdict: &str) -> bool {
+    matches!(verdict, "drop" | "reject")
 }
 
 /// Reads a table; columns are found by their names, so that one with fewer or more is read too.
@@ -78,6 +90,8 @@ fn row(columns: &csv::ByteRecord, record: &csv::ByteRecord) -> Option<FlowRow> {
             b"tcp_flags_to_server" => row.tcp_flags_to_server = some(value),
             b"tcp_flags_to_client" => row.tcp_flags_to_client = some(value),
             b"process" => row.process = some(value),
+            b"verdict" => row.verdict = some(value),
+            b"rule" => row.rule = some(value),
             b"server_name" => row.server_name = some(value),
             _ => {}
         }

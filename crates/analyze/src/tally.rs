@@ -125,6 +125,7 @@ pub(crate) struct Tally {
     hours: Table<i64>,
     refused_sources: Table<IpAddr>,
     refused_targets: Table<(IpAddr, Option<u16>)>,
+    refused_rules: Table<String>,
     probes: HashSet<(IpAddr, IpAddr, u16)>,
     probes_left_out: u64,
     names: Table<String>,
@@ -150,6 +151,7 @@ impl Tally {
             hours: Table::new(HOURS_MAX),
             refused_sources: Table::new(KEYS_MAX),
             refused_targets: Table::new(KEYS_MAX),
+            refused_rules: Table::new(KEYS_MAX),
             probes: HashSet::new(),
             probes_left_out: 0,
             names: Table::new(KEYS_MAX),
@@ -204,6 +206,9 @@ impl Tally {
         if let Some(refusal) = flow.refusal {
             self.refused(refusal.name(), flow.source, flow.destination, flow.port);
         }
+        if let Some(rule) = flow.rule {
+            self.refused_rules.count(rule);
+        }
         if let Some(process) = flow.process {
             self.processes.add(process, traffic, None);
         }
@@ -243,7 +248,8 @@ impl Tally {
 
     fn alert(&mut self, alert: AlertRecord) {
         self.seen(alert.time, alert.time);
-        if let (true, Some(source), Some(destination)) = (alert.blocked, alert.source, alert.destination) {
+        let counts = alert.blocked && !alert.is_in_flow;
+        if let (true, Some(source), Some(destination)) = (counts, alert.source, alert.destination) {
             self.refused("blocked", source, destination, alert.port);
         }
         if self.alerts.len() < KEYS_MAX || self.alerts.contains_key(&alert.signature) {
@@ -283,6 +289,7 @@ impl Tally {
         report.refused = Refused {
             sources: self.refused_sources.counts(ToString::to_string),
             targets: self.refused_targets.counts(|(address, port)| target(*address, *port)),
+            rules: self.refused_rules.counts(Clone::clone),
             ..std::mem::take(&mut report.refused)
         };
         report.scans = self.scans();
@@ -363,6 +370,7 @@ impl Tally {
             ("hours", self.hours.folded),
             ("refused_sources", self.refused_sources.folded),
             ("refused_targets", self.refused_targets.folded),
+            ("refused_rules", self.refused_rules.folded),
             ("scans", self.probes_left_out),
             ("names", self.names.folded + self.flow_names.folded),
             ("alerts", self.alerts_left_out),

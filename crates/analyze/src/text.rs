@@ -41,6 +41,7 @@ pub fn render_report_text(report: &Report, width: usize) -> String {
     new_sources(&mut page, report, width);
     counts(&mut page, ["REFUSED SOURCE", "FLOWS"], &report.refused.sources, width);
     counts(&mut page, ["REFUSED BY", "FLOWS"], &report.refused.targets, width);
+    counts(&mut page, ["REFUSED BY RULE", "FLOWS"], &report.refused.rules, width);
     scans(&mut page, report, width);
     counts(&mut page, ["NAME", "TIMES"], &report.names, width);
     alerts(&mut page, report, width);

@@ -17,13 +17,14 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
+use crate::access::BODY_BYTES_MAX;
 use crate::state::{Shared, count};
 
 /// Connections that may be open at once; one more is told so and closed, and counted.
 pub const CONNECTIONS_MAX: usize = 256;
-/// Bytes a client may send before it gets a byte back. No request is that long (see [`crate::HEADER_BYTES_MAX`]); what
-/// goes on without end is cut here.
-pub const REQUEST_BYTES_MAX: usize = 64 * 1024;
+/// Bytes a client may send before it gets a byte back. No request is that long (see [`crate::HEADER_BYTES_MAX`] and
+/// [`crate::BODY_BYTES_MAX`]); what goes on without end is cut here. Nothing is kept of it but what a handler reads.
+pub const REQUEST_BYTES_MAX: usize = BODY_BYTES_MAX + 64 * 1024;
 /// Seconds from the first byte of a request to the first byte of its response, between two requests, and between two
 /// pieces of a response that the client does not take.
 pub const ANSWER_WAIT_SECONDS: u64 = 30;
@@ -105,13 +106,26 @@ pub(crate) struct GuardedStream {
     /// Bytes read since the last one written.
     unanswered: usize,
     deadline: Pin<Box<Sleep>>,
+    connected: std::time::Instant,
     _place: OwnedSemaphorePermit,
 }
 
 impl GuardedStream {
     fn new(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<Shared>) -> Self {
         count(&shared.counts.connections, 1);
-        Self { stream, shared, unanswered: 0, deadline: Box::pin(sleep(ANSWER_WAIT)), _place: place }
+        Self {
+            stream,
+            shared,
+            unanswered: 0,
+            deadline: Box::pin(sleep(ANSWER_WAIT)),
+            connected: std::time::Instant::now(),
+            _place: place,
+        }
+    }
+
+    /// When it was accepted.
+    pub(crate) fn connected(&self) -> std::time::Instant {
+        self.connected
     }
 
     fn put_off_deadline(&mut self) {
@@ -199,6 +213,7 @@ impl AsyncWrite for GuardedStream {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::access::Access;
     use crate::source::{BoxFuture, HistoryRefusal, Source};
     use hivewall_view::{FlowPage, FlowRow, Query, Snapshot};
     use tokio::sync::{broadcast, watch};
@@ -227,7 +242,7 @@ mod tests {
     async fn pair() -> (TcpStream, GuardedStream) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let shared = Arc::new(Shared::new(Arc::new(Nothing), address, watch::channel(false).1));
+        let shared = Arc::new(Shared::new(Arc::new(Nothing), Access::none(), address, watch::channel(false).1));
         let mut listener = GuardedListener::new(listener, shared);
         let client = TcpStream::connect(address).await.unwrap();
         let (server, _) = Listener::accept(&mut listener).await;

@@ -6,7 +6,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::sync::Arc;
 
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 
@@ -53,11 +53,12 @@ fn check(request: &Request, listening: IpAddr) -> Result<(), Refusal> {
             "send fewer or shorter headers; use prefixes instead of long lists of addresses in a filter",
         ));
     }
-    if has_body(request.headers()) {
+    let takes_body = !matches!(*request.method(), Method::GET | Method::HEAD);
+    if !takes_body && has_body(request.headers()) {
         return Err(Refusal::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "unwanted_body",
-            "this API takes no request body",
+            "a request that reads takes no body",
             "put what you ask for into the query string",
         ));
     }

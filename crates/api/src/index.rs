@@ -22,7 +22,7 @@ use crate::params::Pairs;
 )]
 pub(crate) async fn index(pairs: Pairs) -> Result<impl IntoResponse, Refusal> {
     pairs.expect_none()?;
-    let mut text = String::from("hivewall agent: what it answers to GET\n\n");
+    let mut text = String::from("hivewall agent: what it answers to GET, and to what else\n\n");
     let summaries = summaries();
     let width = summaries.iter().map(|(path, _)| path.len()).max().unwrap_or(0);
     for (path, summary) in summaries {

@@ -1,11 +1,12 @@
 //! The HTTP API that every agent serves on loopback: the snapshot, flows (pages and live), health, metrics, and the
 //! OpenAPI document that describes them.
 //!
-//! It knows what is shown (`view`) and nothing of how it is seen: the agent hands it a [`Source`]. It changes nothing:
-//! every route answers GET and HEAD, and no request can slow the engine down, because a slow reader loses events (and
-//! is told how many) and everything a client can take has a named limit.
+//! It knows what is shown (`view`) and nothing of how it is seen: the agent hands it a [`Source`]. Whatever changes
+//! something needs a token; all else only reads. No request can slow the engine down, because a slow reader loses events
+//! (and is told how many) and everything a client can take has a named limit.
 #![forbid(unsafe_code)]
 
+mod access;
 mod connection;
 mod error;
 mod export;
@@ -18,11 +19,13 @@ mod live;
 mod metrics;
 mod openapi;
 mod params;
+mod policy;
 mod routes;
 mod server;
 mod source;
 mod state;
 
+pub use access::{Access, BODIES_MAX, BODY_BYTES_MAX, Caller, TOKEN_BYTES_MIN, WeakToken};
 pub use connection::{ANSWER_WAIT_SECONDS, CONNECTIONS_MAX, REQUEST_BYTES_MAX};
 pub use error::Problem;
 pub use export::{EXPORT_PIECES_MAX, ExportPieces};
@@ -32,6 +35,7 @@ pub use listen::{ADDRESS_DEFAULT, BindError, bind};
 pub use live::{LIVE_MAX, Lagged};
 pub use metrics::{METRICS, Metric, MetricKind, metrics_reference};
 pub use openapi::openapi_json;
+pub use policy::COMMAND_SECONDS_MAX;
 pub use routes::{FLOW_ANSWER_SECONDS_MAX, FLOW_QUESTIONS_MAX};
 pub use server::{paths, serve};
-pub use source::{BoxFuture, HistoryRefusal, Source, SourceGone};
+pub use source::{BoxFuture, HistoryRefusal, PolicyCommand, PolicyRefusal, Source, SourceGone};

@@ -13,6 +13,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use crate::state::Shared;
 
 mod depth;
+mod policy;
 mod table;
 
 pub use table::METRICS;

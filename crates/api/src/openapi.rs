@@ -2,18 +2,20 @@
 
 use axum::http::header;
 use axum::response::IntoResponse;
-use utoipa::OpenApi;
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi};
 
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{export, history, index, live, routes};
+use crate::{export, history, index, live, policy, routes};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "hivewall agent",
-        description = "What one hivewall agent sees, read-only, on loopback. Bytes are IP bytes unless a name says \
+        description = "What one hivewall agent sees and enforces, on loopback. Whatever changes something needs the \
+                       agent's token. Bytes are IP bytes unless a name says \
                        wire; times are RFC 3339 in UTC; every answer that is not 2xx is a Problem, except \
                        the health of a failing agent. Unknown query parameters are \
                        refused. Keys are never renamed or removed within v1, only added.",
@@ -27,19 +29,41 @@ use crate::{export, history, index, live, routes};
         history::top,
         history::series,
         export::export,
+        policy::policy,
+        policy::explain,
+        policy::rehearse,
+        policy::apply,
+        policy::confirm,
+        policy::rollback,
+        policy::bans,
+        policy::ban,
+        policy::unban,
+        policy::rules,
         routes::health,
         routes::metrics,
         routes::metrics_v1,
         openapi,
     ),
     components(schemas(Lagged, hivewall_view::FlowRow)),
+    modifiers(&Token),
     tags(
         (name = "agent", description = "The agent itself."),
         (name = "flows", description = "Conversations."),
-        (name = "history", description = "What was, as far back as it is kept.")
+        (name = "history", description = "What was, as far back as it is kept."),
+        (name = "policy", description = "What is let through: questions to anyone, commands to who has the token.")
     )
 )]
 struct Document;
+
+/// How commands show who sends them.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
+        let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
+        openapi.components.get_or_insert_default().add_security_scheme("token", bearer);
+    }
+}
 
 /// The OpenAPI 3.1 document, as JSON text.
 pub fn openapi_json() -> String {
@@ -47,10 +71,16 @@ pub fn openapi_json() -> String {
     Document::openapi().to_pretty_json().unwrap_or_default()
 }
 
-/// Path and one-line description of each operation.
+/// Method and path (the path alone for GET) and one-line description of each operation.
 pub(crate) fn summaries() -> Vec<(String, String)> {
-    let summary = |item: utoipa::openapi::PathItem| item.get.and_then(|get| get.summary).unwrap_or_default();
-    Document::openapi().paths.paths.into_iter().map(|(path, item)| (path, summary(item))).collect()
+    let mut all = Vec::new();
+    for (path, item) in Document::openapi().paths.paths {
+        for (method, operation) in [("", item.get), ("POST ", item.post), ("DELETE ", item.delete)] {
+            let summary = operation.map(|operation| operation.summary.unwrap_or_default());
+            all.extend(summary.map(|summary| (format!("{method}{path}"), summary)));
+        }
+    }
+    all
 }
 
 /// This API, described as an OpenAPI document.

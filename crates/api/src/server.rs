@@ -8,17 +8,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::from_fn_with_state;
-use axum::routing::{MethodRouter, get};
+use axum::routing::{MethodRouter, get, post};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 
+use crate::access::{Access, Caller};
 use crate::connection::GuardedListener;
 use crate::error::Refusal;
 use crate::guard::guard;
 use crate::listen::refuse_beyond_loopback;
 use crate::source::Source;
 use crate::state::Shared;
-use crate::{export, history, index, live, openapi, routes};
+use crate::{export, history, index, live, openapi, policy, routes};
 
 /// How often losses are looked at between requests, so that their growth is noticed when nobody asks.
 const LOSS_LOOK: Duration = Duration::from_secs(5);
@@ -28,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 11] {
+fn table() -> [(&'static str, Handlers); 19] {
     [
         ("/", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -39,30 +40,41 @@ fn table() -> [(&'static str, Handlers); 11] {
         ("/api/v1/top", get(history::top)),
         ("/api/v1/series", get(history::series)),
         ("/api/v1/export", get(export::export)),
+        ("/api/v1/policy", get(policy::policy)),
+        ("/api/v1/policy/explain", post(policy::explain)),
+        ("/api/v1/policy/rehearse", post(policy::rehearse)),
+        ("/api/v1/policy/apply", post(policy::apply)),
+        ("/api/v1/policy/confirm", post(policy::confirm)),
+        ("/api/v1/policy/rollback", post(policy::rollback)),
+        ("/api/v1/bans", get(policy::bans).post(policy::ban).delete(policy::unban)),
+        ("/api/v1/rules", get(policy::rules)),
         ("/api/v1/health", get(routes::health)),
         ("/api/v1/openapi.json", get(openapi::openapi)),
     ]
 }
 
-/// Every path the server answers; each takes GET and HEAD and nothing else.
+/// Every path the server answers; the OpenAPI document says with which methods.
 pub fn paths() -> Vec<&'static str> {
     table().into_iter().map(|(path, _)| path).collect()
 }
 
 /// Serves on `listener` (see [`crate::bind`]) until `shutdown` completes; then responses under way have three seconds.
+/// Commands are taken from whoever `access` lets.
 ///
 /// Errors when the listener is not on loopback or cannot say where it is.
 pub async fn serve(
     listener: TcpListener,
     source: Arc<dyn Source>,
+    access: Access,
     shutdown: impl Future<Output = ()>,
 ) -> io::Result<()> {
     let address = listener.local_addr()?;
     refuse_beyond_loopback(address).map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     let (stop, stopping) = watch::channel(false);
-    let shared = Arc::new(Shared::new(source, address, stopping.clone()));
+    let shared = Arc::new(Shared::new(source, access, address, stopping.clone()));
     let listener = GuardedListener::new(listener, Arc::clone(&shared));
-    let server = axum::serve(listener, router(&shared)).with_graceful_shutdown(stopped(stopping));
+    let server = axum::serve(listener, router(&shared).into_make_service_with_connect_info::<Caller>())
+        .with_graceful_shutdown(stopped(stopping));
     tracing::info!(%address, "API is served");
     tokio::select! {
         result = server => result,
@@ -104,7 +116,8 @@ async fn unknown_path(uri: Uri) -> Refusal {
     Refusal::new(StatusCode::NOT_FOUND, "unknown_path", detail, format!("there are: {}", paths().join(", ")))
 }
 
-async fn unknown_method(method: Method) -> Refusal {
-    let detail = format!("{method} is not understood here: this API only reads");
-    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "unknown_method", detail, "use GET or HEAD")
+async fn unknown_method(method: Method, uri: Uri) -> Refusal {
+    let detail = format!("{method} is not understood at {}", uri.path());
+    let hint = "use GET or HEAD to read; /api/v1/openapi.json says what else there is";
+    Refusal::new(StatusCode::METHOD_NOT_ALLOWED, "unknown_method", detail, hint)
 }

@@ -1,14 +1,18 @@
-//! The seam between the API and the agent. Deliberately not here: any way to change something. Invariant: no method
-//! blocks; what takes time is a future.
+//! The seam between the API and the agent. Deliberately not here: who may command, which is `access`. Invariant: no method blocks;
+//! what takes time is a future.
 
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hivewall_model::Timestamp;
+use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
 use hivewall_view::{FlowPage, FlowRow, Query, SeriesPage, SeriesQuery, Snapshot, TopPage, TopQuery};
+use ipnet::IpNet;
 use tokio::sync::broadcast;
 
+use crate::access::Caller;
 use crate::export::ExportPieces;
 
 /// A future that owns what it needs and can move between threads.
@@ -43,6 +47,66 @@ pub enum HistoryRefusal {
     Gone(#[from] SourceGone),
 }
 
+/// Why a question about the policy has no answer, or a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PolicyRefusal {
+    /// Nothing can be enforced here: a replay, an agent without the means.
+    #[error("this agent enforces no policy")]
+    Off,
+    /// What was sent is wrong: a document, an address.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong, where, and what to write instead.
+        reason: String,
+    },
+    /// It does not fit what holds now: nothing to confirm, an older version, a connection that is not new.
+    #[error("{reason}")]
+    Conflict {
+        /// What stands against it.
+        reason: String,
+    },
+    /// It should have worked.
+    #[error("{reason}")]
+    Failed {
+        /// What happened, and what holds now.
+        reason: String,
+    },
+    /// Who answers has stopped.
+    #[error(transparent)]
+    Gone(#[from] SourceGone),
+}
+
+/// What changes the policy or the bans.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyCommand {
+    /// Brings a document into force.
+    Apply {
+        /// Its text.
+        document: String,
+        /// Time in which it has to be confirmed; as the document says when absent.
+        confirm: Option<Duration>,
+    },
+    /// Confirms the change that waits for it. The caller's connection has to be younger than the change.
+    Confirm,
+    /// Brings back what held before.
+    Rollback,
+    /// Bans a prefix.
+    Ban {
+        /// Which, no bits beyond its length.
+        prefix: IpNet,
+        /// How long; until it is lifted when absent.
+        ttl: Option<Duration>,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Lifts a ban.
+    Unban {
+        /// Of which.
+        prefix: IpNet,
+    },
+}
+
 /// What the API asks the agent. The binary implements it over the engine's thread, tests over fixed data.
 pub trait Source: Send + Sync + 'static {
     /// The latest snapshot. Cheap: the engine publishes one per tick and this clones a pointer.
@@ -67,6 +131,38 @@ pub trait Source: Send + Sync + 'static {
     fn export(&self, query: Query, format: ExportFormat) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
         drop((query, format));
         Box::pin(std::future::ready(Err(HistoryRefusal::Off)))
+    }
+
+    /// The document in force, as it was given. What else is known of the policy is in the snapshot.
+    fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
+        Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
+    }
+
+    /// What becomes of a packet, and why.
+    fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
+        drop(request);
+        Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
+    }
+
+    /// What a policy would have done to the flows of history.
+    fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
+        drop(request);
+        Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
+    }
+
+    /// The host's packet filters, as one JSON document.
+    fn inventory(&self) -> BoxFuture<'static, Result<serde_json::Value, PolicyRefusal>> {
+        Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
+    }
+
+    /// Carries out a command of someone who may command.
+    fn command(
+        &self,
+        command: PolicyCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
+        drop((command, caller));
+        Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
     }
 
     /// Every flow that closes from now on. The sender never waits: a receiver that falls behind misses the oldest and

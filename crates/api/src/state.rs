@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::{Semaphore, watch};
 
+use crate::access::{Access, BODIES_MAX};
 use crate::health::LossWatch;
 use crate::live::LIVE_MAX;
 use crate::routes::FLOW_QUESTIONS_MAX;
@@ -16,6 +17,8 @@ use crate::source::Source;
 /// One per server.
 pub(crate) struct Shared {
     pub(crate) source: Arc<dyn Source>,
+    /// What commands have to show.
+    pub(crate) access: Access,
     /// Where the server listens.
     pub(crate) address: SocketAddr,
     /// Becomes true when the server is to stop.
@@ -25,18 +28,30 @@ pub(crate) struct Shared {
     pub(crate) questions: Semaphore,
     /// One permit per live subscriber.
     pub(crate) subscribers: Arc<Semaphore>,
+    /// One permit per body that is being read.
+    pub(crate) bodies: Semaphore,
+    /// One permit: a rehearsal may read all history.
+    pub(crate) rehearsals: Semaphore,
     losses: Mutex<LossWatch>,
 }
 
 impl Shared {
-    pub(crate) fn new(source: Arc<dyn Source>, address: SocketAddr, stop: watch::Receiver<bool>) -> Self {
+    pub(crate) fn new(
+        source: Arc<dyn Source>,
+        access: Access,
+        address: SocketAddr,
+        stop: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             source,
+            access,
             address,
             stop,
             counts: Counts::default(),
             questions: Semaphore::new(FLOW_QUESTIONS_MAX),
             subscribers: Arc::new(Semaphore::new(LIVE_MAX)),
+            bodies: Semaphore::new(BODIES_MAX),
+            rehearsals: Semaphore::new(1),
             losses: Mutex::default(),
         }
     }

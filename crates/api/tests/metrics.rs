@@ -56,6 +56,11 @@ fn addresses_are_a_label_only_where_they_are_few() {
                 "mode",
                 "minutes",
                 "mountpoint",
+                "name",
+                "backend",
+                "rule",
+                "cause",
+                "table",
             ];
             let few = ["hivewall_top_talker_", "hivewall_peer_", "hivewall_half_open_target_"];
             let bounded = *label == "address" && few.iter().any(|name| metric.name.starts_with(name));

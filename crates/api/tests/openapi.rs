@@ -8,10 +8,10 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hivewall_api::{HistoryRefusal, LIVE_MAX, openapi_json, paths};
+use hivewall_api::{Access, HistoryRefusal, LIVE_MAX, PolicyRefusal, openapi_json, paths};
 use jsonschema::Validator;
 use serde_json::{Value, json};
-use support::{Answer, Server, data};
+use support::{Answer, Server, TOKEN, data};
 
 /// The document, with every object closed: a key that a schema does not name is a fault of the document.
 fn document() -> Value {
@@ -42,20 +42,32 @@ fn component(name: &str) -> Value {
     json!({ "$ref": format!("#/components/schemas/{name}") })
 }
 
-/// Path, operation.
-fn operations(document: &Value) -> Vec<(String, Value)> {
+/// Method in capitals, path, operation.
+fn operations(document: &Value) -> Vec<(String, String, Value)> {
     let mut found = Vec::new();
     for (path, item) in document["paths"].as_object().unwrap() {
-        let methods: Vec<&String> = item.as_object().unwrap().keys().collect();
-        assert_eq!(methods, ["get"], "{path}");
-        found.push((path.clone(), item["get"].clone()));
+        for (method, operation) in item.as_object().unwrap() {
+            found.push((method.to_uppercase(), path.clone(), operation.clone()));
+        }
     }
     found
 }
 
+/// A body that the operation takes; none where it takes none.
+fn body(method: &str, path: &str) -> Option<Value> {
+    match (method, path) {
+        ("POST", "/api/v1/policy/explain") => Some(json!({ "from": "10.9.0.4", "to": "10.0.0.2" })),
+        ("POST", "/api/v1/policy/rehearse") => Some(json!({ "document": "kind: Policy", "last": "24h" })),
+        ("POST", "/api/v1/policy/apply") => Some(json!({ "document": "kind: Policy", "confirm": "2m" })),
+        ("POST", "/api/v1/bans") => Some(json!({ "prefix": "192.0.2.7/24", "ttl": "1h", "reason": "scans" })),
+        ("DELETE", "/api/v1/bans") => Some(json!({ "prefix": "192.0.2.0/24" })),
+        _ => None,
+    }
+}
+
 #[test]
 fn the_document_names_every_path_of_the_server_and_no_other() {
-    let documented: BTreeSet<String> = operations(&document()).into_iter().map(|(path, _)| path).collect();
+    let documented: BTreeSet<String> = operations(&document()).into_iter().map(|(_, path, _)| path).collect();
     let served: BTreeSet<String> = paths().into_iter().map(str::to_owned).collect();
     assert_eq!(documented, served);
 }
@@ -63,7 +75,7 @@ fn the_document_names_every_path_of_the_server_and_no_other() {
 #[test]
 fn every_operation_says_what_it_does_in_one_line_and_has_an_id_of_its_own() {
     let mut seen = BTreeSet::new();
-    for (path, operation) in operations(&document()) {
+    for (_, path, operation) in operations(&document()) {
         let summary = operation["summary"].as_str().unwrap();
         assert!(summary.len() > 10 && summary.ends_with('.') && !summary.contains('\n'), "{path}: {summary}");
         assert!(seen.insert(operation["operationId"].as_str().unwrap().to_owned()), "{path}");
@@ -77,6 +89,10 @@ fn every_operation_says_what_it_does_in_one_line_and_has_an_id_of_its_own() {
 /// Makes the server answer `path` with `status`; a documented answer that nothing here can bring about fails the test.
 fn provoke(path: &str, status: &str) -> Answer {
     let server = Server::start();
+    if path == "/api/v1/rules" && status == "404" {
+        *server.fake.policy.lock().unwrap() = Some(PolicyRefusal::Off);
+        return server.get(path);
+    }
     match (path, status) {
         (_, "200") => server.get(path),
         (_, "400") => server.get(&format!("{path}?nonsense=1")),
@@ -105,19 +121,38 @@ fn provoke(path: &str, status: &str) -> Answer {
     }
 }
 
+/// The same for what is not a GET.
+fn provoke_command(method: &str, path: &str, status: &str) -> Answer {
+    let server = if status == "403" { Server::start_with(Access::none()) } else { Server::start() };
+    let reason = "it is so".to_owned();
+    let refusal = match status {
+        "400" => Some(PolicyRefusal::Invalid { reason }),
+        "404" => Some(PolicyRefusal::Off),
+        "409" => Some(PolicyRefusal::Conflict { reason }),
+        "500" => Some(PolicyRefusal::Failed { reason }),
+        _ => None,
+    };
+    *server.fake.policy.lock().unwrap() = refusal;
+    let (token, mut body) = ((status != "401").then_some(TOKEN), body(method, path));
+    if status == "415" {
+        body = None;
+    }
+    server.send(method, path, token, body.as_ref())
+}
+
 #[test]
 fn every_documented_answer_comes_as_documented() {
     let document = document();
     let mut keys = BTreeSet::new();
-    for (path, operation) in operations(&document) {
+    for (method, path, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
             let (media_type, content) = response["content"].as_object().unwrap().iter().next().unwrap();
             // This one does not end by itself: it has a test of its own.
             if media_type == "text/event-stream" {
                 continue;
             }
-            let what = format!("{path} {status}");
-            let answer = provoke(&path, status);
+            let what = format!("{method} {path} {status}");
+            let answer = if method == "GET" { provoke(&path, status) } else { provoke_command(&method, &path, status) };
             assert_eq!(answer.status.to_string(), *status, "{what}: {}", answer.body);
             assert_eq!(answer.media_type(), media_type, "{what}");
             let instance = match media_type.as_str() {
@@ -137,6 +172,12 @@ fn every_documented_key_was_seen(document: &Value, mut seen: BTreeSet<String>) {
     seen.extend(["missed", "position"].map(str::to_owned));
     // Only where the health is not good, and the source not the best.
     seen.extend(["subject", "fallback_reason"].map(str::to_owned));
+    // Of bodies that are sent, not answered with.
+    seen.extend(
+        ["protocol", "source_port", "destination_port", "icmp", "flags", "direction", "interface", "last", "confirm"]
+            .map(str::to_owned),
+    );
+    seen.extend(["ttl"].map(str::to_owned));
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         for key in schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
             assert!(seen.contains(key), "{name}.{key} is documented, and in no answer of this test");
@@ -211,7 +252,7 @@ fn live_events_fit_their_schemas() {
 fn every_documented_parameter_is_understood_with_its_example() {
     let document = document();
     let server = Server::start();
-    for (path, operation) in operations(&document) {
+    for (_, path, operation) in operations(&document) {
         for parameter in operation["parameters"].as_array().into_iter().flatten() {
             let name = parameter["name"].as_str().unwrap();
             let what = format!("{path}?{name}");
@@ -243,7 +284,8 @@ fn encode(text: &str) -> String {
 #[test]
 fn head_is_answered_as_get_is_without_the_body() {
     let server = Server::start();
-    for path in paths() {
+    let answered_to_get = operations(&document()).into_iter().filter(|(method, ..)| method == "GET");
+    for (_, path, _) in answered_to_get {
         let head = server.raw(&format!("HEAD {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
         assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
         assert!(head.ends_with("\r\n\r\n"), "{path}: {head}");

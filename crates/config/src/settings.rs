@@ -158,6 +158,14 @@ settings! {
         rollup_age_days: u32 = 400, number(1, 36_600, "days"), flag "history-rollup-age-days", example "90";
     }
 
+    /// The firewall policy of this host.
+    policy: Policy {
+        /// Directory of the policy's state: whom this host trusts, the highest version it took up, the documents in
+        /// force and to go back to. Only its owner may have access, and no configuration management should restore it.
+        state: String = "/var/lib/hivewall/policy".to_owned(), Kind::Path { empty: "no policy" },
+            flag "policy-state", example r#""/srv/hivewall/policy""#;
+    }
+
     /// The log of events: flows that ended, names, and statistics.
     log: Log {
         /// Form of the log.

@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use hivewall_datapath::{Record, proto};
 use hivewall_model::{
-    EndReason, Flow, FlowId, FlowNames, Point, Process, Side, TcpFlags, TcpState, Timestamp, Timing, Tuple,
+    EndReason, Fate, Flow, FlowId, FlowNames, Judgement, Point, Process, RuleNames, Side, TcpFlags, TcpState,
+    Timestamp, Timing, Tuple, Verdict,
 };
 
 use crate::addresses::Hint;
@@ -65,6 +66,10 @@ pub(crate) struct Entry {
     earlier: [TcpFlags; 2],
     /// Type and code shown.
     icmp: [u8; 2],
+    /// Of the packets of `a` and of `b`; the latest policy's, the strictest of all places.
+    verdicts: [Verdict; 2],
+    /// Packets and IP bytes that were dropped.
+    dropped: (u64, u64),
     a_is_client: bool,
     roles: Roles,
     pub state: Option<TcpState>,
@@ -98,6 +103,15 @@ fn side_of(a_to_b: bool) -> usize {
     usize::from(!a_to_b)
 }
 
+/// Of two verdicts of one policy, that which lets less through is the flow's.
+fn strictness(verdict: Verdict) -> u8 {
+    match (verdict.drops(), verdict.is_observed()) {
+        (true, _) => 2,
+        (false, true) => 1,
+        (false, false) => 0,
+    }
+}
+
 #[expect(clippy::indexing_slicing, reason = "0 or 1 into two")]
 impl Entry {
     pub(crate) fn new(key: PairKey, id: FlowId, now: u64, first: Timestamp) -> Self {
@@ -117,6 +131,8 @@ impl Entry {
             flags: [TcpFlags::default(); 2],
             earlier: [TcpFlags::default(); 2],
             icmp: [0; 2],
+            verdicts: [Verdict::default(); 2],
+            dropped: (0, 0),
             a_is_client: true,
             roles: Roles::Guessed,
             state: None,
@@ -229,6 +245,37 @@ impl Entry {
         (before, self.state)
     }
 
+    /// Notes what the policy said of a record's packets; tells whether a rule (or cause) decides that decided nothing
+    /// about this flow so far. Records come out of order: that of an older policy changes only what was dropped.
+    pub(crate) fn judge(&mut self, verdict: Verdict, a_to_b: bool, sum: Sum) -> bool {
+        if verdict.drops() {
+            self.dropped.0 += sum.packets;
+            self.dropped.1 += sum.ip_bytes;
+        }
+        let known = self.verdicts[side_of(a_to_b)];
+        let age = known.epoch().wrapping_sub(verdict.epoch()) as i16;
+        let is_stricter = age == 0 && strictness(verdict) > strictness(known);
+        if known.is_judged() && age >= 0 && !is_stricter {
+            return false;
+        }
+        let decides = !self.verdicts.iter().any(|known| known.is_judged() && known.counter() == verdict.counter());
+        self.verdicts[side_of(a_to_b)] = verdict;
+        decides
+    }
+
+    fn judgement(&self, names: &RuleNames) -> Option<Judgement> {
+        let client = self.client_side();
+        let (own, back) = (self.verdicts[client], self.verdicts[1 - client]);
+        let verdict = if own.is_judged() { own } else { back };
+        let differs = own.is_judged() && back.is_judged() && Fate::of(own) != Fate::of(back);
+        verdict.is_judged().then(|| Judgement {
+            ruling: names.ruling(verdict),
+            reply: differs.then(|| names.ruling(back)),
+            dropped_packets: self.dropped.0,
+            dropped_bytes: self.dropped.1,
+        })
+    }
+
     pub(crate) fn a_is_client(&self) -> bool {
         self.a_is_client
     }
@@ -332,7 +379,7 @@ impl Entry {
     }
 
     /// The flow as everyone else sees it.
-    pub(crate) fn to_flow(&self, interfaces: &InterfaceTable, now: Timestamp) -> Flow {
+    pub(crate) fn to_flow(&self, interfaces: &InterfaceTable, rules: &RuleNames, now: Timestamp) -> Flow {
         let (client, server) = self.key.ends(self.a_is_client);
         // Places of an earlier piece that this one did not come by hold nothing.
         let points = self.points.iter().filter(|point| point.sum != Sum::default()).map(|point| Point {
@@ -364,6 +411,7 @@ impl Entry {
                 .as_ref()
                 .and_then(|depth| depth.measures.as_ref())
                 .map_or_else(Timing::default, |measures| measures.timing(self.client_side())),
+            judgement: self.judgement(rules),
         }
     }
 
@@ -393,6 +441,8 @@ impl Entry {
             self.roles = Roles::Kept;
         }
         self.first = [i64::MAX; 2];
+        self.verdicts = [Verdict::default(); 2];
+        self.dropped = (0, 0);
         self.points.clear();
     }
 

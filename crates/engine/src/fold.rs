@@ -4,13 +4,13 @@
 //! another saw first. Where order matters (a tuple that is used again), the times in the records decide.
 
 use hivewall_datapath::{Cause, Record};
-use hivewall_model::{EndReason, TcpFlags, TcpState, TickClock, Timestamp};
+use hivewall_model::{EndReason, TcpFlags, TcpState, TickClock, Timestamp, Verdict};
 
 use crate::entry::Entry;
 use crate::pair::PairKey;
 use crate::points::{Place, Sum};
 use crate::table::Slot;
-use crate::{Effects, Engine};
+use crate::{Effects, Engine, Refusal};
 
 /// A record with its times and its place made out.
 struct Seen<'a> {
@@ -46,7 +46,7 @@ impl Engine {
         let (first, last) = (clock.time_of(record.first_ticks()), clock.time_of(record.last_ticks()));
         let seen = Seen { record, sum, place, first, last };
         let slot = self.flow_of(&key, &seen, effects);
-        if self.add(slot, &seen) {
+        if self.add(slot, &seen, effects) {
             self.insight.mark_fresh(slot);
             self.release(slot, &key, effects);
         }
@@ -126,7 +126,8 @@ impl Engine {
     }
 
     /// Adds a record to its flow and to all totals; tells whether it is the first of the flow.
-    fn add(&mut self, slot: Slot, seen: &Seen<'_>) -> bool {
+    fn add(&mut self, slot: Slot, seen: &Seen<'_>, effects: &mut Effects) -> bool {
+        let age = self.age();
         let now = self.age_ns();
         let Some(entry) = self.table.get_mut(slot) else { return false };
         let (a_to_b, a_was_client) = (seen.place.a_to_b, entry.a_is_client());
@@ -137,6 +138,11 @@ impl Engine {
             entry.renew(a_to_b);
         }
         entry.count_rate(delta.ip_bytes, seen.first);
+        let verdict = Verdict(seen.record.line.verdict);
+        let decides = verdict.is_judged() && entry.judge(verdict, a_to_b, seen.sum);
+        if verdict.is_judged() {
+            self.rulings.count((seen.place.ifindex, seen.place.direction), verdict, seen.sum, seen.last, decides);
+        }
         self.totals.count(entry.key.protocol, delta);
         let (src, dst) = entry.key.ends(a_to_b);
         let (src_row, dst_row) = if a_to_b { (0, 1) } else { (1, 0) };
@@ -150,6 +156,22 @@ impl Engine {
         self.totals.moved(before, after);
         let turned = a_was_client != entry.a_is_client();
         self.insight.count(entry, a_to_b, delta, turned);
+        if decides
+            && verdict.is_refusal()
+            && let Some(not_logged) = self.rulings.may_log(verdict.counter(), age)
+        {
+            let flow = entry.to_flow(&self.interfaces, &self.rulings.names, self.now);
+            effects.refusals.push(Refusal {
+                flow: Box::new(flow),
+                ruling: self.rulings.names.ruling(verdict),
+                ifindex: seen.place.ifindex,
+                direction: seen.place.direction,
+                to_server: a_to_b == entry.a_is_client(),
+                packets: seen.sum.packets,
+                ip_bytes: seen.sum.ip_bytes,
+                not_logged,
+            });
+        }
         let is_new = std::mem::take(&mut entry.is_new);
         // A connection that said its end is due sooner than the wheel was told.
         if before != after && matches!(after, Some(TcpState::Closed | TcpState::Reset)) {
@@ -167,7 +189,7 @@ impl Engine {
         let Some(entry) = self.table.get_mut(slot) else { return };
         self.totals.ended(entry, reason);
         self.insight.ended(entry);
-        let flow = entry.to_flow(&self.interfaces, self.now);
+        let flow = entry.to_flow(&self.interfaces, &self.rulings.names, self.now);
         entry.sleep();
         self.retire(flow, reason, effects);
         self.table.arm(slot, &self.limits);

@@ -5,7 +5,8 @@
 //! of that time, so that a clock set back neither ends flows nor keeps them; flows show the times of their packets.
 //!
 //! Invariant: every packet in a record is counted once in its flow, once in the protocol totals, once for its source
-//! and once for its destination, however many interfaces saw it; and at every interface that saw it.
+//! and once for its destination, however many interfaces saw it; and at every interface that saw it. That is what was
+//! seen: what the policy refused of it is counted a second time, as refused.
 #![forbid(unsafe_code)]
 
 mod addresses;
@@ -29,6 +30,7 @@ mod points;
 mod processes;
 mod queries;
 mod rates;
+mod rulings;
 mod services;
 mod snapshot;
 mod sockets;
@@ -51,12 +53,14 @@ use hivewall_view::{AgentCost, Attribution, CaptureInfo, HistoryInfo, HostInfo, 
 
 pub use findings::LoggedFinding;
 pub use limits::Limits;
+pub use rulings::{FrontDrops, LogRate, PolicyTold, Refusal, RuleHits, RulesTold};
 
 use addresses::AddressTable;
 use insight::Insight;
 use interfaces::InterfaceTable;
 use outbound::Outbound;
 use rates::Totals;
+use rulings::Rulings;
 use table::FlowTable;
 
 /// A step back of the clock by less is jitter, and time stands still until it is made up for.
@@ -113,6 +117,11 @@ pub enum Event<'a> {
         /// History.
         history: HistoryInfo,
     },
+    /// A policy came into force: its rules, and the ids of all rules by counter. Comes before the records that were judged
+    /// by it, or their rules are shown by number until then.
+    Rules(RulesTold),
+    /// What the policy in force is doing.
+    Policy(Box<PolicyTold>),
     /// The agent stops or the capture ended: every flow is closed.
     Shutdown,
 }
@@ -124,6 +133,8 @@ pub struct Effects {
     pub closed: Vec<Arc<Flow>>,
     /// What payload showed (names, not times), as soon as its flow is known or given up.
     pub findings: Vec<LoggedFinding>,
+    /// Flows that a rule refused whose refusals are logged, within its rate.
+    pub refusals: Vec<Refusal>,
 }
 
 /// The engine's state.
@@ -139,6 +150,7 @@ pub struct Engine {
     outbound: Outbound,
     totals: Totals,
     insight: Insight,
+    rulings: Rulings,
     closed: VecDeque<Arc<Flow>>,
     discarded_closed: u64,
     /// The latest packet of any closed flow that is no longer kept.
@@ -160,6 +172,7 @@ impl Engine {
             outbound: Outbound::new(limits.addresses_max.div_ceil(4)),
             totals: Totals::default(),
             insight: Insight::new(&limits),
+            rulings: Rulings::default(),
             closed: VecDeque::new(),
             discarded_closed: 0,
             discarded_until: Timestamp(i64::MIN),
@@ -201,6 +214,8 @@ impl Engine {
                 self.insight.agent = agent;
                 self.insight.history = history;
             }
+            Event::Rules(told) => self.rulings.know_rules(told),
+            Event::Policy(told) => self.rulings.know_policy(*told),
             Event::Shutdown => self.shutdown(effects),
         }
     }
@@ -262,6 +277,7 @@ impl Engine {
         self.totals.tick(age);
         self.addresses.tick(age);
         self.interfaces.tick(age);
+        self.rulings.tick(age);
         self.insight.settle_fresh(&mut self.table);
         self.insight.sockets.tick(age);
         self.insight.processes.tick(age);
@@ -289,7 +305,7 @@ impl Engine {
         let reason = if entry.is_displaced { EndReason::Reused } else { reason };
         self.totals.ended(&entry, reason);
         self.insight.ended(&mut entry);
-        self.retire(entry.to_flow(&self.interfaces, self.now), reason, effects);
+        self.retire(entry.to_flow(&self.interfaces, &self.rulings.names, self.now), reason, effects);
     }
 
     fn retire(&mut self, mut flow: Flow, reason: EndReason, effects: &mut Effects) {

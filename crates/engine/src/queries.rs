@@ -67,7 +67,7 @@ impl Engine {
         let mut searched = 0;
         for entry in self.table.iter() {
             searched += 1;
-            if all || query.filter.matches(&entry.to_flow(&self.interfaces, self.now), &name) {
+            if all || query.filter.matches(&entry.to_flow(&self.interfaces, &self.rulings.names, self.now), &name) {
                 best.offer(self.weigh_entry(query.sort, entry), entry.id, Found::Living(entry));
             }
         }
@@ -79,7 +79,9 @@ impl Engine {
             }
         }
         let shown = best.sorted().iter().skip(query.offset).map(|(_, found)| match found {
-            Found::Living(entry) => FlowRow::new(&entry.to_flow(&self.interfaces, self.now), &name),
+            Found::Living(entry) => {
+                FlowRow::new(&entry.to_flow(&self.interfaces, &self.rulings.names, self.now), &name)
+            }
             Found::Kept(flow) => FlowRow::new(flow, &name),
         });
         FlowPage {

@@ -48,6 +48,8 @@ impl Engine {
             flows: self.largest(),
             interface_utilization: self.interfaces.utilization(),
             outbound_traffic: self.outbound.busiest(self.limits.addresses_shown).collect(),
+            firewall_rules: self.rulings.view(),
+            refused: self.rulings.refused(&self.interfaces),
             losses: self.losses_now(),
             ..self.depths()
         }

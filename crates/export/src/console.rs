@@ -1,6 +1,6 @@
 //! Events as lines for people: `10:02:03 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 1.2 MB in 3.2s (142/98 packets)
 //! finished [eth0] ~https www.example.com by curl[4711]`. Times are UTC, bytes are IP bytes, packets are client/server;
-//! `~` marks what is a guess or inferred. What was said in a conversation begins with its kind instead of the protocol.
+//! `~` marks what is a guess or inferred. What the policy said stands in the words of the filter, `verdict:drop rule:ssh`. What was said in a conversation begins with its kind instead of the protocol.
 //!
 //! `hivewall analyze` reads them as far as they go; other programs are better served by the other formats. Invariant: one
 //! event is one line, whatever an interface, a process or a server is named.
@@ -15,7 +15,7 @@ use hivewall_view::names::{dns_rcode, dns_type, tls_version};
 use hivewall_view::time::time_of_day;
 use hivewall_view::units;
 
-use crate::event::{Event, NameEvent, Said, StatsEvent};
+use crate::event::{Event, NameEvent, RefusalEvent, Said, StatsEvent};
 
 /// Answers of a DNS response that a line shows.
 const ANSWERS_MAX: usize = 4;
@@ -27,6 +27,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> fmt::Result {
         Event::Flow(row) => flow(row, &mut line)?,
         Event::Stats(stats) => statistics(stats, &mut line)?,
         Event::Name(event) => name(event, &mut line)?,
+        Event::Refusal(event) => refusal(event, &mut line)?,
     }
     // The kernel lets an interface name hold control characters; a terminal would obey them.
     out.extend_from_slice(line.replace(char::is_control, "\u{fffd}").as_bytes());
@@ -52,6 +53,7 @@ fn flow(row: &FlowRow, line: &mut String) -> fmt::Result {
         row.packets_to_client,
         row.end_reason.as_deref().unwrap_or("active"),
     )?;
+    judgement(row, line)?;
     for vlan in &row.vlan {
         write!(line, " vlan {vlan}")?;
     }
@@ -61,6 +63,44 @@ fn flow(row: &FlowRow, line: &mut String) -> fmt::Result {
     interfaces(row, line);
     for known in [shown_application(row), shown_name(row)].into_iter().flatten() {
         write!(line, " {known}")?;
+    }
+    if let Some(process) = &row.process {
+        write!(line, " by {process}[{}]", row.pid.unwrap_or(0))?;
+    }
+    Ok(())
+}
+
+/// In the words of the filter, so that they can be asked for.
+fn judgement(row: &FlowRow, line: &mut String) -> fmt::Result {
+    let Some(verdict) = &row.verdict else { return Ok(()) };
+    write!(line, " verdict:{verdict}")?;
+    if let Some(rule) = &row.rule {
+        ruled(rule, line)?;
+    }
+    if row.dropped_packets > 0 {
+        write!(line, " dropped:{}", row.dropped_packets)?;
+    }
+    Ok(())
+}
+
+fn ruled(rule: &str, line: &mut String) -> fmt::Result {
+    if rule.contains(' ') { write!(line, " rule:\"{rule}\"") } else { write!(line, " rule:{rule}") }
+}
+
+fn refusal(event: &RefusalEvent, line: &mut String) -> fmt::Result {
+    let row = &event.row;
+    write!(line, "{} {} ", time_of_day(&row.end), event.kind())?;
+    let (client, server) = ((&row.source_ip, row.src_port), (&row.dest_ip, row.dest_port));
+    let (from, to) = if event.to_server { (client, server) } else { (server, client) };
+    endpoint(from.0, from.1, line)?;
+    line.push_str(" → ");
+    endpoint(to.0, to.1, line)?;
+    write!(line, " {} verdict:{}", row.protocol, event.verdict)?;
+    ruled(&event.rule, line)?;
+    let way = if event.received { "into" } else { "out of" };
+    write!(line, " {} packets, {} {way} [{}]", event.packets, units::bytes(event.ip_bytes), event.interface)?;
+    if event.not_logged > 0 {
+        write!(line, " ({} more not logged)", event.not_logged)?;
     }
     if let Some(process) = &row.process {
         write!(line, " by {process}[{}]", row.pid.unwrap_or(0))?;

@@ -9,10 +9,12 @@
 //! - `stats.decoder` counts a packet once for each interface that saw it, as Suricata does; `hivewall.protocols` once.
 //! - `app_proto` is what the payload showed; a guess from the port is `hivewall.application_guess`.
 //! - Suricata's `tunnel` object wants the outer addresses, which a flow does not keep: the kind is `hivewall.tunnel`.
+//! - `flow.action` is there where the policy dropped packets of the flow; the rule is `hivewall.rule`.
 //!
 //! Everything that Suricata has no name for stands under the one key `hivewall`. Nothing here builds a JSON tree: the
 //! structs borrow from the event and are written straight into the log's buffer.
 
+mod drop;
 mod names;
 
 use std::collections::BTreeMap;
@@ -28,6 +30,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> serde_json::Result<()> 
     match event {
         Event::Flow(row) => serde_json::to_writer(out, &EveFlow::new(row)),
         Event::Stats(stats) => serde_json::to_writer(out, &EveStats::new(stats)),
+        Event::Refusal(event) => serde_json::to_writer(out, &drop::EveDrop::new(event)),
         Event::Name(event) => serde_json::to_writer(out, &names::EveName::new(event)),
     }
 }
@@ -116,6 +119,8 @@ struct FlowPart<'a> {
     state: &'static str,
     reason: &'static str,
     alerted: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    action: Option<&'static str>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
@@ -164,8 +169,47 @@ struct FlowExtras<'a> {
     #[serde(skip_serializing_if = "is_false")]
     ports_unknown: bool,
     #[serde(flatten)]
+    judgement: Judged<'a>,
+    #[serde(flatten)]
     depth: names::FlowDepth<'a>,
     interfaces: &'a [PointRow],
+}
+
+/// What the policy said.
+#[derive(Serialize)]
+struct Judged<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "is_false")]
+    would_drop: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    policy_epoch: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_verdict: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reply_rule: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_packets: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    dropped_bytes: Option<u64>,
+}
+
+impl<'a> Judged<'a> {
+    fn new(row: &'a FlowRow) -> Self {
+        let dropped = |count: u64| (row.dropped_packets > 0).then_some(count);
+        Self {
+            verdict: row.verdict.as_deref(),
+            rule: row.rule.as_deref(),
+            would_drop: row.would_drop,
+            policy_epoch: row.policy_epoch,
+            reply_verdict: row.reply_verdict.as_deref(),
+            reply_rule: row.reply_rule.as_deref(),
+            dropped_packets: dropped(row.dropped_packets),
+            dropped_bytes: dropped(row.dropped_bytes),
+        }
+    }
 }
 
 impl<'a> EveFlow<'a> {
@@ -196,6 +240,7 @@ impl<'a> EveFlow<'a> {
                 state: state(row),
                 reason: reason(row.end_reason.as_deref()),
                 alerted: false,
+                action: (row.dropped_packets > 0).then_some("drop"),
             },
             community_id: &row.community_id,
             tcp: row.tcp_state.as_deref().map(|state| TcpPart::new(row, state)),
@@ -209,6 +254,7 @@ impl<'a> EveFlow<'a> {
                 bits_per_second: mean_rate(row),
                 tunnel: row.tunnel.as_deref(),
                 ports_unknown: row.ports_unknown,
+                judgement: Judged::new(row),
                 depth: names::FlowDepth::new(row),
                 interfaces: &row.interfaces,
             },

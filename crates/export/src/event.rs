@@ -9,7 +9,7 @@ use hivewall_model::{DnsMessage, FlowId, HttpResponse, Learned, Perspective, Pro
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowCounts, FlowRow, Loss, ProtocolTraffic, Snapshot, TrafficCell};
 
-/// One line of the log. More kinds (alert) come with what produces them.
+/// One line of the log. More kinds come with what produces them.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
 pub enum Event {
@@ -19,6 +19,8 @@ pub enum Event {
     Stats(Box<StatsEvent>),
     /// What was said in a conversation: a DNS message, a TLS hello, an HTTP exchange, an SSH banner.
     Name(Box<NameEvent>),
+    /// The policy refused a flow, or would have.
+    Refusal(Box<RefusalEvent>),
 }
 
 impl Event {
@@ -28,6 +30,7 @@ impl Event {
             Self::Flow(_) => "flow",
             Self::Stats(_) => "stats",
             Self::Name(event) => event.said.kind(),
+            Self::Refusal(event) => event.kind(),
         }
     }
 
@@ -84,6 +87,38 @@ pub struct NameEvent {
     pub process: Option<Arc<Process>>,
     /// Interface by which the client's packets came in.
     pub in_iface: Option<String>,
+}
+
+/// A flow that the policy refused, or would have, when that was first seen.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefusalEvent {
+    /// The flow as it was known by then.
+    pub row: FlowRow,
+    /// `drop`, `reject` or `observed`.
+    pub verdict: &'static str,
+    /// Id of the rule that decided, or the label of a cause.
+    pub rule: String,
+    /// The number of its counter.
+    pub rule_number: u32,
+    /// Interface at which the packets were refused.
+    pub interface: String,
+    /// Whether it had received them; else it was to send them.
+    pub received: bool,
+    /// Whether they were the client's.
+    pub to_server: bool,
+    /// Packets refused by then.
+    pub packets: u64,
+    /// Their IP bytes.
+    pub ip_bytes: u64,
+    /// Refusals by this rule that were beyond its rate of logging since the one before.
+    pub not_logged: u64,
+}
+
+impl RefusalEvent {
+    /// The `event_type` of EVE: what was only observed was not dropped.
+    pub fn kind(&self) -> &'static str {
+        if self.verdict == "observed" { "alert" } else { "drop" }
+    }
 }
 
 /// What can be said.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use expect_test::{Expect, expect};
-use hivewall_export::{Encoder, Event, LogFormat, StatsEvent};
+use hivewall_export::{Encoder, Event, LogFormat, RefusalEvent, StatsEvent};
 use hivewall_model::{
     Container, DnsAnswer, DnsMessage, FlowId, HttpRequest, HttpResponse, Learned, Perspective, Process, Timestamp,
     TlsHello, Tuple,
@@ -435,4 +435,60 @@ fn a_format_is_known_by_its_name() {
     assert!(LogFormat::ALL.into_iter().all(|format| format.name().parse() == Ok(format)));
     let error = "xml".parse::<LogFormat>().unwrap_err().to_string();
     assert_eq!(error, "there is no log format \"xml\": choose console, json, csv or jsonl");
+}
+
+fn refusal(change: impl FnOnce(&mut RefusalEvent)) -> Event {
+    let mut row = row();
+    (row.verdict, row.rule) = (Some("reject".to_owned()), Some("main:default-in".to_owned()));
+    (row.policy_epoch, row.dropped_packets, row.dropped_bytes) = (Some(7), 2, 120);
+    let mut event = RefusalEvent {
+        row,
+        verdict: "reject",
+        rule: "main:default-in".to_owned(),
+        rule_number: 33,
+        interface: "wan0".to_owned(),
+        received: true,
+        to_server: true,
+        packets: 2,
+        ip_bytes: 120,
+        not_logged: 4,
+    };
+    change(&mut event);
+    Event::Refusal(Box::new(event))
+}
+
+#[test]
+fn a_refused_flow_is_a_drop_event() {
+    check(LogFormat::Jsonl, &[refusal(|_| {})], &expect![[r#""#]]);
+    check(LogFormat::Console, &[refusal(|_| {})], &expect![[r#""#]]);
+    check(LogFormat::Csv, &[refusal(|_| {})], &expect![[r#""#]]);
+}
+
+#[test]
+fn what_is_only_observed_is_an_alert_and_no_drop() {
+    let event = json(&refusal(|event| {
+        event.verdict = "observed";
+        event.to_server = false;
+    }));
+    assert_eq!((&event["event_type"], &event["alert"]["action"]), (&"alert".into(), &"allowed".into()));
+    assert!(event.get("drop").is_none());
+    assert_eq!((&event["verdict"]["action"], &event["src_port"]), (&"pass".into(), &443.into()));
+    let reason = |rule: &str| json(&refusal(|event| rule.clone_into(&mut event.rule)))["drop"]["reason"].clone();
+    assert_eq!((reason("(invalid)"), reason("ssh")), ("decode error".into(), "rules".into()));
+    assert_eq!(reason("(over limit)"), "threshold detection_filter");
+}
+
+#[test]
+fn a_flow_tells_its_verdict_and_rule() {
+    let judged = flow(|row| {
+        (row.verdict, row.rule) = (Some("drop".to_owned()), Some("(over limit)".to_owned()));
+        (row.policy_epoch, row.dropped_packets, row.dropped_bytes) = (Some(7), 2, 120);
+    });
+    let event = json(&judged);
+    assert_eq!((&event["flow"]["action"], &event["hivewall"]["verdict"]), (&"drop".into(), &"drop".into()));
+    assert_eq!(
+        (&event["hivewall"]["rule"], &event["hivewall"]["dropped_bytes"]),
+        (&"(over limit)".into(), &120.into())
+    );
+    check(LogFormat::Console, &[judged], &expect![[r#""#]]);
 }

@@ -44,7 +44,11 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let server = api.map(|api| api.serve(pipeline.handle())).transpose()?;
+    let access = crate::token::access(crate::token::file()).unwrap_or_else(|error| {
+        tracing::warn!("no commands are taken over the API: {error:#}");
+        hivewall_api::Access::none()
+    });
+    let server = api.map(|api| api.serve(pipeline.handle(), access)).transpose()?;
     if let Some(server) = &server {
         tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
     }

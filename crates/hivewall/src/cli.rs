@@ -57,7 +57,10 @@ fn run() -> Command {
          Every setting is also a key of the configuration file and an environment variable (HIVEWALL_…); \
          `hivewall check` shows where each value comes from. SIGHUP opens the log file again, SIGINT and SIGTERM stop.",
     );
-    settings::add(command, &["capture", "flows", "traffic", "names", "processes", "history", "log", "api", "agent"])
+    settings::add(
+        command,
+        &["capture", "flows", "traffic", "names", "processes", "history", "policy", "log", "api", "agent"],
+    )
 }
 
 fn replay() -> Command {
@@ -95,7 +98,10 @@ fn check() -> Command {
     let command = Command::new("check")
         .about("Check the configuration and what this kernel offers")
         .arg(output("table", &[Format::Table, Format::Json]));
-    settings::add(command, &["capture", "flows", "traffic", "names", "processes", "history", "log", "api", "agent"])
+    settings::add(
+        command,
+        &["capture", "flows", "traffic", "names", "processes", "history", "policy", "log", "api", "agent"],
+    )
 }
 
 fn top() -> Command {

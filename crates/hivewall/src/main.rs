@@ -17,11 +17,13 @@ mod pipeline;
 mod policy;
 mod progress;
 mod reading;
+mod refusals;
 mod replay;
 mod serve;
 mod settings;
 mod surroundings;
 mod system;
+mod token;
 mod top;
 mod traffic;
 

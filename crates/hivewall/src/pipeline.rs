@@ -383,6 +383,7 @@ impl<S: Source> Pipeline<S> {
             history.keep(&self.effects.closed, &|ifindex| self.engine.interface_name(ifindex).into());
         }
         self.deliver_names();
+        self.deliver_refusals();
         let logged = self.log.as_ref().filter(|_| self.log_flows);
         let listened = self.handle.live.receiver_count() > 0;
         if logged.is_none() && !listened && self.printer.is_none() {
@@ -428,6 +429,16 @@ impl<S: Source> Pipeline<S> {
                 }
                 log.send(event);
             }
+        }
+    }
+
+    fn deliver_refusals(&mut self) {
+        for refusal in self.effects.refusals.drain(..) {
+            let Some(log) = &self.log else { continue };
+            if self.patient {
+                wait_for_room(log, self.log_capacity);
+            }
+            log.send(crate::refusals::event(&self.engine, &refusal));
         }
     }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 
 use anyhow::Context as _;
+use hivewall_api::Access;
 use tokio::sync::oneshot;
 
 use crate::pipeline::Handle;
@@ -34,7 +35,7 @@ impl Bound {
     }
 
     /// Answers from now on.
-    pub(crate) fn serve(self, handle: Handle) -> anyhow::Result<Server> {
+    pub(crate) fn serve(self, handle: Handle, access: Access) -> anyhow::Result<Server> {
         let Self { runtime, listener } = self;
         let address = listener.local_addr().context("the API's address cannot be read")?;
         let (stop, stopped) = oneshot::channel::<()>();
@@ -45,7 +46,7 @@ impl Bound {
                     // An error means that the server was dropped, which is the same wish.
                     let _ = stopped.await;
                 };
-                if let Err(error) = runtime.block_on(hivewall_api::serve(listener, Arc::new(handle), until)) {
+                if let Err(error) = runtime.block_on(hivewall_api::serve(listener, Arc::new(handle), access, until)) {
                     tracing::error!(%error, "the API stopped; restart the agent");
                 }
             })
@@ -55,9 +56,9 @@ impl Bound {
 }
 
 impl Server {
-    /// Binds and serves.
+    /// Binds and serves; no commands are taken.
     pub(crate) fn start(listen: SocketAddr, handle: Handle) -> anyhow::Result<Self> {
-        Bound::to(listen)?.serve(handle)
+        Bound::to(listen)?.serve(handle, Access::none())
     }
 }
 

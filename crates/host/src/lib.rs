@@ -7,6 +7,7 @@ pub mod file;
 pub mod guard;
 pub mod link;
 pub mod packet;
+pub mod policy;
 pub mod probe;
 pub mod process;
 pub mod signal;

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use hivewall_datapath::{Direction, Tunnel, proto};
 
-use crate::{FlowNames, Process, Timestamp, Timing};
+use crate::{FlowNames, Judgement, Process, Timestamp, Timing};
 
 /// Number of a flow on this agent, unique since its start; below 2⁵³, so that JSON numbers hold it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -271,6 +271,8 @@ pub struct Flow {
     pub names: Option<Arc<FlowNames>>,
     /// How fast its ends answer.
     pub timing: Timing,
+    /// What the policy said of it; `None` where none judged it.
+    pub judgement: Option<Judgement>,
 }
 
 impl Flow {

@@ -4,6 +4,7 @@
 mod community;
 mod flow;
 mod interface;
+mod judgement;
 mod name;
 mod process;
 mod protocol;
@@ -15,6 +16,7 @@ pub use community::{community_id, icmp_counterpart};
 pub use flow::{EndReason, Flow, FlowId, Perspective, Point, Side, TcpFlags, TcpState, Tuple};
 pub use hivewall_datapath::{Direction, Reason, Tunnel};
 pub use interface::{Interface, LinkLayer, Rank};
+pub use judgement::{Action, Fate, Judgement, RuleNames, Ruling, Verdict};
 pub use name::{
     DnsAnswer, DnsMessage, Finding, FlowNames, HttpRequest, HttpResponse, Learned, NameSource, RoundTripKind, Timing,
     TlsHello,

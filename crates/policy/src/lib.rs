@@ -5,9 +5,23 @@
 //! against.
 #![forbid(unsafe_code)]
 
+mod compile;
+mod counters;
+mod explain;
+pub mod ledger;
+mod opener;
+pub mod oracle;
+mod rehearse;
 mod ruleset;
+pub mod sample;
+pub mod sign;
 
+pub use compile::{CompileError, compile};
+pub use counters::{Counters, CountersError};
+pub use explain::{AddressNames, Asked, Explanation, Step, explain};
 pub use hivewall_datapath::policy::Action;
+pub use opener::{opener, words};
+pub use rehearse::{Cut, Rehearsal, RehearsalReport, RuleReport, Sums};
 pub use ruleset::{
     Addresses, Established, FlagsMatch, IcmpMatch, Limit, LogRate, Mode, PortRange, Rule, Ruleset, Stage,
 };

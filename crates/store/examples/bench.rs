@@ -160,6 +160,7 @@ impl Host {
             server_process: None,
             names: names(random, protocol, port, &self.names[server]),
             timing: timing(random, protocol, port),
+            judgement: None,
         }
     }
 }

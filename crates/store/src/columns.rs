@@ -47,6 +47,7 @@ const TCP_STATES: &[&str] = &["SYN_SENT", "SYN_RECV", "ESTABLISHED", "FIN_WAIT",
 const END_REASONS: &[&str] =
     &["finished", "reset", "idle_timeout", "active_timeout", "table_full", "reused", "shutdown"];
 const NAME_SOURCES: &[&str] = &["sni", "host", "dns"];
+const FATES: &[&str] = &["accept", "drop", "reject", "observed"];
 const ENDS: &[&str] = &["source", "destination"];
 
 macro_rules! columns {
@@ -136,6 +137,15 @@ columns! {
     RttDeviation "rtt_deviation_us" Wide optional "Its mean deviation, microseconds.";
     Retransmits "retransmits" Wide optional "Segments the local TCP socket sent again.";
     OutOfOrder "out_of_order" Wide optional "Segments the local TCP socket received out of order.";
+    Verdict "verdict" Word(FATES) optional
+        "What the policy said of the client's packets; observed: they passed and would be refused if it were enforced.";
+    Rule "rule" Text optional "Id of the rule that decided, or in parentheses what decided instead of a rule.";
+    PolicyEpoch "policy_epoch" Narrow optional "The change of policy that the verdict is of.";
+    ReplyVerdict "reply_verdict" Word(FATES) optional
+        "What the policy said of the server's packets, where that is something else.";
+    ReplyRule "reply_rule" Text optional "Id of the rule that decided about them.";
+    DroppedPackets "dropped_packets" Wide optional "Packets that were dropped, both directions.";
+    DroppedBytes "dropped_bytes" Wide optional "IP bytes of those.";
 }
 
 /// Columns that tell who, when and how much: what most questions are about.
@@ -162,6 +172,8 @@ pub(crate) const PLAIN: &[Col] = &[
     Col::OuterVlan,
     Col::InnerVlan,
     Col::PortsUnknown,
+    Col::Verdict,
+    Col::ReplyVerdict,
 ];
 
 impl Col {
@@ -209,12 +221,13 @@ pub(crate) const NAME_SOURCE_ORDER: [NameSource; 3] = [NameSource::Sni, NameSour
 #[cfg(test)]
 mod tests {
     use super::*;
-    use hivewall_model::{EndReason, TcpState};
+    use hivewall_model::{EndReason, Fate, TcpState};
 
     #[test]
     fn word_lists_are_the_names_that_are_shown_everywhere() {
         assert_eq!(TCP_STATES, TcpState::ALL.map(TcpState::name));
         assert_eq!(END_REASONS, EndReason::ALL.map(EndReason::name));
+        assert_eq!(FATES, Fate::ALL.map(Fate::name));
         assert_eq!(NAME_SOURCES, NAME_SOURCE_ORDER.map(NameSource::name));
         for (place, name) in PERSPECTIVES.iter().enumerate() {
             assert_eq!(perspective_at(place as i64).name(), *name);

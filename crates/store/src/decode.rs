@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hivewall_model::{
-    Container, Direction, DnsMessage, EndReason, Flow, FlowId, FlowNames, HttpRequest, Point, Process, Side, TcpFlags,
-    TcpState, Timestamp, Timing, TlsHello, Tunnel, Tuple,
+    Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowId, FlowNames, HttpRequest, Judgement, Point, Process,
+    Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel, Tuple,
 };
 use hivewall_view::FlowRow;
 
@@ -92,7 +92,26 @@ impl<'a> Decoder<'a> {
             server_process,
             names: self.flow_names(row),
             timing: self.timing(row),
+            judgement: self.judgement(row),
         }
+    }
+
+    /// The number of the rule's counter is not kept: its name is.
+    fn judgement(&self, row: usize) -> Option<Judgement> {
+        let batch = self.batch;
+        let number = |col| batch.value(col, row).unwrap_or(0);
+        let epoch = number(Col::PolicyEpoch) as u16;
+        let ruling = |verdict, rule| {
+            let fate = at(&Fate::ALL, batch.get(verdict, row))?;
+            let rule = batch.text(rule, row).cloned().unwrap_or_default();
+            Some(Ruling { verdict: fate.verdict(epoch, 0), rule })
+        };
+        Some(Judgement {
+            ruling: ruling(Col::Verdict, Col::Rule)?,
+            reply: ruling(Col::ReplyVerdict, Col::ReplyRule),
+            dropped_packets: number(Col::DroppedPackets) as u64,
+            dropped_bytes: number(Col::DroppedBytes) as u64,
+        })
     }
 
     fn sides(&self, row: usize) -> (Side, Side) {

@@ -9,7 +9,8 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hivewall_model::{
-    Direction, EndReason, Flow, FlowNames, Point, Process, Side, TcpState, Timestamp, Timing, Tunnel,
+    Direction, EndReason, Fate, Flow, FlowNames, Judgement, Point, Process, Ruling, Side, TcpState, Timestamp, Timing,
+    Tunnel,
 };
 use hivewall_view::{container_text, user_text};
 
@@ -68,6 +69,9 @@ impl Encoder {
             put_names(batch, names);
         }
         put_timing(batch, &flow.timing);
+        if let Some(judgement) = &flow.judgement {
+            put_judgement(batch, judgement);
+        }
     }
 
     /// The names of interfaces from here on.
@@ -306,6 +310,23 @@ fn put_timing(batch: &mut Batch, timing: &Timing) {
     for (col, count) in [(Col::Retransmits, timing.retransmits), (Col::OutOfOrder, timing.out_of_order)] {
         if let Some(count) = count {
             batch.put(col, i64::from(count));
+        }
+    }
+}
+
+fn put_judgement(batch: &mut Batch, judgement: &Judgement) {
+    let fate = |ruling: &Ruling| place(&Fate::ALL, &ruling.fate());
+    batch.put(Col::Verdict, fate(&judgement.ruling));
+    batch.put(Col::PolicyEpoch, i64::from(judgement.ruling.verdict.epoch()));
+    put_text(batch, Col::Rule, Some(&judgement.ruling.rule));
+    if let Some(reply) = &judgement.reply {
+        batch.put(Col::ReplyVerdict, fate(reply));
+        put_text(batch, Col::ReplyRule, Some(&reply.rule));
+    }
+    for (col, count) in [(Col::DroppedPackets, judgement.dropped_packets), (Col::DroppedBytes, judgement.dropped_bytes)]
+    {
+        if count != 0 {
+            batch.put(col, number(count));
         }
     }
 }

@@ -3,6 +3,7 @@
 //!
 //! Invariant: the agent is only ever called from the worker thread ([`crate::worker`]), so a call may block.
 
+use hivewall_view::policy::{BanRequest, ExplainRequest, Explanation, PolicyOutcome, UnbanRequest};
 use hivewall_view::{FlowPage, Snapshot, Sort};
 
 /// A running agent that can be asked. Every method may block until its own time-out; errors are one line for the
@@ -14,6 +15,48 @@ pub trait Agent {
     fn snapshot(&mut self) -> Result<Snapshot, String>;
     /// One page of flows.
     fn flows(&mut self, question: &FlowQuestion) -> Result<FlowPage, String>;
+    /// Carries out a command, or answers a question about the policy.
+    fn policy(&mut self, action: &PolicyAction) -> Result<PolicyReply, String> {
+        Err(format!("this agent cannot be told to {}", action.title()))
+    }
+}
+
+/// What the agent is told or asked about the policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PolicyAction {
+    /// What becomes of a packet.
+    Explain(ExplainRequest),
+    /// Ban a prefix.
+    Ban(BanRequest),
+    /// Lift a ban.
+    Unban(UnbanRequest),
+    /// Confirm the change that waits for it, over a connection that is new.
+    Confirm,
+    /// Bring back what held before.
+    Rollback,
+}
+
+impl PolicyAction {
+    /// In the words of a question: `ban 192.0.2.0/24 for 1h`.
+    pub fn title(&self) -> String {
+        match self {
+            Self::Explain(request) => format!("explain a packet from {} to {}", request.from, request.to),
+            Self::Ban(BanRequest { prefix, ttl: Some(ttl), .. }) => format!("ban {prefix} for {ttl}"),
+            Self::Ban(request) => format!("ban {} until it is lifted", request.prefix),
+            Self::Unban(request) => format!("lift the ban of {}", request.prefix),
+            Self::Confirm => "confirm the change of policy".to_owned(),
+            Self::Rollback => "bring back the policy before this one".to_owned(),
+        }
+    }
+}
+
+/// What came of it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum PolicyReply {
+    /// It was done.
+    Done(PolicyOutcome),
+    /// What becomes of the packet.
+    Explained(Box<Explanation>),
 }
 
 /// Which flows, in which order, how many. The filter travels as text because that is what the API takes.
@@ -32,6 +75,8 @@ pub struct FlowQuestion {
 /// What the worker is to ask in one go.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Request {
+    /// What to tell it first, if anything.
+    pub(crate) action: Option<PolicyAction>,
     /// Whether to fetch the snapshot.
     pub(crate) snapshot: bool,
     /// Flows to fetch, if any.
@@ -41,6 +86,8 @@ pub(crate) struct Request {
 /// What came back for one [`Request`].
 #[derive(Debug)]
 pub(crate) struct Answer {
+    /// What came of what it was told.
+    pub(crate) action: Option<Result<PolicyReply, String>>,
     /// The snapshot, where it was asked for.
     pub(crate) snapshot: Option<Result<Snapshot, String>>,
     /// The flows with the question they answer; absent too when the snapshot failed already.

@@ -7,19 +7,22 @@
 
 mod browse;
 mod data;
+mod policy;
 
 use std::time::Duration;
 
 use crossterm::event::{KeyEvent, MouseEvent};
+use hivewall_view::policy::Explanation;
 use hivewall_view::{FlowPage, FlowRow, Snapshot, Sort};
 
-use crate::agent::{Answer, Request};
+use crate::agent::{Answer, PolicyAction, Request};
 use crate::cursor::Cursor;
 use crate::filter_line::{FilterLine, Typed};
 use crate::history::{History, Trends};
 use crate::keys::{Command, command, interrupts};
 use crate::list::{List, Orders};
 use crate::paper::Spots;
+use crate::prompt::Prompt;
 use crate::rows::Rows;
 use crate::tab::Tab;
 use crate::theme::Theme;
@@ -84,6 +87,13 @@ pub(crate) enum Overlay {
         /// Whether the latest page has it.
         listed: bool,
     },
+    /// What becomes of a packet.
+    Explained {
+        /// The verdict and the way to it.
+        explanation: Box<Explanation>,
+        /// First line shown.
+        scroll: usize,
+    },
 }
 
 /// How the agent is doing.
@@ -129,6 +139,10 @@ pub(crate) struct App {
     pub(crate) filter: String,
     /// The filter being typed.
     pub(crate) editing: Option<FilterLine>,
+    /// The command being typed or waiting for a yes.
+    pub(crate) prompt: Option<Prompt>,
+    /// The command that is to be sent next.
+    action: Option<PolicyAction>,
     /// Order of flows.
     pub(crate) sort: Sort,
     /// Order of everything else.
@@ -176,6 +190,8 @@ impl App {
             paused: false,
             filter: String::new(),
             editing: None,
+            prompt: None,
+            action: None,
             sort: Sort::Rate,
             orders: Orders::default(),
             grouped: false,
@@ -258,6 +274,9 @@ impl App {
         if self.editing.is_some() {
             return self.type_filter(key);
         }
+        if self.prompt.is_some() {
+            return self.type_prompt(key);
+        }
         command(key).map_or(Effect::None, |command| self.command(command))
     }
 
@@ -313,6 +332,10 @@ impl App {
             Command::CopyJson => return self.copy(true),
             Command::Travel(seconds) => return self.travel(seconds),
             Command::Mouse => return self.leave_mouse(),
+            Command::Form(form) => self.begin_form(form),
+            Command::Unban => self.begin_unban(),
+            Command::Confirm => self.begin_command(PolicyAction::Confirm),
+            Command::Rollback => self.begin_command(PolicyAction::Rollback),
         }
         self.due = self.due.min(self.now + self.interval);
         Effect::None

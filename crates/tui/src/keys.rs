@@ -7,6 +7,7 @@ use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
 use hivewall_view::Sort;
 
 use crate::list::List;
+use crate::prompt::Form;
 use crate::tab::Tab;
 
 /// What a key asks for.
@@ -58,6 +59,14 @@ pub(crate) enum Command {
     Travel(i64),
     /// Let the terminal have the mouse, or take it.
     Mouse,
+    /// Type a packet to explain, or a ban.
+    Form(Form),
+    /// Lift the selected ban.
+    Unban,
+    /// Confirm the change of policy.
+    Confirm,
+    /// Bring back the policy before.
+    Rollback,
 }
 
 /// Cursor movements.
@@ -84,7 +93,7 @@ pub(crate) type Keys = &'static [(&'static str, &'static str)];
 pub(crate) const HELP: &[(&str, Keys)] = &[
     (
         "Screens",
-        &[("1 … 9 0 a i", "go to a screen"), ("Tab ⇧Tab", "next, previous screen"), ("→ ←", "next, previous list")],
+        &[("1 … 9 0 a f i", "go to a screen"), ("Tab ⇧Tab", "next, previous screen"), ("→ ←", "next, previous list")],
     ),
     (
         "Rows",
@@ -116,6 +125,14 @@ pub(crate) const HELP: &[(&str, Keys)] = &[
         ],
     ),
     (
+        "Policy",
+        &[
+            ("e", "explain what becomes of a packet"),
+            ("x u", "ban an address, lift a ban"),
+            ("c R", "confirm a change, bring back the policy before"),
+        ],
+    ),
+    (
         "View",
         &[("space", "pause, go on"), ("+ -", "longer, shorter interval"), ("? h", "this help"), ("q Ctrl-C", "quit")],
     ),
@@ -127,7 +144,7 @@ pub(crate) fn here(tab: Tab, list: List, travelling: bool) -> Keys {
         Tab::Flows if list == List::Groups => {
             &[("Enter", "its flows"), ("g", "one by one"), ("t p r", "order"), ("< > o", "any column"), ("y", "copy")]
         }
-        Tab::Overview => &[("1 … 0 a i Tab", "screens"), ("click", "goes there"), ("/", "filter flows")],
+        Tab::Overview => &[("1 … 0 a f i Tab", "screens"), ("click", "goes there"), ("/", "filter flows")],
         Tab::Flows if travelling => &[
             ("[ ]", "a minute earlier, later"),
             ("{ }", "an hour"),
@@ -153,6 +170,15 @@ pub(crate) fn here(tab: Tab, list: List, travelling: bool) -> Keys {
         Tab::Interfaces | Tab::Latency => &[("Enter", "its flows"), ("< > o", "order"), ("y", "copy")],
         Tab::Drops => &[("→ ←", "lists"), ("Enter", "flows of the latest"), ("< > o", "order"), ("y", "copy")],
         Tab::Alerts => &[("< > o", "order"), ("y", "copy")],
+        Tab::Policy => &[
+            ("→ ←", "lists"),
+            ("e", "explain"),
+            ("x u", "ban, lift"),
+            ("c", "confirm"),
+            ("R", "roll back"),
+            ("Enter", "its flows"),
+            ("< > o", "order"),
+        ],
         Tab::Own => &[("↑↓", "scroll")],
     }
 }
@@ -228,6 +254,11 @@ fn character(letter: char) -> Option<Command> {
         '{' => Command::Travel(-3600),
         '}' => Command::Travel(3600),
         'm' => Command::Mouse,
+        'e' => Command::Form(Form::Explain),
+        'x' => Command::Form(Form::Ban),
+        'u' => Command::Unban,
+        'c' => Command::Confirm,
+        'R' => Command::Rollback,
         key => Command::Show(Tab::from_key(key)?),
     })
 }

@@ -18,6 +18,7 @@ mod keys;
 mod list;
 mod options;
 mod paper;
+mod prompt;
 mod rows;
 mod screens;
 mod tab;
@@ -31,7 +32,7 @@ mod worker;
 #[cfg(test)]
 mod samples;
 
-pub use agent::{Agent, FlowQuestion};
+pub use agent::{Agent, FlowQuestion, PolicyAction, PolicyReply};
 pub use options::{Colour, Options};
 pub use tab::Tab;
 pub use terminal::run;

@@ -48,13 +48,19 @@ pub(crate) enum List {
     Losses,
     /// Alerts.
     Alerts,
+    /// Rules of the policy.
+    Rules,
+    /// What was refused, by rule.
+    Refused,
+    /// Bans.
+    Bans,
     /// No list but lines to scroll through.
     Page,
 }
 
 impl List {
     /// Every list.
-    pub(crate) const ALL: [List; 22] = [
+    pub(crate) const ALL: [List; 25] = [
         List::Flows,
         List::Groups,
         List::Processes,
@@ -76,6 +82,9 @@ impl List {
         List::KernelDrops,
         List::Losses,
         List::Alerts,
+        List::Rules,
+        List::Refused,
+        List::Bans,
         List::Page,
     ];
 
@@ -108,6 +117,9 @@ impl List {
             List::KernelDrops => "Dropped by the kernel",
             List::Losses => "Losses",
             List::Alerts => "Alerts",
+            List::Rules => "Rules",
+            List::Refused => "Refused",
+            List::Bans => "Bans",
             List::Page => "",
         }
     }
@@ -145,6 +157,9 @@ impl List {
             List::KernelDrops => &["packets", "reason", "interface", "protocol"],
             List::Losses => &["packets", "count", "bytes", "reason"],
             List::Alerts => &["count", "alert"],
+            List::Rules => &["#", "rate", "packets", "bytes", "flows", "last", "rule", "tier", "action"],
+            List::Refused => &["packets", "bytes", "in", "out", "observed", "rule"],
+            List::Bans => &["since", "left", "prefix", "origin", "reason"],
         }
     }
 }

@@ -30,6 +30,8 @@ pub enum Tab {
     Drops,
     /// Security alerts.
     Alerts,
+    /// The firewall policy: rules, refusals, bans.
+    Policy,
     /// The agent itself and the host it runs on.
     Own,
 }
@@ -61,6 +63,7 @@ const ENTRIES: [Entry; Tab::ALL.len()] = [
     entry(Tab::Sockets, '9', "Sockets", "Socks", &[List::States, List::HalfOpen, List::Transitions]),
     entry(Tab::Drops, '0', "Drops", "Drops", &[List::KernelDrops, List::Losses]),
     entry(Tab::Alerts, 'a', "Alerts", "Alert", &[List::Alerts]),
+    entry(Tab::Policy, 'f', "Policy", "Pol", &[List::Rules, List::Refused, List::Bans]),
     entry(Tab::Own, 'i', "Self", "Self", &[]),
 ];
 
@@ -70,7 +73,7 @@ const fn entry(tab: Tab, key: char, title: &'static str, short: &'static str, li
 
 impl Tab {
     /// Every screen, in the order of the tab line.
-    pub const ALL: [Tab; 12] = [
+    pub const ALL: [Tab; 13] = [
         Tab::Overview,
         Tab::Flows,
         Tab::Processes,
@@ -82,6 +85,7 @@ impl Tab {
         Tab::Sockets,
         Tab::Drops,
         Tab::Alerts,
+        Tab::Policy,
         Tab::Own,
     ];
 

@@ -49,6 +49,7 @@ fn dead() -> io::Error {
 }
 
 fn answer(agent: &mut (dyn Agent + Send), request: Request) -> Answer {
+    let action = request.action.map(|action| agent.policy(&action));
     let snapshot = request.snapshot.then(|| agent.snapshot());
     // A host that does not answer would only time out a second time.
     let failed = matches!(snapshot, Some(Err(_)));
@@ -56,7 +57,7 @@ fn answer(agent: &mut (dyn Agent + Send), request: Request) -> Answer {
         let page = agent.flows(&question);
         (question, page)
     });
-    Answer { snapshot, flows }
+    Answer { action, snapshot, flows }
 }
 
 #[cfg(test)]
@@ -85,7 +86,7 @@ mod tests {
 
     fn both() -> Request {
         let flows = FlowQuestion { filter: String::new(), sort: Sort::Bytes, limit: 7, history: false };
-        Request { snapshot: true, flows: Some(flows) }
+        Request { action: None, snapshot: true, flows: Some(flows) }
     }
 
     #[test]

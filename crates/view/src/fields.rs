@@ -160,6 +160,19 @@ fields! {
         |r| shown(r.retransmits.as_ref());
     out_of_order Number "REORDERED" "segments" "Segments the local TCP socket received out of order."
         |r| shown(r.out_of_order.as_ref());
+    verdict Text "VERDICT" ""
+        "What the policy said of the client's packets: `accept`, `drop`, `reject`, or `observed` (would be refused)."
+        |r| shown(r.verdict.as_ref());
+    rule Text "RULE" "" "Id of the rule that decided, or in parentheses what decided instead of a rule."
+        |r| shown(r.rule.as_ref());
+    would_drop Flag "WOULD DROP" "" "True where the verdict is `observed`." |r| r.would_drop.to_string();
+    policy_epoch Number "EPOCH" "" "The change of policy that the verdict is of." |r| shown(r.policy_epoch.as_ref());
+    reply_verdict Text "REPLY VERDICT" "" "What the policy said of the server's packets, where that is something else."
+        |r| shown(r.reply_verdict.as_ref());
+    reply_rule Text "REPLY RULE" "" "Id of the rule that decided about them." |r| shown(r.reply_rule.as_ref());
+    dropped_packets Number "DROPPED" "packets" "Packets that were dropped, both directions."
+        |r| r.dropped_packets.to_string();
+    dropped_bytes Bytes "DROPPED BYTES" "B" "IP bytes of those." |r| r.dropped_bytes.to_string();
     interfaces List "INTERFACES" "" "Where it was seen; in CSV the names only." interface_names;
 }
 
@@ -238,6 +251,8 @@ pub const TABLE_FIELDS: &[TableField] = &[
     TableField::left("APPLICATION", 6, |row| shown_application(row).unwrap_or_default()),
     TableField::left("DIRECTION", 11, |row| row.direction.clone()),
     TableField::left("STATE", 8, state),
+    TableField::left("VERDICT", 3, |row| shown(row.verdict.as_ref())),
+    TableField::cut("RULE", 6, |row| shown(row.rule.as_ref())),
     TableField::right("PACKETS", 7, |row| units::count(row.packets)),
     TableField::right("BYTES", 1, |row| units::bytes(row.bytes)),
     TableField::right("RATE", 4, |row| units::rate(row.bits_per_second)),

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use hivewall_model::{
-    Container, Direction, Flow, FlowId, FlowNames, Perspective, Process, TcpFlags, Timestamp, Timing, community_id,
-    protocol_name,
+    Container, Direction, Fate, Flow, FlowId, FlowNames, Perspective, Process, TcpFlags, Timestamp, Timing,
+    community_id, protocol_name,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -196,12 +196,42 @@ pub struct FlowRow {
     /// Segments the local TCP socket received out of order.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub out_of_order: Option<u32>,
+    /// What the policy said of the client's packets: `accept`, `drop`, `reject`, or `observed` where they pass and would
+    /// be refused if the policy were enforced. Absent where no policy judged them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub verdict: Option<String>,
+    /// Id of the rule that decided, or what decided instead of a rule, in parentheses.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rule: Option<String>,
+    /// True where the verdict is `observed`.
+    #[serde(skip_serializing_if = "std::ops::Not::not", default)]
+    pub would_drop: bool,
+    /// The change of policy that the verdict is of, in the datapath's own count.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy_epoch: Option<u16>,
+    /// What the policy said of the server's packets, where that is something else.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply_verdict: Option<String>,
+    /// Id of the rule that decided about them.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub reply_rule: Option<String>,
+    /// Packets that were dropped, both directions; they are among `packets`.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub dropped_packets: u64,
+    /// IP bytes of those; they are among `bytes`.
+    #[serde(skip_serializing_if = "is_none", default)]
+    pub dropped_bytes: u64,
     /// Where it was seen. Each packet counts once in the flow however many interfaces saw it.
     pub interfaces: Vec<PointRow>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
 fn is_zero(value: &u32) -> bool {
+    *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes references")]
+fn is_none(value: &u64) -> bool {
     *value == 0
 }
 
@@ -309,7 +339,23 @@ impl FlowRow {
         row.add_processes(flow);
         row.add_names(flow);
         row.add_timing(&flow.timing);
+        row.add_judgement(flow);
         row
+    }
+
+    fn add_judgement(&mut self, flow: &Flow) {
+        let Some(judgement) = &flow.judgement else { return };
+        let fate = judgement.ruling.fate();
+        self.verdict = Some(fate.name().to_owned());
+        self.rule = Some(judgement.ruling.rule.to_string());
+        self.would_drop = fate == Fate::Observed;
+        self.policy_epoch = Some(judgement.ruling.verdict.epoch());
+        if let Some(reply) = &judgement.reply {
+            self.reply_verdict = Some(reply.fate().name().to_owned());
+            self.reply_rule = Some(reply.rule.to_string());
+        }
+        self.dropped_packets = judgement.dropped_packets;
+        self.dropped_bytes = judgement.dropped_bytes;
     }
 
     fn add_processes(&mut self, flow: &Flow) {
@@ -423,5 +469,6 @@ pub fn example_flow() -> Flow {
         server_process: None,
         names: None,
         timing: Timing::default(),
+        judgement: None,
     }
 }

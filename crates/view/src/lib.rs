@@ -9,6 +9,7 @@ pub mod fields;
 pub mod filter;
 mod flow;
 pub mod names;
+pub mod policy;
 pub mod query;
 mod snapshot;
 pub mod table;

@@ -10,6 +10,7 @@ use crate::depth::{
     AgentCost, ApplicationTraffic, Attribution, DnsSummary, DropRow, HalfOpenTarget, HistoryInfo, HttpSummary,
     PeerLatency, ProcessTraffic, ServiceTraffic, SocketSummary, SystemLoad, TlsSummary,
 };
+use crate::policy::{PolicyView, RefusedTraffic};
 
 /// The snapshot document (`hivewall snapshot`, `GET /api/v1/snapshot`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
@@ -73,6 +74,12 @@ pub struct Snapshot {
     pub system: Option<SystemLoad>,
     /// Kind → security alerts. Empty until there are detectors.
     pub security_alerts: BTreeMap<String, u64>,
+    /// The policy in force: its rules with their counters, bans, what waits to be confirmed.
+    #[serde(default)]
+    pub firewall_rules: PolicyView,
+    /// What was refused by the policy. Traffic elsewhere in this document is what was seen; this much of it did not pass.
+    #[serde(default)]
+    pub refused: RefusedTraffic,
     /// What the agent costs.
     pub agent: AgentCost,
     /// What history is kept.

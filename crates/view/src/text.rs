@@ -5,6 +5,7 @@
 //! when it is.
 
 mod depth;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -44,6 +45,8 @@ pub fn render_snapshot_text(snapshot: &Snapshot, width: usize) -> String {
     section(&mut page, depth::names(snapshot, width));
     section(&mut page, depth::latency(snapshot, width));
     section(&mut page, depth::sockets(snapshot, width));
+    section(&mut page, policy::rules(snapshot, width));
+    section(&mut page, policy::refused(snapshot, width));
     section(&mut page, depth::half_open_targets(snapshot, width));
     section(&mut page, depth::kernel_drops(snapshot, width));
     section(&mut page, losses(snapshot, width));
@@ -86,6 +89,7 @@ fn heading(page: &mut String, snapshot: &Snapshot, width: usize) {
     depth::attribution(page, snapshot, width);
     depth::conversations(page, snapshot, width);
     depth::history(page, snapshot, width);
+    policy::heading(page, snapshot, width);
     suspicious(page, snapshot, width);
     depth::anomalies(page, snapshot, width);
 }

@@ -8,6 +8,7 @@ use hivewall_view::{InterfaceUtilization, TopTalker, TrafficCell};
 use super::depth::{
     classes, disks, filesystems, half_open_targets, history, kernel_drops, known, peers, processes, system, transitions,
 };
+use super::policy::{causes, policy, refused, rules, tables};
 use super::{Metric, MetricKind, Samples, Scrape};
 use crate::state::counted;
 
@@ -242,6 +243,62 @@ metrics! {
         |s, out| kernel_drops(s, out);
     Gauge "hivewall_security_alerts", "alerts", &["kind"], "Security alerts by kind.",
         |s, out| s.snapshot.security_alerts.iter().for_each(|(kind, alerts)| out.count(&[kind], *alerts));
+
+    Gauge "hivewall_policy_info", "1", &["name", "mode", "backend"],
+        "Always 1; the labels tell the policy in force, whether it is enforced or only observes, and by what.",
+        |s, out| policy(s, |policy| out.add(&[&policy.name, &policy.mode, &policy.backend], 1.0));
+    Gauge "hivewall_policy_version", "1", NONE, "Version of the policy in force; absent while there is none.",
+        |s, out| policy(s, |policy| out.count(&[], policy.version));
+    Gauge "hivewall_policy_epoch", "1", NONE, "Number of the change that is in force, in the datapath's own count.",
+        |s, out| policy(s, |policy| out.count(&[], u64::from(policy.epoch)));
+    Counter "hivewall_policy_changes_total", "changes", NONE, "Changes of policy that came into force.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.changes);
+    Counter "hivewall_policy_changes_reverted_total", "changes", NONE,
+        "Changes of policy that were taken back because nobody confirmed them.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.reverted);
+    Gauge "hivewall_policy_confirmation_seconds", "seconds", NONE,
+        "Time left to confirm a change of policy; absent while none waits for it.",
+        |s, out| policy(s, |policy| policy.pending.iter().for_each(|change| out.add(&[], change.seconds_left)));
+    Gauge "hivewall_policy_expiry_timestamp_seconds", "seconds", NONE,
+        "Until when the policy is meant to hold, in seconds since 1970; absent where it does not say.",
+        |s, out| policy(s, |policy| {
+            let until = policy.not_after.as_deref().and_then(hivewall_view::time::parse_rfc3339);
+            until.iter().for_each(|until| out.add(&[], until.0 as f64 / 1e9));
+        });
+    Gauge "hivewall_policy_problems", "problems", NONE, "What an operator should know of the policy, each one problem.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.problems.len() as u64);
+    Gauge "hivewall_policy_rules", "rules", NONE, "Rules of the policy in force, guard and defaults among them.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.rules.len() as u64);
+    Counter "hivewall_policy_rule_packets_total", "packets", &["rule"],
+        "Packets a rule decided, at each hook where they were judged.",
+        |s, out| rules(s, out, |rule| rule.packets);
+    Counter "hivewall_policy_rule_bytes_total", "bytes", &["rule"], "IP bytes of those packets.",
+        |s, out| rules(s, out, |rule| rule.bytes);
+    Counter "hivewall_policy_rule_flows_total", "flows", &["rule"], "Flows a rule decided.",
+        |s, out| rules(s, out, |rule| rule.flows);
+    Counter "hivewall_policy_cause_packets_total", "packets", &["cause"],
+        "Packets that were decided by something other than a rule; absent while there is no policy.",
+        |s, out| causes(s, out);
+    Counter "hivewall_policy_refused_packets_total", "packets", &["cause", "direction"],
+        "Packets dropped, by what decided (rule: any rule of the policy) and direction (ingress or egress).",
+        |s, out| refused(s, out, |cell| [cell.in_packets, cell.out_packets]);
+    Counter "hivewall_policy_refused_bytes_total", "bytes", &["cause", "direction"], "IP bytes of those packets.",
+        |s, out| refused(s, out, |cell| [cell.in_bytes, cell.out_bytes]);
+    Counter "hivewall_policy_observed_packets_total", "packets", &["cause", "direction"],
+        "Packets that passed and would have been dropped if the policy were enforced.",
+        |s, out| refused(s, out, |cell| [cell.observed_in_packets, cell.observed_out_packets]);
+    Counter "hivewall_policy_observed_bytes_total", "bytes", &["cause", "direction"], "IP bytes of those packets.",
+        |s, out| refused(s, out, |cell| [cell.observed_in_bytes, cell.observed_out_bytes]);
+    Counter "hivewall_policy_logs_suppressed_total", "refusals", NONE,
+        "Refusals that rules asked to be logged and that were beyond their rates.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.logs_suppressed);
+    Gauge "hivewall_policy_bans", "bans", NONE, "Bans that hold.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.bans_total);
+    Gauge "hivewall_policy_table_entries", "entries", &["table"], "Entries of a table of the datapath.",
+        |s, out| tables(s, out, |fill| fill.entries);
+    Gauge "hivewall_policy_table_limit", "entries", &["table"],
+        "Most entries the table can hold; one that is full refuses new ones.",
+        |s, out| tables(s, out, |fill| fill.limit);
 
     Gauge "hivewall_host_cpus", "cpus", NONE, "CPUs that are online.",
         |s, out| system(s, |system| out.count(&[], u64::from(system.cpus)));

@@ -6,8 +6,12 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hivewall_model::{
-    Container, Direction, DnsMessage, EndReason, Flow, FlowId, FlowNames, HttpRequest, NameSource, Point, Process,
-    Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
+    Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowId, FlowNames, HttpRequest, Judgement, NameSource,
+    Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
+};
+use hivewall_view::policy::{
+    ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal, RehearsalCut, RehearsalRule,
+    RehearsalSum,
 };
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
@@ -62,6 +66,13 @@ pub fn flows() -> Vec<FlowRow> {
     };
     (ssh.tuple.client, ssh.tuple.server_port) = ("2001:db8::7".parse().unwrap(), 22);
     ssh.tuple.server = "2001:db8::1".parse().unwrap();
+    let ruling = |fate: Fate, rule: &str| Ruling { verdict: fate.verdict(7, 40), rule: rule.into() };
+    ssh.judgement = Some(Judgement {
+        ruling: ruling(Fate::Reject, "main:default-in"),
+        reply: Some(ruling(Fate::Observed, "out")),
+        dropped_packets: 20,
+        dropped_bytes: 2000,
+    });
     let mut ping = Flow { id: FlowId(4), tcp_state: None, points: vec![point(side(3, 0), None)], ..base.clone() };
     (ping.tuple.protocol, ping.tuple.client_port, ping.tuple.server_port) = (1, 8, 0);
     let mut fragments = Flow {
@@ -80,6 +91,9 @@ pub fn flows() -> Vec<FlowRow> {
 
 pub fn snapshot() -> Snapshot {
     let flows = flows();
+    let (mut firewall_rules, refused) = hivewall_view::policy::example_policy();
+    firewall_rules.signed_by.push("ops".to_owned());
+    firewall_rules.problems.push("it ends soon".to_owned());
     Snapshot {
         time: rfc3339(NOW),
         host: host(),
@@ -104,6 +118,8 @@ pub fn snapshot() -> Snapshot {
             new_per_second: 0.5,
         },
         flows,
+        firewall_rules,
+        refused,
         processes: vec![process(812, "nginx"), process(0, "(other)")],
         attribution: Attribution {
             source: "kernel-events".to_owned(),
@@ -408,4 +424,58 @@ fn utilization(speed: Option<u64>) -> InterfaceUtilization {
 
 fn loss(count: u64) -> Loss {
     Loss { count, packets: count * 2, bytes: count * 200, meaning: "Records that found their queue full.".to_owned() }
+}
+
+pub fn explanation() -> Explanation {
+    let step = |rule: &str, outcome: &str| ExplainStep {
+        rule: rule.to_owned(),
+        tier: "main".to_owned(),
+        line: Some(12),
+        action: "accept".to_owned(),
+        outcome: outcome.to_owned(),
+        why: "the destination port is 443".to_owned(),
+    };
+    Explanation {
+        packet: "tcp 10.9.0.4:40000 → 10.0.0.2:443, received".to_owned(),
+        verdict: "accept".to_owned(),
+        rule: Some("web".to_owned()),
+        because: "rule web accepts it".to_owned(),
+        steps: vec![step("ssh", "passed_over"), step("web", "decides")],
+        notes: vec!["a limit may decide otherwise".to_owned()],
+    }
+}
+
+pub fn rehearsal() -> Rehearsal {
+    let sum = RehearsalSum { flows: 3, packets: 30, bytes: 3000 };
+    let name = |version| PolicyName { name: "edge".to_owned(), version };
+    Rehearsal {
+        policy: name(43),
+        compared_with: Some(name(42)),
+        from: Some(rfc3339(NOW)),
+        to: Some(rfc3339(NOW)),
+        seen: sum,
+        refused: sum,
+        newly_refused: sum,
+        newly_accepted: RehearsalSum::default(),
+        rules: vec![RehearsalRule { rule: "main:default-in".to_owned(), action: "drop".to_owned(), refused: sum }],
+        cut: vec![RehearsalCut {
+            source_ip: "10.0.0.1".to_owned(),
+            dest_ip: "10.0.0.2".to_owned(),
+            protocol: "tcp".to_owned(),
+            dest_port: Some(25),
+            rule: "main:default-in".to_owned(),
+            refused: sum,
+        }],
+        notes: vec!["fragments have no ports".to_owned()],
+    }
+}
+
+pub fn outcome() -> PolicyOutcome {
+    let name = |version| PolicyName { name: "edge".to_owned(), version };
+    PolicyOutcome {
+        message: "edge 43 is in force".to_owned(),
+        policy: name(43),
+        epoch: 8,
+        pending: Some(PendingChange { seconds_left: 120.0, falls_back_to: Some(name(42)) }),
+    }
 }

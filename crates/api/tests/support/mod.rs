@@ -17,8 +17,11 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hivewall_api::{BoxFuture, ExportPieces, HistoryRefusal, Source, SourceGone};
+use hivewall_api::{
+    Access, BoxFuture, Caller, ExportPieces, HistoryRefusal, PolicyCommand, PolicyRefusal, Source, SourceGone,
+};
 use hivewall_model::Timestamp;
+use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
@@ -28,6 +31,9 @@ use hivewall_view::{
 use serde_json::Value;
 use tokio::sync::{broadcast, oneshot};
 
+/// The token of [`Server::start`].
+pub const TOKEN: &str = "0123456789abcdef0123456789abcdef";
+
 /// An engine of fixed data that tests can change.
 pub struct Fake {
     pub snapshot: Mutex<Arc<Snapshot>>,
@@ -35,6 +41,8 @@ pub struct Fake {
     pub gone: AtomicBool,
     /// What history answers instead of an answer.
     pub history: Mutex<Option<HistoryRefusal>>,
+    /// What questions about the policy, and commands, are answered with instead of an answer.
+    pub policy: Mutex<Option<PolicyRefusal>>,
     /// The questions it was asked, as they are written for debugging.
     pub asked: Mutex<Vec<String>>,
     flows: Vec<FlowRow>,
@@ -48,6 +56,7 @@ impl Default for Fake {
             now: Mutex::new(data::NOW),
             gone: AtomicBool::new(false),
             history: Mutex::new(None),
+            policy: Mutex::new(None),
             asked: Mutex::default(),
             flows: data::flows(),
             closed: broadcast::channel(4).0,
@@ -115,6 +124,34 @@ impl Source for Fake {
         })
     }
 
+    fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
+        self.say(Some("kind: Policy\n".to_owned()))
+    }
+
+    fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
+        self.asked.lock().unwrap().push(format!("{request:?}"));
+        self.say(data::explanation())
+    }
+
+    fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
+        self.asked.lock().unwrap().push(format!("{request:?}"));
+        self.say(data::rehearsal())
+    }
+
+    fn inventory(&self) -> BoxFuture<'static, Result<Value, PolicyRefusal>> {
+        self.say(serde_json::json!({ "tables": [] }))
+    }
+
+    fn command(
+        &self,
+        command: PolicyCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
+        assert!(caller.peer.ip().is_loopback() && caller.connected.elapsed() < Duration::from_mins(1));
+        self.asked.lock().unwrap().push(format!("{command:?}"));
+        self.say(data::outcome())
+    }
+
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
         self.closed.subscribe()
     }
@@ -125,6 +162,11 @@ impl Source for Fake {
 }
 
 impl Fake {
+    fn say<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, PolicyRefusal>> {
+        let refusal = self.policy.lock().unwrap().clone();
+        Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
+    }
+
     fn answer<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, HistoryRefusal>> {
         let refusal = self.history.lock().unwrap().clone();
         Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
@@ -162,7 +204,12 @@ pub struct Server {
 }
 
 impl Server {
+    /// A server that takes commands from whoever has [`TOKEN`].
     pub fn start() -> Self {
+        Self::start_with(Access::token(TOKEN, "/run/hivewall/token".into()).unwrap())
+    }
+
+    pub fn start_with(access: Access) -> Self {
         let fake = Arc::new(Fake::default());
         let source: Arc<dyn Source> = Arc::clone(&fake) as _;
         let (stop, stopped) = oneshot::channel();
@@ -173,7 +220,7 @@ impl Server {
                 let listener = hivewall_api::bind("127.0.0.1:0".parse().unwrap()).await.unwrap();
                 tell.send(listener.local_addr().unwrap()).unwrap();
                 let stopped = async move { drop(stopped.await) };
-                hivewall_api::serve(listener, source, stopped).await.unwrap();
+                hivewall_api::serve(listener, source, access, stopped).await.unwrap();
             });
         });
         Self { address: told.recv().unwrap(), fake, stop: Some(stop), thread: Some(thread) }
@@ -185,6 +232,21 @@ impl Server {
         if let Some(thread) = self.thread.take() {
             thread.join().unwrap();
         }
+    }
+
+    /// Sends a command or a question that has a body.
+    pub fn send(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
+        if let Some(token) = token {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let text = body.map(Value::to_string);
+        if text.is_some() {
+            request = request.header("content-type", "application/json");
+        }
+        let request = request.body(text.unwrap_or_default()).unwrap();
+        Answer::read(agent.run(agent.configure_request(request).allow_non_standard_methods(true).build()).unwrap())
     }
 
     pub fn get(&self, path_and_query: &str) -> Answer {

@@ -23,6 +23,9 @@ const TOP: usize = 10;
 /// Intervals for which a key is remembered: what goes on that long begins no new line.
 const REMEMBERED: u64 = 6;
 
+/// What stands for a rule's id in rows.
+const RULE: &str = "(guard)";
+
 /// Packets and IP bytes.
 #[derive(Clone, Copy, Default)]
 struct Sum {
@@ -129,7 +132,8 @@ impl Report {
         self.rows += 1;
         self.logged.add(seen.packets, seen.bytes);
         let interface = self.interfaces.get(&key.ifindex).cloned().unwrap_or_else(|| key.ifindex.to_string());
-        self.log.send(Event::Flow(Box::new(row(self.rows, key, seen, [start, end], interface))));
+        let place = Place { interface, drop: self.drop };
+        self.log.send(Event::Flow(Box::new(row(self.rows, key, seen, [start, end], &place))));
     }
 
     pub(super) fn reopen_log(&self) {
@@ -231,8 +235,14 @@ fn address(words: &[u32; 4]) -> IpAddr {
     v6.to_ipv4_mapped().map_or(IpAddr::V6(v6), IpAddr::V4)
 }
 
+/// Where packets were refused, and whether they were dropped.
+struct Place {
+    interface: String,
+    drop: bool,
+}
+
 /// The same row as of a flow, so that every format and every reader of our logs has it.
-fn row(number: u64, key: &GuardKey, seen: &GuardSeen, [start, end]: [Timestamp; 2], interface: String) -> FlowRow {
+fn row(number: u64, key: &GuardKey, seen: &GuardSeen, [start, end]: [Timestamp; 2], place: &Place) -> FlowRow {
     let (client, server) = (address(&key.source), address(&seen.destination));
     let tuple = Tuple {
         protocol: key.proto,
@@ -270,8 +280,13 @@ fn row(number: u64, key: &GuardKey, seen: &GuardSeen, [start, end]: [Timestamp; 
         tcp_flags_to_client: (tuple.protocol == 6).then(|| TcpFlags(0).to_string()),
         state: "closed".to_owned(),
         end_reason: Some("refused".to_owned()),
+        verdict: Some(if place.drop { "drop" } else { "observed" }.to_owned()),
+        rule: Some(RULE.to_owned()),
+        would_drop: !place.drop,
+        dropped_packets: if place.drop { seen.packets } else { 0 },
+        dropped_bytes: if place.drop { seen.bytes } else { 0 },
         interfaces: vec![PointRow {
-            interface,
+            interface: place.interface.clone(),
             direction: "ingress".to_owned(),
             to_server: true,
             packets: seen.packets,

@@ -105,7 +105,7 @@ impl FrontLink {
     /// Keeps it attached after this process, until the pin is removed.
     pub fn pin(self, place: &Path) -> Result<PinnedLink, FrontError> {
         let failed =
-            |error| FrontError::Pin { what: format!("pin a link at {}", place.display()), source: to_io(error) };
+            |error| FrontError::Pin { what: format!("pin a link at {}", place.display()), source: to_io(&error) };
         self.link.pin(place).map_err(failed)
     }
 }
@@ -145,25 +145,26 @@ pub fn replace_pinned(ebpf: &mut Ebpf, place: &Path, link: LinkLayer) -> Result<
     let failed = |source| FrontError::Pin { what: format!("open the link at {}", place.display()), source };
     let name = if link == LinkLayer::Ip { IP } else { ETHERNET };
     let interface = || place.display().to_string();
-    let old = PinnedLink::from_pin(place).map_err(|error| failed(to_io(error)))?;
+    let old = PinnedLink::from_pin(place).map_err(|error| failed(to_io(&error)))?;
     // The pin stays; this descriptor is one more holder of the same link.
     let old: FdLink = old.into();
-    let old = XdpLink::try_from(old).map_err(|error| failed(to_io(error)))?;
+    let old = XdpLink::try_from(old).map_err(|error| failed(to_io(&error)))?;
     let program = xdp(ebpf, name)?;
     let refuse = |source| FrontError::Attach { interface: interface(), source: Box::new(source) };
     program.attach_to_link(old).map_err(refuse)?;
     Ok(())
 }
 
-fn to_io(error: impl std::error::Error + Send + Sync + 'static) -> io::Error {
-    let mut cause: Option<&dyn std::error::Error> = Some(&error);
+/// The system's own error within a loader's.
+pub(crate) fn to_io(error: &(impl std::error::Error + 'static)) -> io::Error {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(now) = cause {
         if let Some(code) = now.downcast_ref::<io::Error>().and_then(io::Error::raw_os_error) {
             return io::Error::from_raw_os_error(code);
         }
         cause = now.source();
     }
-    io::Error::other(error)
+    io::Error::other(error.to_string())
 }
 
 fn refusal(interface: &Interface, error: ProgramError) -> FrontError {

@@ -23,7 +23,7 @@ use hivewall_datapath::front::FrontFlags;
 use hivewall_model::Timestamp;
 
 use crate::ebpf::EbpfError;
-pub(crate) use attach::attach_program;
+pub(crate) use attach::{attach_program, to_io};
 pub use attach::{FrontError, FrontLink, FrontMode, attach, replace_pinned};
 pub(crate) use entries::{Entries, copy};
 pub use kernel::{KernelStore, MAPS};

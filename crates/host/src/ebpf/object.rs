@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
-use aya::maps::{Map, MapData, PerCpuHashMap, RingBuf};
+use aya::maps::{Map, MapData, MapError, PerCpuHashMap, RingBuf};
 use aya::programs::{Program, ProgramFd, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use hivewall_datapath::{
@@ -11,6 +11,8 @@ use hivewall_datapath::{
     TallyKey, WAYS,
 };
 
+use crate::bans::KernelStore;
+use crate::policy::{MAPS, Pins, PolicyMaps};
 use super::memory::{Rings, SharedArray};
 use super::{EbpfError, PeekRing, TestRun};
 
@@ -35,6 +37,9 @@ const LINES_DEFAULT: u32 = 1 << 16;
 pub const PEEKS_PER_SECOND: u32 = 20_000;
 /// Bytes of the ring that carries them, all CPUs together: 50 ms of the largest copies at that rate.
 const PEEK_RING_BYTES: u32 = 2 << 20;
+
+/// `BPF_NOEXIST`.
+const NO_EXIST: u64 = 1;
 
 /// The least that is of use.
 const LINES_MIN: u32 = 1 << 6;
@@ -102,6 +107,22 @@ pub struct Loaded {
     /// The secret its hash was given.
     pub seed: HashSeed,
     tallies: PerCpuHashMap<MapData, TallyBytes, TallyValue>,
+    /// Handles on the maps that may outlive this process.
+    lasting: Vec<(&'static str, MapData)>,
+}
+
+/// Another handle on a map of an object, which may go on to live elsewhere.
+pub(crate) fn another_handle(ebpf: &Ebpf, name: &'static str) -> Result<MapData, EbpfError> {
+    let map = match ebpf.map(name) {
+        Some(
+            Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) | Map::LpmTrie(map) | Map::PerCpuArray(map)
+            | Map::PerCpuHashMap(map) | Map::ArrayOfMaps(map),
+        ) => map,
+        _ => return Err(EbpfError::Missing(name)),
+    };
+    let fd = map.fd().as_fd().try_clone_to_owned();
+    let fd = fd.map_err(|source| EbpfError::System { call: "dup of a map", source })?;
+    MapData::from_fd(fd).map_err(map_error)
 }
 
 /// [`TallyKey`] as the map API wants it.
@@ -112,6 +133,16 @@ type TallyValue = [u64; 2];
 impl Loaded {
     /// Loads `object` with these sizes and this hash secret.
     pub fn load(object: Object<'_>, geometry: Geometry, seed: HashSeed) -> Result<Self, EbpfError> {
+        Self::load_with(object, geometry, seed, None)
+    }
+
+    /// The same over the maps that lie in a folder of pins; those that do not are made and pinned there.
+    pub fn load_with(
+        object: Object<'_>,
+        geometry: Geometry,
+        seed: HashSeed,
+        pins: Option<&Pins>,
+    ) -> Result<Self, EbpfError> {
         let mut words = [0_u32; 14];
         words[..12].copy_from_slice(&seed.words);
         words[12] = seed.multiplier as u32;
@@ -123,7 +154,13 @@ impl Loaded {
         let (shift, peeks) = (geometry.set_shift(), geometry.peeks_per_window());
         // A ring is at least a page; nothing comes through it when nothing is copied.
         let peek_bytes = if peeks == 0 { 4096 } else { PEEK_RING_BYTES };
-        let mut ebpf = EbpfLoader::new()
+        let mut loader = EbpfLoader::new();
+        if let Some(pins) = pins {
+            for name in MAPS {
+                loader.map_pin_path(name, pins.map(name));
+            }
+        }
+        let mut ebpf = loader
             .override_global("SETS_PER_CPU", &geometry.sets, true)
             .override_global("SET_SHIFT", &shift, true)
             .override_global("RING_SLOTS", &geometry.slots, true)
@@ -134,15 +171,47 @@ impl Loaded {
             .map_max_entries("RING_CONTROL", geometry.cpus)
             .map_max_entries("SWEEP", geometry.cpus)
             .map_max_entries("FRONT", geometry.cpus)
+            .map_max_entries("PENDING", geometry.cpus)
+            .map_max_entries("DESK", geometry.cpus)
+            .map_max_entries("ASKED", geometry.cpus)
             .map_max_entries("PEEKS", peek_bytes)
             .map_max_entries("PEEK_CONTROL", geometry.cpus)
             .map_max_entries("PEEK_SCRATCH", geometry.cpus)
             .load(bytes)
             .map_err(load_error)?;
+        let lasting = MAPS.iter().map(|name| Ok((*name, another_handle(&ebpf, name)?)));
+        let lasting = lasting.collect::<Result<_, EbpfError>>()?;
         let map = ebpf.take_map("TALLIES").ok_or(EbpfError::Missing("map TALLIES"))?;
         let mut tallies = PerCpuHashMap::try_from(map).map_err(map_error)?;
         reserve_rows(&mut tallies)?;
-        Ok(Self { ebpf, geometry, seed, tallies })
+        Ok(Self { ebpf, geometry, seed, tallies, lasting })
+    }
+
+    /// Pins every map that is to outlive this process, under its name.
+    pub fn pin_maps(&self, pins: &Pins) -> Result<(), EbpfError> {
+        for (name, map) in &self.lasting {
+            let place = pins.map(name);
+            if !place.exists() {
+                let failed = |error| map_error(MapError::PinError { name: Some((*name).to_owned()), error });
+                map.pin(&place).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The maps of the policy.
+    pub fn policy_maps(&self) -> Result<PolicyMaps, EbpfError> {
+        PolicyMaps::of_object(&self.ebpf)
+    }
+
+    /// The maps of the bans.
+    pub fn ban_maps(&self) -> Result<KernelStore, EbpfError> {
+        KernelStore::of_object(&self.ebpf)
+    }
+
+    /// The object itself, for what attaches programs of its own kind.
+    pub(crate) fn object(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 
     /// Verifies a program and gives it for attaching.
@@ -247,7 +316,7 @@ pub(crate) fn load_error(error: aya::EbpfError) -> EbpfError {
     EbpfError::Load(Box::new(error))
 }
 
-pub(crate) fn map_error(error: aya::maps::MapError) -> EbpfError {
+pub(crate) fn map_error(error: MapError) -> EbpfError {
     EbpfError::Map(Box::new(error))
 }
 
@@ -259,7 +328,11 @@ fn reserve_rows(tallies: &mut PerCpuHashMap<MapData, TallyBytes, TallyValue>) ->
             let zero = aya::maps::PerCpuValues::try_from(vec![[0_u64; 2]; cpus])
                 .map_err(|source| EbpfError::System { call: "making per-CPU values", source })?;
             let key = TallyKey::new(0, hook, *reason);
-            tallies.insert([key.ifindex, key.reason], zero, 0).map_err(map_error)?;
+            match tallies.insert([key.ifindex, key.reason], zero, NO_EXIST) {
+                // A map that an agent before this one made.
+                Err(MapError::SyscallError(call)) if call.io_error.raw_os_error() == Some(libc::EEXIST) => {}
+                outcome => outcome.map_err(map_error)?,
+            }
         }
     }
     Ok(())

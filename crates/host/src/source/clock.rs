@@ -55,6 +55,13 @@ impl Clock {
         self.tick_ns
     }
 
+    /// Ticks by now.
+    pub(super) fn ticks_now(&self) -> u64 {
+        let now_ns = clock_gettime(ClockId::CLOCK_MONOTONIC)
+            .map_or(self.monotonic_ns, |now| now.tv_sec() as u64 * 1_000_000_000 + now.tv_nsec() as u64);
+        self.ticks + now_ns.saturating_sub(self.monotonic_ns) / self.tick_ns.max(1)
+    }
+
     /// Takes a moment within a tick as evidence: it lies between that tick's edge and the next.
     pub(super) fn hold(&mut self, ticks: u64, monotonic_ns: u64) {
         let edge = self.monotonic_ns + ticks.saturating_sub(self.ticks) * self.tick_ns;

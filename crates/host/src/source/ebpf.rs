@@ -2,9 +2,11 @@
 //! own CPUs. No wake-ups from the kernel: an event a packet would cost more than the packet.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use aya::programs::tc::{self, NlOptions, SchedClassifierLinkId, TcAttachOptions, TcError};
+use aya::programs::links::{FdLink, PinnedLink};
+use aya::programs::tc::{self, NlOptions, SchedClassifierLink, SchedClassifierLinkId, TcAttachOptions, TcError};
 use aya::programs::{LinkOrder, ProgramError, ProgramInfo, SchedClassifier, TcAttachType};
 use hivewall_datapath::{IFINDEX_MAX, SweepControl, Tally, TallyKey};
 use hivewall_model::{Interface, LinkLayer};
@@ -15,7 +17,9 @@ use super::clock::Clock;
 use super::qdisc::remove_empty_clsact;
 use super::{About, Batch, Progress, Source, SourceError, SourceLoss, random_seed, wall_clock};
 use crate::ebpf::{EbpfError, Geometry, Loaded, Object, PeekRing, Rings, SharedArray, TestRun};
+use crate::bans::{self, FrontMode, KernelStore, to_io};
 use crate::link::{InterfaceFilter, Links};
+use crate::policy::{Pins, PolicyMaps};
 
 /// Longest sleep between two looks at the rings. With 64 Ki slots a ring then holds 3 million records a second.
 const NAP: Duration = Duration::from_millis(20);
@@ -53,12 +57,30 @@ pub struct EbpfOptions {
     pub hook: Hook,
     /// First bytes of conversations a CPU may copy in a second; 0 for none, `None` for the default.
     pub peeks_per_second: Option<u32>,
+    /// Folder of a BPF file system for what is to outlive the agent; `None` when nothing ever is.
+    pub pins: Option<PathBuf>,
+    /// Where banned sources are dropped before anything else, once there is something to hold; `None`: only where packets
+    /// are judged.
+    pub front: Option<FrontMode>,
+}
+
+/// How a program is kept on its hook.
+enum Held {
+    /// By the program, in this process.
+    Owned(SchedClassifierLinkId),
+    /// By its link, in this process.
+    Free(SchedClassifierLink),
+    /// By a pin.
+    Pinned(PathBuf),
 }
 
 /// The two programs on one interface.
 struct Attached {
     name: String,
-    links: Vec<(&'static str, SchedClassifierLinkId)>,
+    link_layer: LinkLayer,
+    links: Vec<(&'static str, Held)>,
+    /// The program at the driver, while the datapath is held.
+    front: Option<PathBuf>,
     /// A clsact qdisc that was not there before.
     made_qdisc: bool,
 }
@@ -80,6 +102,11 @@ pub struct EbpfSource {
     clock: Clock,
     next_sweep: Instant,
     cpus: Vec<usize>,
+    pins: Option<Pins>,
+    /// Programs and maps outlive this process.
+    is_held: bool,
+    /// Why there is no program at the driver, by interface.
+    no_front: BTreeMap<String, String>,
     /// What was captured when it ended; from then on nothing is attached any more.
     finished: Option<Vec<u32>>,
 }
@@ -108,12 +135,34 @@ fn on_each_cpu(cpus: &[usize], mut work: impl FnMut(usize) -> Result<(), SourceE
 impl EbpfSource {
     /// Loads the datapath and attaches to every wanted interface there is.
     pub fn open(options: EbpfOptions) -> Result<Self, SourceError> {
-        remove_leftovers();
+        let mut source = Self::prepare(options)?;
+        source.start()?;
+        Ok(source)
+    }
+
+    /// Attaches to every wanted interface there is. Where an agent before this one left its programs to hold, they are
+    /// replaced one by one, with no packet in between.
+    pub fn start(&mut self) -> Result<(), SourceError> {
+        if !self.is_held {
+            remove_leftovers();
+        }
+        let (all, captured) = self.refresh()?;
+        if captured.is_empty() {
+            let why = self.refused.values().next().cloned();
+            return Err(SourceError::no_interface(&self.options.filter, &all, why));
+        }
+        Ok(())
+    }
+
+    /// Loads the datapath, over what an agent before this one left to hold, if it left anything. Nothing is attached yet.
+    pub fn prepare(options: EbpfOptions) -> Result<Self, SourceError> {
+        let pins = options.pins.clone().map(Pins::at).transpose()?;
+        let is_held = pins.as_ref().is_some_and(Pins::is_held);
         let default = Geometry::host_default()?;
         let lines = options.lines.unwrap_or(default.sets * hivewall_datapath::WAYS as u32);
         let mut geometry = Geometry::new(lines, options.slots.unwrap_or(default.slots))?;
         geometry.peeks_per_second = options.peeks_per_second.unwrap_or(default.peeks_per_second);
-        let mut loaded = Loaded::load(Object::Agent, geometry, random_seed()?)?;
+        let mut loaded = load(geometry, pins.as_ref().filter(|_| is_held))?;
         let sweep = loaded.test_run("hivewall_sweep")?;
         let (rings, peeks, control) = (loaded.rings()?, loaded.peeks()?, loaded.sweep_control()?);
         let cpus: Vec<usize> = (0..geometry.cpus as usize).collect();
@@ -134,7 +183,7 @@ impl EbpfSource {
         let links = Links::open()?;
         let (attached, refused) = (BTreeMap::new(), BTreeMap::new());
         let fallback_reason = (!tcx).then(|| "clsact was asked for".to_owned());
-        let mut source = Self {
+        Ok(Self {
             loaded,
             rings,
             peeks,
@@ -149,14 +198,115 @@ impl EbpfSource {
             clock,
             next_sweep,
             cpus,
+            pins,
+            is_held,
+            no_front: BTreeMap::new(),
             finished: None,
-        };
-        let (all, captured) = source.refresh()?;
-        if captured.is_empty() {
-            let why = source.refused.values().next().cloned();
-            return Err(SourceError::no_interface(&source.options.filter, &all, why));
+        })
+    }
+
+    /// The maps a policy lives in.
+    pub fn policy_maps(&self) -> Result<PolicyMaps, SourceError> {
+        Ok(self.loaded.policy_maps()?)
+    }
+
+    /// The maps bans live in.
+    pub fn ban_maps(&self) -> Result<KernelStore, SourceError> {
+        Ok(self.loaded.ban_maps()?)
+    }
+
+    /// The datapath's clock now, in ticks, and how many make a second.
+    pub fn ticks(&self) -> (u64, u32) {
+        let per_second = 1_000_000_000 / self.clock.tick_ns().max(1);
+        (self.clock.ticks_now(), per_second as u32)
+    }
+
+    /// Whether what is attached outlives this process.
+    pub fn is_held(&self) -> bool {
+        self.is_held
+    }
+
+    /// Why bans do not hold at the driver, by interface.
+    pub fn without_front(&self) -> &BTreeMap<String, String> {
+        &self.no_front
+    }
+
+    /// From now on programs and maps outlive this process, until [`EbpfSource::release`].
+    pub fn hold(&mut self) -> Result<(), SourceError> {
+        let Some(pins) = self.pins.clone().filter(|_| !self.is_held) else { return Ok(()) };
+        pins.begin(self.loaded.geometry, &self.loaded.seed)?;
+        self.loaded.pin_maps(&pins)?;
+        self.is_held = true;
+        let indices: Vec<u32> = self.attached.keys().copied().collect();
+        for index in indices {
+            if let Some(mut attached) = self.attached.remove(&index) {
+                let outcome = self.pin_links(index, &mut attached);
+                self.attached.insert(index, attached);
+                outcome?;
+            }
         }
-        Ok(source)
+        Ok(())
+    }
+
+    /// From now on nothing outlives this process.
+    pub fn release(&mut self) -> Result<(), SourceError> {
+        let Some(pins) = self.pins.clone().filter(|_| self.is_held) else { return Ok(()) };
+        for attached in self.attached.values_mut() {
+            for (_, held) in &mut attached.links {
+                if let Held::Pinned(place) = held {
+                    *held = Held::Free(open_link(place)?);
+                }
+            }
+            attached.front = None;
+        }
+        pins.clear(true)?;
+        self.is_held = false;
+        Ok(())
+    }
+
+    /// Pins the links of an interface that are this process's own, and puts the front before them.
+    fn pin_links(&mut self, index: u32, attached: &mut Attached) -> Result<(), SourceError> {
+        let Some(pins) = self.pins.clone() else { return Ok(()) };
+        // clsact filters stay by themselves.
+        if self.tcx {
+            for (program, held) in &mut attached.links {
+                let place = pins.link(index, side_of(program));
+                let link = match std::mem::replace(held, Held::Pinned(place.clone())) {
+                    Held::Owned(id) => self.loaded.classifier(program)?.take_link(id).map_err(|source| refusal(&attached.name, source))?,
+                    Held::Free(link) => link,
+                    Held::Pinned(_) => continue,
+                };
+                let failed = |source| SourceError::Pin { place: place.clone(), source };
+                let link = FdLink::try_from(link).map_err(|error| failed(to_io(&error)))?;
+                let _ = std::fs::remove_file(&place);
+                // The pin keeps it; this process's handle may go.
+                link.pin(&place).map_err(|error| failed(to_io(&error)))?;
+            }
+        }
+        self.put_front(index, attached);
+        Ok(())
+    }
+
+    /// Puts the front before an interface, or in the place of the one that an agent before this one left there.
+    fn put_front(&mut self, index: u32, attached: &mut Attached) {
+        let (Some(mode), Some(pins)) = (self.options.front, self.pins.clone()) else { return };
+        let place = pins.link(index, "front");
+        let outcome = if place.exists() {
+            bans::replace_pinned(self.loaded.object(), &place, attached.link_layer)
+        } else {
+            let interface = Interface { index, name: attached.name.clone(), link: attached.link_layer, ..Interface::default() };
+            bans::attach(self.loaded.object(), &interface, mode).and_then(|link| link.pin(&place).map(drop))
+        };
+        match outcome {
+            Ok(()) => {
+                self.no_front.remove(&attached.name);
+                attached.front = Some(place);
+            }
+            Err(error) => {
+                tracing::warn!(interface = attached.name, why = %error, "bans hold where packets are judged, not at the driver");
+                self.no_front.insert(attached.name.clone(), error.to_string());
+            }
+        }
     }
 
     fn attach(&mut self, interface: &Interface) -> Result<Attached, SourceError> {
@@ -164,10 +314,20 @@ impl EbpfSource {
             LinkLayer::Ip => ["hivewall_in_ip", "hivewall_out_ip"],
             _ => ["hivewall_in_eth", "hivewall_out_eth"],
         };
-        let mut attached = Attached { name: interface.name.clone(), links: Vec::new(), made_qdisc: false };
+        let mut attached = Attached {
+            name: interface.name.clone(),
+            link_layer: interface.link,
+            links: Vec::new(),
+            front: None,
+            made_qdisc: false,
+        };
         for (program, side) in [(ingress, TcAttachType::Ingress), (egress, TcAttachType::Egress)] {
+            if let Some(place) = self.replace(program, interface.index) {
+                attached.links.push((program, Held::Pinned(place)));
+                continue;
+            }
             match self.hang(program, side, &interface.name, &mut attached) {
-                Ok(link) => attached.links.push((program, link)),
+                Ok(link) => attached.links.push((program, Held::Owned(link))),
                 Err(error) => {
                     // Both directions or none.
                     self.take_down(interface.index, attached);
@@ -175,7 +335,24 @@ impl EbpfSource {
                 }
             }
         }
+        if self.is_held {
+            self.pin_links(interface.index, &mut attached)?;
+        }
         Ok(attached)
+    }
+
+    /// Puts a program in the place of the one behind a pinned link, where there is one that still is on its interface.
+    fn replace(&mut self, program: &'static str, index: u32) -> Option<PathBuf> {
+        let place = self.pins.as_ref().filter(|_| self.is_held)?.link(index, side_of(program));
+        let link = open_link(&place).ok()?;
+        let outcome = self.loaded.classifier(program).ok()?.attach_to_link(link);
+        if let Err(error) = outcome {
+            // Another interface has its index now.
+            tracing::info!(place = %place.display(), %error, "a link that was left has lost its interface");
+            let _ = std::fs::remove_file(&place);
+            return None;
+        }
+        Some(place)
     }
 
     fn hang(
@@ -218,10 +395,19 @@ impl EbpfSource {
 
     fn take_down(&mut self, index: u32, attached: Attached) {
         for (program, link) in attached.links {
-            if let Ok(classifier) = self.loaded.classifier(program) {
-                // Fails only when the interface took its hooks with it.
-                let _ = classifier.detach(link);
+            match link {
+                Held::Owned(link) => {
+                    if let Ok(classifier) = self.loaded.classifier(program) {
+                        // Fails only when the interface took its hooks with it.
+                        let _ = classifier.detach(link);
+                    }
+                }
+                Held::Free(link) => drop(link),
+                Held::Pinned(place) => _ = std::fs::remove_file(place),
             }
+        }
+        if let Some(place) = attached.front {
+            let _ = std::fs::remove_file(place);
         }
         if attached.made_qdisc {
             // Gone with the interface, or in use by others meanwhile.
@@ -378,8 +564,11 @@ impl Source for EbpfSource {
 
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError> {
         let attached: Vec<u32> = self.attached.keys().copied().collect();
-        for index in &attached {
-            self.let_go(*index);
+        // What is held goes on to hold.
+        if !self.is_held {
+            for index in &attached {
+                self.let_go(*index);
+            }
         }
         self.finished = Some(attached);
         self.sweep(true, batch)?;
@@ -388,6 +577,41 @@ impl Source for EbpfSource {
         batch.now = wall_clock();
         Ok(())
     }
+}
+
+/// Loads the datapath: over the maps that are held, where this build can, else over new ones in their place.
+fn load_held(pins: &Pins) -> Option<Result<Loaded, SourceError>> {
+    let (geometry, seed) = pins.geometry()?;
+    Some(Loaded::load_with(Object::Agent, geometry, seed, Some(pins)).map_err(SourceError::from))
+}
+
+fn load(geometry: Geometry, held: Option<&Pins>) -> Result<Loaded, SourceError> {
+    let Some(pins) = held else { return Ok(Loaded::load(Object::Agent, geometry, random_seed()?)?) };
+    if let Some(loaded) = load_held(pins) {
+        return loaded;
+    }
+    // Another layout: the programs that are attached keep their maps, and hold until they are replaced.
+    tracing::warn!("the datapath that was left has another layout; what it counted last is lost");
+    pins.clear(false)?;
+    let seed = random_seed()?;
+    pins.begin(geometry, &seed)?;
+    Ok(Loaded::load_with(Object::Agent, geometry, seed, Some(pins))?)
+}
+
+/// The hook of a program, as the name of its pin has it.
+fn side_of(program: &str) -> &'static str {
+    if program.starts_with("hivewall_in") { "in" } else { "out" }
+}
+
+fn open_link(place: &Path) -> Result<SchedClassifierLink, SourceError> {
+    let failed = |source| SourceError::Pin { place: place.to_owned(), source };
+    let pinned = PinnedLink::from_pin(place).map_err(|error| failed(to_io(&error)))?;
+    let link: FdLink = pinned.into();
+    SchedClassifierLink::try_from(link).map_err(|error| failed(to_io(&error)))
+}
+
+fn refusal(interface: &str, source: ProgramError) -> SourceError {
+    SourceError::Attach { interface: interface.to_owned(), source: Box::new(source) }
 }
 
 /// Removes filters that an agent killed before it could, on kernels without tcx; tcx links die with their owner.
@@ -419,8 +643,12 @@ fn remove_filters(interface: &Interface) -> usize {
 
 /// Takes everything of hivewall off the interfaces of this network namespace, whoever put it there: filters, and the
 /// links of a running agent. Returns a line for each thing removed.
-pub fn uninstall() -> Result<Vec<String>, SourceError> {
+pub fn uninstall(pins: Option<&Path>) -> Result<Vec<String>, SourceError> {
     let mut done = Vec::new();
+    if let Some(folder) = pins.filter(|folder| folder.exists()) {
+        let removed = Pins::at(folder)?.clear(true)?;
+        done.extend(removed.into_iter().map(|name| format!("removed the pin {name}")));
+    }
     let mut programs = BTreeSet::new();
     for interface in Links::open()?.dump()? {
         let removed = remove_filters(&interface);

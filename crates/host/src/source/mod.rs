@@ -173,6 +173,14 @@ pub enum SourceError {
     /// The kernel's datapath.
     #[error(transparent)]
     Ebpf(#[from] EbpfError),
+    /// A link could not be pinned, or taken over.
+    #[error("what is to outlive the agent cannot be kept at {place}: {source}; `hivewall uninstall` removes what is there", place = place.display())]
+    Pin {
+        /// Where.
+        place: std::path::PathBuf,
+        /// The system's answer.
+        source: std::io::Error,
+    },
     /// The interfaces cannot be listed.
     #[error(transparent)]
     Link(#[from] LinkError),

@@ -73,6 +73,21 @@ pub(crate) fn ids(page: &FlowPage) -> Vec<u64> {
     ids
 }
 
+fn ruling() -> impl Strategy<Value = Ruling> {
+    (select(&Fate::ALL), any::<u16>(), "[a-z:()]{0,12}")
+        .prop_map(|(fate, epoch, rule)| Ruling { verdict: fate.verdict(epoch, 0), rule: rule.into() })
+}
+
+fn judgement() -> impl Strategy<Value = Judgement> {
+    let counts = (0_u64..1 << 40, 0_u64..1 << 50);
+    (ruling(), optional(ruling()), counts).prop_map(|(ruling, reply, (dropped_packets, dropped_bytes))| Judgement {
+        ruling,
+        reply,
+        dropped_packets,
+        dropped_bytes,
+    })
+}
+
 fn side() -> impl Strategy<Value = Side> {
     let small = (0_u64..2_000, 0_u64..3_000_000, -14_i64..200, any::<u8>());
     let side = |(packets, ip_bytes, extra, flags): (u64, u64, i64, u8)| Side {
@@ -231,11 +246,18 @@ pub(crate) fn any_flow() -> impl Strategy<Value = Flow> {
     let ids = 0_u64..1 << 53;
     let names = optional(names().prop_map(Arc::new));
     let rate = prop_oneof![Just(0.0), 0.0..1e12];
-    let ended = optional(select(&EndReason::ALL));
+    let ended = (optional(select(&EndReason::ALL)), optional(judgement()));
     ((ids, tuple(), sides, state, times), (processes, perspective, flags, names, timing(), rate, ended)).prop_map(
         |((id, tuple, (to_server, to_client, points), tcp_state, (start, last)), rest)| {
-            let ((client_process, server_process), perspective, (roles_known, portless), names, timing, rate, ended) =
-                rest;
+            let (
+                (client_process, server_process),
+                perspective,
+                (roles_known, portless),
+                names,
+                timing,
+                rate,
+                (ended, judgement),
+            ) = rest;
             Flow {
                 id: FlowId(id),
                 tuple,
@@ -254,6 +276,7 @@ pub(crate) fn any_flow() -> impl Strategy<Value = Flow> {
                 server_process,
                 names,
                 timing,
+                judgement,
             }
         },
     )

@@ -113,7 +113,9 @@ impl App {
     pub(super) fn move_cursor(&mut self, motion: Motion) {
         let rows = self.scroll_rows();
         let visible = usize::from(self.lines.saturating_sub(CHROME_LINES));
-        if let Overlay::Details { scroll, .. } | Overlay::Help { scroll } = &mut self.overlay {
+        if let Overlay::Details { scroll, .. } | Overlay::Explained { scroll, .. } | Overlay::Help { scroll } =
+            &mut self.overlay
+        {
             let cursor = Cursor { selected: *scroll, offset: *scroll };
             *scroll = cursor.moved(motion, rows, visible).selected;
             return;
@@ -286,8 +288,12 @@ impl App {
         match mouse.kind {
             MouseEventKind::ScrollUp => self.wheel(target, Motion::Up),
             MouseEventKind::ScrollDown => self.wheel(target, Motion::Down),
-            MouseEventKind::Down(MouseButton::Left) if self.editing.is_none() => return self.click(target),
-            MouseEventKind::Down(MouseButton::Right) if self.editing.is_none() => return self.back(),
+            MouseEventKind::Down(MouseButton::Left) if self.editing.is_none() && self.prompt.is_none() => {
+                return self.click(target);
+            }
+            MouseEventKind::Down(MouseButton::Right) if self.editing.is_none() && self.prompt.is_none() => {
+                return self.back();
+            }
             _ => {}
         }
         Effect::None

@@ -22,7 +22,7 @@ impl App {
             return Effect::None;
         }
         self.link.asked = Some(self.now);
-        Effect::Ask(Request { snapshot: false, flows: Some(self.question()) })
+        Effect::Ask(Request { action: None, snapshot: false, flows: Some(self.question()) })
     }
 
     pub(super) fn ask_if_due(&mut self) -> Effect {
@@ -38,12 +38,15 @@ impl App {
             return Effect::None;
         }
         self.link.asked = Some(self.now);
-        Effect::Ask(Request { snapshot, flows: flows.then(|| self.question()) })
+        Effect::Ask(Request { action: None, snapshot, flows: flows.then(|| self.question()) })
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> Effect {
         self.link.asked = None;
         self.link.error = None;
+        if let Some(reply) = answer.action {
+            self.take_reply(reply);
+        }
         if let Some(snapshot) = answer.snapshot {
             self.take_snapshot(snapshot);
         }
@@ -51,6 +54,9 @@ impl App {
             && question == self.question()
         {
             self.take_page(page);
+        }
+        if self.action.is_some() {
+            return self.ask_action();
         }
         if std::mem::take(&mut self.ask_again) && self.tab == Tab::Flows {
             return self.ask_flows();

@@ -2,8 +2,10 @@
 
 use crossterm::event::KeyCode;
 use crossterm::event::KeyModifiers;
+use hivewall_view::policy::PolicyOutcome;
 
 use super::*;
+use crate::agent::PolicyReply;
 use crate::samples::{Load, app, flow, letter, page, press, reply, snapshot};
 
 fn at(seconds: u64) -> Duration {
@@ -210,7 +212,8 @@ fn a_dead_agent_keeps_the_data_tells_its_age_and_is_asked_again() {
     let mut app = app(Load::One, Tab::Overview, true);
     let request = asked(app.update(Event::Tick, at(0)));
     assert!(request.snapshot);
-    let dead = || Event::Answered(Box::new(Answer { snapshot: Some(Err("refused".to_owned())), flows: None }));
+    let dead =
+        || Event::Answered(Box::new(Answer { action: None, snapshot: Some(Err("refused".to_owned())), flows: None }));
     let retry = app.update(dead(), at(5));
     assert!(asked(retry).snapshot, "the next question was due already");
     assert!(app.snapshot.is_some());
@@ -262,7 +265,8 @@ fn a_view_of_the_past_asks_history_once_and_again_when_it_moves() {
 fn a_question_about_the_past_that_failed_is_asked_again() {
     let mut app = past();
     let request = asked(app.update(Event::Tick, at(0)));
-    let refused = Answer { snapshot: None, flows: Some((request.flows.unwrap(), Err("no history".to_owned()))) };
+    let refused =
+        Answer { action: None, snapshot: None, flows: Some((request.flows.unwrap(), Err("no history".to_owned()))) };
     assert_eq!(app.update(Event::Answered(Box::new(refused)), at(0)), Effect::None);
     assert!(asked(app.update(Event::Tick, at(2))).flows.is_some());
 }
@@ -283,4 +287,82 @@ fn a_filter_of_the_past_does_not_name_a_time() {
     app.update(press(KeyCode::Enter), at(0));
     assert_eq!((app.filter.as_str(), app.editing.is_some()), ("", false));
     assert!(app.notice().unwrap().bad);
+}
+
+fn outcome(message: &str) -> PolicyReply {
+    PolicyReply::Done(PolicyOutcome { message: message.to_owned(), ..PolicyOutcome::default() })
+}
+
+/// A view of the policy of a busy agent with nothing asked.
+fn policy() -> App {
+    let mut app = app(Load::Thousands, Tab::Policy, true);
+    app.due = at(1_000_000);
+    app
+}
+
+#[test]
+fn a_change_is_confirmed_only_after_a_yes() {
+    let mut app = policy();
+    assert_eq!(app.update(letter('c'), at(0)), Effect::None);
+    assert_eq!(app.prompt, Some(Prompt::Asking(PolicyAction::Confirm)));
+    assert_eq!(app.update(letter('n'), at(0)), Effect::None);
+    assert!(app.prompt.is_none() && app.action.is_none());
+    app.update(letter('c'), at(0));
+    let request = asked(app.update(letter('y'), at(1)));
+    assert_eq!((request.action, request.snapshot), (Some(PolicyAction::Confirm), true));
+    let answer =
+        Answer { action: Some(Ok(outcome("edge 42 stays"))), snapshot: Some(Ok(snapshot(Load::One))), flows: None };
+    app.update(Event::Answered(Box::new(answer)), at(2));
+    assert_eq!(app.notice().map(|notice| (notice.text.as_str(), notice.bad)), Some(("edge 42 stays", false)));
+    app.update(letter('c'), at(3));
+    assert!(app.prompt.is_none(), "nothing waits any more");
+    assert!(app.notice().is_some_and(|notice| notice.bad));
+}
+
+#[test]
+fn a_command_waits_for_the_request_that_is_out() {
+    let mut app = policy();
+    app.due = at(0);
+    let first = asked(app.update(Event::Tick, at(0)));
+    assert!(first.action.is_none());
+    app.update(letter('R'), at(0));
+    assert_eq!(app.update(letter('y'), at(0)), Effect::None, "one request at a time");
+    let effect =
+        app.update(Event::Answered(Box::new(reply(&first, snapshot(Load::Thousands), page(Load::Empty)))), at(1));
+    assert_eq!(asked(effect).action, Some(PolicyAction::Rollback));
+}
+
+#[test]
+fn the_ban_under_the_cursor_is_lifted_and_a_talker_is_banned() {
+    let mut app = policy();
+    app.update(letter('u'), at(0));
+    assert!(app.prompt.is_none(), "the cursor is among the rules");
+    app.update(press(KeyCode::Right), at(0));
+    app.update(press(KeyCode::Right), at(0));
+    assert_eq!(app.list(), List::Bans);
+    app.update(letter('u'), at(0));
+    assert!(matches!(&app.prompt, Some(Prompt::Asking(PolicyAction::Unban(_)))));
+    app.update(press(KeyCode::Esc), at(0));
+    app.update(letter('4'), at(0));
+    app.update(letter('x'), at(0));
+    let Some(Prompt::Typing { text, .. }) = &app.prompt else { panic!("{:?}", app.prompt) };
+    assert_eq!(text, "10.1.0.0 ");
+    app.update(letter('q'), at(0));
+    assert!(app.prompt.is_some(), "letters are typed, not obeyed");
+}
+
+#[test]
+fn an_explanation_lies_over_the_screen_until_it_is_closed() {
+    let mut app = policy();
+    app.update(letter('e'), at(0));
+    for character in "10.9.0.4 10.0.0.2 443".chars() {
+        app.update(letter(character), at(0));
+    }
+    let request = asked(app.update(press(KeyCode::Enter), at(0)));
+    assert!(matches!(request.action, Some(PolicyAction::Explain(_))));
+    let reply = PolicyReply::Explained(Box::default());
+    app.update(Event::Answered(Box::new(Answer { action: Some(Ok(reply)), snapshot: None, flows: None })), at(1));
+    assert!(matches!(app.overlay, Overlay::Explained { .. }));
+    app.update(press(KeyCode::Esc), at(2));
+    assert_eq!(app.overlay, Overlay::None);
 }

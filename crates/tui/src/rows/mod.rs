@@ -6,16 +6,19 @@
 
 mod health;
 mod names;
+mod policy;
 mod traffic;
 
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use hivewall_view::policy::{BanView, RefusedByRule};
 use hivewall_view::{DnsRow, DropRow, FlowPage, HalfOpenTarget, HttpRow, ProcessTraffic, ServiceTraffic, Snapshot};
 use serde_json::Value;
 
 pub(crate) use health::{CountRow, LossRow, PeerRow, StateRow};
 pub(crate) use names::NameRow;
+pub(crate) use policy::RuleRow;
 pub(crate) use traffic::{ApplicationRow, GroupRow, InterfaceRow, ProtocolRow, TalkerRow, process_packets};
 
 use crate::history::Trends;
@@ -80,6 +83,9 @@ pub(crate) struct Rows {
     pub(crate) drops: Vec<DropRow>,
     pub(crate) losses: Vec<LossRow>,
     pub(crate) alerts: Vec<CountRow>,
+    pub(crate) rules: Vec<RuleRow>,
+    pub(crate) refused: Vec<RefusedByRule>,
+    pub(crate) bans: Vec<BanView>,
 }
 
 impl Rows {
@@ -106,6 +112,9 @@ impl Rows {
             drops: snapshot.kernel_drops.clone(),
             losses: health::losses(snapshot),
             alerts: health::counts(&snapshot.security_alerts),
+            rules: policy::rules(snapshot),
+            refused: snapshot.refused.rules.clone(),
+            bans: snapshot.firewall_rules.bans.clone(),
         };
         for list in List::ALL {
             if list != List::Groups {
@@ -143,6 +152,9 @@ impl Rows {
             List::KernelDrops => sort(&mut self.drops, order),
             List::Losses => sort(&mut self.losses, order),
             List::Alerts => sort(&mut self.alerts, order),
+            List::Rules => sort(&mut self.rules, order),
+            List::Refused => sort(&mut self.refused, order),
+            List::Bans => sort(&mut self.bans, order),
             List::Flows | List::Page => {}
         }
     }
@@ -170,6 +182,9 @@ impl Rows {
             List::KernelDrops => all(&self.drops),
             List::Losses => all(&self.losses),
             List::Alerts => all(&self.alerts),
+            List::Rules => all(&self.rules),
+            List::Refused => all(&self.refused),
+            List::Bans => all(&self.bans),
             List::Flows | List::Page => Vec::new(),
         }
     }

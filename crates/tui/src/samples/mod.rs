@@ -2,6 +2,7 @@
 //! by arithmetic, so that pictures stay the same.
 
 mod depth;
+mod policy;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -90,7 +91,7 @@ pub(crate) fn flow(n: u64) -> FlowRow {
         ],
         ..FlowRow::default()
     };
-    depth::deepen(row, n)
+    policy::judge(depth::deepen(row, n), n)
 }
 
 fn point(interface: &str, direction: &str, to_server: bool, bytes: u64) -> PointRow {
@@ -166,6 +167,7 @@ pub(crate) fn snapshot(load: Load) -> Snapshot {
     };
     fill(&mut snapshot, load);
     depth::fill(&mut snapshot, load);
+    policy::fill(&mut snapshot, load);
     snapshot
 }
 
@@ -291,6 +293,7 @@ pub(crate) fn app(load: Load, tab: Tab, colour: bool) -> App {
 /// A good answer to `request`.
 pub(crate) fn reply(request: &Request, snapshot: Snapshot, page: FlowPage) -> Answer {
     Answer {
+        action: None,
         snapshot: request.snapshot.then_some(Ok(snapshot)),
         flows: request.flows.clone().map(|question| (question, Ok(page))),
     }

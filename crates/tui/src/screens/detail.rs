@@ -54,7 +54,7 @@ fn halves(theme: Theme, flow: &FlowRow) -> [Vec<Line<'static>>; 2] {
         groups.into_iter().filter(|fields| fields.len() > 1).flatten().map(|field| line(theme, field)).collect()
     };
     let left = all(vec![conversation(theme, flow), process(theme, flow), names(theme, flow), life(theme, flow)]);
-    let mut right = all(vec![traffic(theme, flow), timing(theme, flow), tcp(theme, flow)]);
+    let mut right = all(vec![traffic(theme, flow), policy(theme, flow), timing(theme, flow), tcp(theme, flow)]);
     right.push(Line::styled("Seen at", theme.title()));
     right.extend(flow.interfaces.iter().flat_map(|point| seen_at(theme, point)));
     [left, right]
@@ -186,6 +186,28 @@ fn timing(theme: Theme, flow: &FlowRow) -> Vec<Field> {
     list
 }
 
+/// What the policy said, and what was dropped.
+fn policy(theme: Theme, flow: &FlowRow) -> Vec<Field> {
+    let plain = theme.plain();
+    let mut list = vec![("Policy", String::new(), plain)];
+    let said = |verdict: &Option<String>, rule: &Option<String>| {
+        let verdict = verdict.as_ref()?;
+        Some(format!("{verdict} by {}", rule.as_deref().unwrap_or("?")))
+    };
+    let style = match flow.verdict.as_deref() {
+        Some("drop" | "reject") => theme.bad(),
+        Some("observed") => theme.warn(),
+        _ => plain,
+    };
+    push(&mut list, "verdict", said(&flow.verdict, &flow.rule), style);
+    push(&mut list, "of replies", said(&flow.reply_verdict, &flow.reply_rule), theme.warn());
+    push(&mut list, "", flow.would_drop.then_some("would be dropped if the policy were enforced"), theme.warn());
+    let dropped = (flow.dropped_packets > 0).then(|| amount(flow.dropped_packets, flow.dropped_bytes));
+    push(&mut list, "dropped", dropped, theme.bad());
+    push(&mut list, "change", flow.policy_epoch, plain);
+    list
+}
+
 fn tcp(theme: Theme, flow: &FlowRow) -> Vec<Field> {
     let plain = theme.plain();
     let mut list = vec![("TCP", String::new(), plain)];
@@ -265,6 +287,14 @@ mod tests {
             tunnel: Some("geneve".to_owned()),
             end_reason: Some("table_full".to_owned()),
             wire_bytes_to_client: 987_654_321,
+            verdict: Some("observed".to_owned()),
+            rule: Some("main:default-in".to_owned()),
+            would_drop: true,
+            policy_epoch: Some(61_007),
+            reply_verdict: Some("drop".to_owned()),
+            reply_rule: Some("out-web".to_owned()),
+            dropped_packets: 4_711,
+            dropped_bytes: 815_000,
             ..known(flow(5))
         };
         let shown = lines(Theme::new(Palette::Many), &row).iter().map(Line::to_string).collect::<Vec<_>>().join("\n");
@@ -277,7 +307,7 @@ mod tests {
     fn a_flow_of_which_little_is_known_has_no_empty_groups() {
         let row = FlowRow { interfaces: vec![], ..FlowRow::default() };
         let shown = lines(Theme::new(Palette::Many), &row).iter().map(Line::to_string).collect::<Vec<_>>().join("\n");
-        for head in ["Process", "Names", "Timing", "TCP"] {
+        for head in ["Process", "Names", "Policy", "Timing", "TCP"] {
             assert!(!shown.contains(head), "{head} is in:\n{shown}");
         }
     }
@@ -297,6 +327,7 @@ mod tests {
             dns_type: _, dns_rcode: _, ssh_client: _, ssh_server: _, handshake_rtt_seconds: _,
             handshake_server_seconds: _, handshake_client_seconds: _, server_response_seconds: _, round_trip_seconds: _,
             jitter_seconds: _, smoothed_rtt_seconds: _, rtt_deviation_seconds: _, retransmits: _, out_of_order: _,
+            verdict, rule, would_drop, policy_epoch, reply_verdict, reply_rule, dropped_packets, dropped_bytes,
         } = row;
         assert!(ports_unknown && !roles_known);
         let mut texts = vec![
@@ -308,6 +339,12 @@ mod tests {
             tcp_flags_to_server.unwrap(), tcp_flags_to_client.unwrap(), tcp_state.unwrap(), tunnel.unwrap(),
             end_reason.unwrap().replace('_', " "), "101, 7".to_owned(),
         ];
+        assert!(would_drop);
+        texts.extend([
+            format!("{} by {}", verdict.unwrap(), rule.unwrap()), "if the policy were enforced".to_owned(),
+            format!("{} by {}", reply_verdict.unwrap(), reply_rule.unwrap()), grouped(dropped_packets),
+            grouped(dropped_bytes), policy_epoch.unwrap().to_string(),
+        ]);
         assert_eq!(vlan, [101, 7]);
         texts.extend([
             bytes, packets, bytes_to_server, bytes_to_client, packets_to_server, packets_to_client,

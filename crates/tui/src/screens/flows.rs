@@ -136,6 +136,17 @@ fn state_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
     (state(row.flow), style)
 }
 
+/// What the policy said; what was dropped stands out.
+fn verdict_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
+    let verdict = row.flow.verdict.clone().unwrap_or_default();
+    let style = match verdict.as_str() {
+        "drop" | "reject" => theme.bad(),
+        "observed" => theme.warn(),
+        _ => theme.dim(),
+    };
+    (verdict, style)
+}
+
 fn rate_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
     let rate = row.flow.bits_per_second;
     if rate < 1.0 { ("·".to_owned(), theme.plain()) } else { (units::rate(rate), theme.strong()) }
@@ -190,7 +201,7 @@ fn rtt_cell(row: &Row<'_>, theme: Theme, _: u16) -> (String, Style) {
     (parts::time(seconds), seconds.map_or(theme.dim(), |seconds| theme.latency(seconds)))
 }
 
-fn columns<'a>() -> [Column<Row<'a>>; 22] {
+fn columns<'a>() -> [Column<Row<'a>>; 24] {
     [
         Column::text("proto", 90, 5, 9, |row, theme, _| (row.flow.protocol.clone(), theme.plain())),
         Column::address("client", 99, 15, 47, |row, theme, _| {
@@ -204,6 +215,8 @@ fn columns<'a>() -> [Column<Row<'a>>; 22] {
         Column::text("app", 80, 6, 12, application_cell),
         Column::address("name", 75, 12, 48, name_cell),
         Column::text("state", 60, 11, 12, state_cell),
+        Column::text("verdict", 58, 7, 8, verdict_cell),
+        Column::address("rule", 42, 10, 28, |row, theme, _| (row.flow.rule.clone().unwrap_or_default(), theme.plain())),
         Column::number("rate", 95, 11, rate_cell),
         Column::number("bytes", 94, 8, |row, theme, _| (units::bytes(row.flow.bytes), theme.plain())),
         Column::number("packets", 70, 8, |row, theme, _| (units::count(row.flow.packets), theme.plain())),

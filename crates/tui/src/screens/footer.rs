@@ -8,6 +8,7 @@ use crate::app::{App, Overlay};
 use crate::filter_line::FilterLine;
 use crate::keys::here;
 use crate::paper::Paper;
+use crate::prompt::Prompt;
 use crate::width::{cut, width, wrap};
 
 /// What stands before the text of a filter.
@@ -19,11 +20,17 @@ const TYPING: &str = "Enter applies · Esc clears · Tab completes · e.g. port:
 
 /// Lines the footer takes on a terminal that is `columns` wide.
 pub(super) fn lines(app: &App, columns: u16) -> u16 {
+    if matches!(app.prompt, Some(Prompt::Typing { .. })) {
+        return 2;
+    }
     app.editing.as_ref().map_or(1, |line| 1 + verdict(app, line, usize::from(columns)).len() as u16)
 }
 
 /// Draws the footer.
 pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
+    if let Some(prompt) = &app.prompt {
+        return asked(app, prompt, paper, area);
+    }
     match &app.editing {
         Some(line) => filter(app, line, paper, area),
         None => match app.notice() {
@@ -36,9 +43,38 @@ pub(super) fn draw(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     }
 }
 
+/// The command being typed with how it is typed or what is wrong, or the question whether it is meant.
+fn asked(app: &App, prompt: &Prompt, paper: &mut Paper<'_, '_>, area: Rect) {
+    let room = usize::from(area.width);
+    let (form, text, problem) = match prompt {
+        Prompt::Asking(action) => {
+            let question = format!("{}? y: yes · n: no", capital(&action.title()));
+            return paper.put(Line::styled(cut(&question, room), app.theme.warn()), area);
+        }
+        Prompt::Typing { form, text, problem } => (form, text, problem),
+    };
+    // The end of a long text is what is being typed.
+    let line = format!("{}{text}", form.title());
+    let line = skip_columns(&line, (width(&line) + 1).saturating_sub(room));
+    let column = width(&line).min(room.saturating_sub(1));
+    let below = match problem {
+        Some(problem) => Line::styled(cut(problem, room), app.theme.bad()),
+        None => Line::styled(cut(form.usage(), room), app.theme.dim()),
+    };
+    parts::lines([Line::styled(line, app.theme.title()), below], paper, area);
+    if area.width > 0 && area.height > 0 {
+        paper.frame().set_cursor_position(Position::new(area.x + column as u16, area.y));
+    }
+}
+
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+}
+
 fn keys(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
     let here: &[(&str, &str)] = match &app.overlay {
-        Overlay::Help { .. } => &[("Esc", "close"), ("↑↓", "scroll")],
+        Overlay::Help { .. } | Overlay::Explained { .. } => &[("Esc", "close"), ("↑↓", "scroll")],
         Overlay::Details { .. } => &[("Esc", "close"), ("↑↓", "scroll"), ("y", "copy"), ("Y", "copy JSON")],
         Overlay::None => here(app.tab, app.list(), app.moment.is_some()),
     };

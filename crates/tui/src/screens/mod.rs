@@ -6,6 +6,7 @@
 mod alerts;
 mod detail;
 mod drops;
+mod explained;
 mod flows;
 mod footer;
 mod groups;
@@ -18,6 +19,7 @@ mod overview;
 mod own;
 mod panes;
 mod parts;
+mod policy;
 mod processes;
 mod protocols;
 mod sockets;
@@ -55,6 +57,7 @@ pub(crate) fn draw(app: &App, frame: &mut Frame<'_>) -> Spots {
     match &app.overlay {
         Overlay::Help { scroll } => help::draw(app, *scroll, &mut paper, body),
         Overlay::Details { row, scroll, listed } => detail::draw(app, row, *scroll, *listed, &mut paper, body),
+        Overlay::Explained { explanation, scroll } => explained::draw(app, explanation, *scroll, &mut paper, body),
         Overlay::None => screen(app, &mut paper, body),
     }
     footer::draw(app, &mut paper, foot);
@@ -86,6 +89,7 @@ fn screen(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
         Tab::Sockets => sockets::draw(app, paper, area),
         Tab::Drops => drops::draw(app, paper, area),
         Tab::Alerts => alerts::draw(app, paper, area),
+        Tab::Policy => policy::draw(app, paper, area),
         Tab::Own => own::draw(app, paper, area),
     }
 }

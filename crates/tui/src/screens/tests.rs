@@ -107,6 +107,11 @@ fn alerts_at_every_size_and_load() {
 }
 
 #[test]
+fn the_policy_at_every_size_and_load() {
+    check_loads(Tab::Policy);
+}
+
+#[test]
 fn the_agent_itself_at_every_size_and_load() {
     check_loads(Tab::Own);
 }
@@ -114,7 +119,7 @@ fn the_agent_itself_at_every_size_and_load() {
 /// The lists of a screen that a small terminal shows one at a time.
 #[test]
 fn every_list_has_its_turn_on_a_small_screen() {
-    for tab in [Tab::Names, Tab::Protocols, Tab::Sockets, Tab::Drops] {
+    for tab in [Tab::Names, Tab::Protocols, Tab::Sockets, Tab::Drops, Tab::Policy] {
         let mut app = app(Load::Thousands, tab, true);
         for _ in 1..tab.lists().len() {
             app.update(press(KeyCode::Right), at(0));
@@ -205,7 +210,11 @@ fn a_wrong_filter_has_a_caret_and_a_message() {
 fn a_dead_agent_has_a_banner_with_the_age_of_the_data() {
     let mut app = app(Load::Thousands, Tab::Overview, true);
     app.update(Event::Tick, at(0));
-    let dead = Answer { snapshot: Some(Err("connection refused; is `hivewall run` running?".to_owned())), flows: None };
+    let dead = Answer {
+        action: None,
+        snapshot: Some(Err("connection refused; is `hivewall run` running?".to_owned())),
+        flows: None,
+    };
     app.update(Event::Answered(Box::new(dead)), at(12));
     check("dead", &app);
 }

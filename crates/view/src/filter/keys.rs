@@ -7,9 +7,10 @@ mod depth;
 
 use std::fmt::Write as _;
 
-use hivewall_model::{EndReason, Perspective, TcpState, Timestamp};
+use hivewall_model::{EndReason, Fate, Perspective, TcpState, Timestamp};
 
 use super::error::{FilterError, FilterFault, nearest};
+use super::named::Named;
 use super::term::{self, Lifecycle, Op, Quantity, Side, Test};
 use crate::time::{parse_time, to_micros};
 use crate::units;
@@ -331,6 +332,22 @@ const CONDITION: &[Key] = &[
         doc: "Why the flow is over.",
         example: "end-reason:reset",
         read: |value, _| term::by_name(EndReason::ALL, EndReason::name, value).map(Test::EndReason),
+    },
+    Key {
+        name: "verdict",
+        aliases: &["action", "reply-verdict"],
+        kind: ValueKind::Choice(&["accept", "drop", "reject", "observed"]),
+        doc: "What the policy said of either direction (`observed`: it passed, and would be refused if enforced).",
+        example: "verdict:drop,reject",
+        read: |value, _| term::by_name(Fate::ALL, Fate::name, value).map(Test::Verdict),
+    },
+    Key {
+        name: "rule",
+        aliases: &["rule-id", "reply-rule"],
+        kind: ValueKind::Glob,
+        doc: "The rule that decided, or in parentheses what decided instead of a rule.",
+        example: "rule:main:default-in",
+        read: |value, _| term::nonempty(value).map(|pattern| Test::Named(Named::Rule, pattern)),
     },
     Key {
         name: "bytes",

@@ -33,11 +33,12 @@ pub(super) enum Named {
     DnsType,
     DnsRcode,
     Ssh,
+    Rule,
 }
 
 impl Named {
     /// How many there are.
-    pub(super) const COUNT: u8 = Self::Ssh as u8 + 1;
+    pub(super) const COUNT: u8 = Self::Rule as u8 + 1;
 
     /// Those that free text looks into.
     pub(super) const SEARCHED: [Self; 4] = [Self::Process, Self::Application, Self::Server, Self::DnsQuery];
@@ -63,6 +64,7 @@ impl Named {
             Self::DnsType => "dns-type",
             Self::DnsRcode => "dns-rcode",
             Self::Ssh => "ssh",
+            Self::Rule => "rule",
         }
     }
 

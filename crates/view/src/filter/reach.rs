@@ -78,6 +78,7 @@ impl Filter {
                     | Test::State(_)
                     | Test::Flags(_)
                     | Test::EndReason(_)
+                    | Test::Verdict(_)
                     | Test::Compare(..)
                     | Test::FlowId(_)
                     | Test::CommunityId(_)

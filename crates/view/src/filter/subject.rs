@@ -10,7 +10,8 @@ use std::fmt::{self, Write as _};
 use std::net::IpAddr;
 
 use hivewall_model::{
-    EndReason, Flow, FlowNames, NameSource, Perspective, TcpState, Timestamp, Tunnel, community_id, protocol_name,
+    EndReason, Fate, Flow, FlowNames, NameSource, Perspective, Ruling, TcpState, Timestamp, Tunnel, community_id,
+    protocol_name,
 };
 
 use super::named::Named;
@@ -37,6 +38,8 @@ pub(super) trait Subject {
     /// TCP flags of each direction, 0 for what is not TCP.
     fn flags(&self) -> [u8; 2];
     fn end_reason(&self) -> Option<EndReason>;
+    /// What became of its packets: those of the client, and those of the server where it is something else.
+    fn fates(&self) -> [Option<Fate>; 2];
     fn bytes(&self) -> u64;
     fn packets(&self) -> u64;
     fn duration_micros(&self) -> u64;
@@ -142,6 +145,12 @@ impl Subject for LiveFlow<'_> {
         self.flow.ended
     }
 
+    fn fates(&self) -> [Option<Fate>; 2] {
+        let judgement = self.flow.judgement.as_ref();
+        let reply = judgement.and_then(|judgement| judgement.reply.as_ref());
+        [judgement.map(|judgement| &judgement.ruling), reply].map(|ruling| ruling.map(Ruling::fate))
+    }
+
     fn bytes(&self) -> u64 {
         self.flow.ip_bytes()
     }
@@ -193,6 +202,12 @@ impl Subject for LiveFlow<'_> {
             }
             Named::Executable => one(process.and_then(|process| process.executable.as_deref())),
             Named::Cgroup => one(process.and_then(|process| process.cgroup.as_deref())),
+            Named::Rule => {
+                let judgement = self.flow.judgement.as_ref();
+                let reply = judgement.and_then(|judgement| judgement.reply.as_ref());
+                [judgement.map(|judgement| &judgement.ruling), reply]
+                    .map(|ruling| ruling.map(|ruling| Cow::Borrowed(&*ruling.rule)))
+            }
             Named::Application => one(application(self.flow).map(|(name, _)| name)),
             what => match self.flow.names.as_deref() {
                 Some(names) => said(names, what),
@@ -270,9 +285,13 @@ fn said(names: &FlowNames, what: Named) -> [Option<Cow<'_, str>>; 2] {
         Named::DnsType => dns.map(|dns| dns_type(dns.qtype).into()),
         Named::DnsRcode => dns.filter(|dns| dns.response).map(|dns| dns_rcode(dns.rcode).into()),
         Named::Ssh => return [0, 1].map(|end| names.ssh.get(end)?.as_deref().map(Cow::Borrowed)),
-        Named::Process | Named::User | Named::Container | Named::Executable | Named::Cgroup | Named::Application => {
-            None
-        }
+        Named::Process
+        | Named::User
+        | Named::Container
+        | Named::Executable
+        | Named::Cgroup
+        | Named::Application
+        | Named::Rule => None,
     };
     [text, None]
 }
@@ -328,6 +347,10 @@ impl Subject for FlowRow {
 
     fn end_reason(&self) -> Option<EndReason> {
         by_name(EndReason::ALL, EndReason::name, self.end_reason.as_deref()?)
+    }
+
+    fn fates(&self) -> [Option<Fate>; 2] {
+        [&self.verdict, &self.reply_verdict].map(|name| by_name(Fate::ALL, Fate::name, name.as_deref()?))
     }
 
     fn bytes(&self) -> u64 {
@@ -392,6 +415,7 @@ impl Subject for FlowRow {
             Named::DnsType => (self.dns_type.as_ref(), none),
             Named::DnsRcode => (self.dns_rcode.as_ref(), none),
             Named::Ssh => (self.ssh_client.as_ref(), self.ssh_server.as_ref()),
+            Named::Rule => (self.rule.as_ref(), self.reply_rule.as_ref()),
         };
         [first, second].map(|text| text.map(|text| Cow::Borrowed(text.as_str())))
     }

@@ -5,7 +5,7 @@
 use std::fmt::{self, Write as _};
 use std::net::{IpAddr, Ipv6Addr};
 
-use hivewall_model::{EndReason, Perspective, TcpState, Timestamp, Tunnel, protocol_name};
+use hivewall_model::{EndReason, Fate, Perspective, TcpState, Timestamp, Tunnel, protocol_name};
 use ipnet::IpNet;
 
 use super::glob;
@@ -76,6 +76,8 @@ pub(super) enum Test {
     State(Lifecycle),
     Flags(u8),
     EndReason(EndReason),
+    /// Of either direction.
+    Verdict(Fate),
     Pid(u32),
     /// First and last status.
     HttpStatus((u16, u16)),
@@ -189,7 +191,7 @@ const FLAGS: [(char, &str); 8] =
     [('C', "CWR"), ('E', "ECE"), ('U', "URG"), ('A', "ACK"), ('P', "PSH"), ('R', "RST"), ('S', "SYN"), ('F', "FIN")];
 
 /// Slot of the first quantity's first bound.
-const QUANTITIES: u8 = 15;
+const QUANTITIES: u8 = 16;
 /// The first slot behind those of quantities, three for each.
 const AFTER_QUANTITIES: u8 = QUANTITIES + 3 * (Quantity::OutOfOrder as u8 + 1);
 
@@ -211,6 +213,7 @@ impl Test {
             Self::State(Lifecycle::Tcp(state)) => flow.tcp_state() == Some(*state),
             Self::Flags(want) => flow.flags().iter().any(|seen| seen & want == *want),
             Self::EndReason(reason) => flow.end_reason() == Some(*reason),
+            Self::Verdict(fate) => flow.fates().contains(&Some(*fate)),
             Self::Pid(pid) => flow.pids().contains(&Some(*pid)),
             Self::HttpStatus((first, last)) => {
                 flow.http_status().is_some_and(|status| (*first..=*last).contains(&status))
@@ -237,9 +240,10 @@ impl Test {
             Self::State(_) => 9,
             Self::Flags(_) => 10,
             Self::EndReason(_) => 11,
-            Self::Vlan(_) => 12,
-            Self::From(_) => 13,
-            Self::To(_) => 14,
+            Self::Verdict(_) => 12,
+            Self::Vlan(_) => 13,
+            Self::From(_) => 14,
+            Self::To(_) => 15,
             Self::Compare(quantity, op, _) => {
                 let bound = match op {
                     Op::Above | Op::AtLeast => 0,
@@ -280,6 +284,7 @@ impl Test {
             Self::State(_) => "state",
             Self::Flags(_) => "flags",
             Self::EndReason(_) => "end-reason",
+            Self::Verdict(_) => "verdict",
             Self::FlowId(_) => "flow-id",
             Self::CommunityId(_) => "community-id",
             Self::From(_) => "from",
@@ -321,6 +326,7 @@ impl Test {
                 .filter(|(_, bit)| bits >> bit & 1 == 1)
                 .try_for_each(|((letter, _), _)| f.write_char(*letter)),
             Self::EndReason(reason) => f.write_str(reason.name()),
+            Self::Verdict(fate) => f.write_str(fate.name()),
             Self::Pid(pid) => write!(f, "{pid}"),
             Self::Compare(Quantity::Duration | Quantity::Rtt, _, micros) => f.write_str(&units::exact_micros(*micros)),
             Self::Compare(_, _, value) => f.write_str(&units::exact_count(*value)),
