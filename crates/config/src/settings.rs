@@ -164,6 +164,25 @@ settings! {
         /// force and to go back to. Only its owner may have access, and no configuration management should restore it.
         state: String = "/var/lib/hivewall/policy".to_owned(), Kind::Path { empty: "no policy" },
             flag "policy-state", example r#""/srv/hivewall/policy""#;
+        /// What enforces the policy: programs of ours in the kernel, or the packet filter that is there already. All
+        /// three give the same verdicts.
+        backend: Enforcement = Enforcement::Ebpf, Kind::Choice(Enforcement::CHOICES), flag "policy-backend",
+            example r#""nftables""#;
+        /// Folder of a BPF file system for what outlives the agent while a policy or a ban is in force. It is mounted
+        /// where it is missing.
+        pins: String = "/sys/fs/bpf/hivewall".to_owned(), Kind::Path { empty: "nothing outlives the agent" },
+            flag "policy-pins", example r#""/run/bpf/hivewall""#;
+        /// Where banned sources are dropped, where interfaces can: before the kernel's network stack, or in it.
+        front: Front = Front::Native, Kind::Choice(Front::CHOICES), flag "policy-front", example r#""generic""#;
+        /// TCP port by which this host is managed. Sessions there survive every policy.
+        management_port: u16 = 22, number(1, 65_535, "port"), flag "management-port", example "2222";
+        /// Networks from which that port is always open, whatever a policy says.
+        management: Vec<IpNet> = Vec::new(), Kind::Networks, flag "management", example r#"["10.9.0.0/24"]"#;
+        /// Networks that are accepted before bans and policy are asked.
+        exempt: Vec<IpNet> = Vec::new(), Kind::Networks, flag "policy-exempt", example r#"["192.0.2.1/32"]"#;
+        /// File with rules of this host's own, which no policy can take away.
+        floor: String = String::new(), Kind::Path { empty: "no rules" }, flag "policy-floor",
+            example r#""/etc/hivewall/floor.yaml""#;
     }
 
     /// The log of events: flows that ended, names, and statistics.
