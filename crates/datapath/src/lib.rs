@@ -13,6 +13,7 @@
 mod bytes;
 pub mod cache;
 pub mod front;
+pub mod guard;
 mod hash;
 mod key;
 pub mod parse;

@@ -38,6 +38,7 @@ pub(crate) fn command() -> Command {
         .subcommand(check())
         .subcommand(crate::policy::command())
         .subcommand(crate::rules::command())
+        .subcommand(crate::guard::command())
         .subcommand(Command::new("uninstall").about("Take everything of hivewall out of this kernel"))
         .subcommand(
             Command::new("completions")

@@ -10,6 +10,7 @@ mod client;
 mod exit;
 mod export;
 mod flows;
+mod guard;
 mod history;
 mod pages;
 mod pipeline;
@@ -52,6 +53,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("traffic", args)) => traffic::run(args),
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),
+        Some(("guard", args)) => guard::run(args),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
         Some(("completions", args)) => Ok(pages::completions(args)),

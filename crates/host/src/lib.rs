@@ -4,6 +4,7 @@ pub mod bans;
 pub mod diag;
 pub mod ebpf;
 pub mod file;
+pub mod guard;
 pub mod link;
 pub mod packet;
 pub mod policy;

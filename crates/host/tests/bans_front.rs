@@ -127,7 +127,9 @@ fn frames_are_read_through_tags_and_on_bare_links() {
     }
     let (ethernet, ip) = (loaded.test_run("hivewall_front").unwrap(), loaded.test_run("hivewall_front_ip").unwrap());
     let on = |program: &hivewall_host::ebpf::TestRun, bytes: Vec<u8>| program.run(&bytes, None, 1).unwrap().value;
-    for (source, want) in [("10.1.2.3", XDP_DROP), ("192.0.2.7", XDP_DROP), ("192.0.2.8", XDP_PASS), ("10.2.0.1", XDP_PASS)] {
+    for (source, want) in
+        [("10.1.2.3", XDP_DROP), ("192.0.2.7", XDP_DROP), ("192.0.2.8", XDP_PASS), ("10.2.0.1", XDP_PASS)]
+    {
         let plain = frame().ipv4(source, "10.0.0.2").udp(1, 2).build();
         let tagged = frame().vlan(5).ipv4(source, "10.0.0.2").tcp(1, 2).build();
         let twice = frame().service_vlan(7).vlan(5).ipv4(source, "10.0.0.2").udp(1, 2).build();
@@ -136,7 +138,9 @@ fn frames_are_read_through_tags_and_on_bare_links() {
         }
         assert_eq!(on(&ip, bare().ipv4(source, "10.0.0.2").udp(1, 2).build()), want, "{source}");
     }
-    for (source, want) in [("2001:db8:ff::1", XDP_DROP), ("fd00::7", XDP_DROP), ("fd00::8", XDP_PASS), ("2001:db9::1", XDP_PASS)] {
+    for (source, want) in
+        [("2001:db8:ff::1", XDP_DROP), ("fd00::7", XDP_DROP), ("fd00::8", XDP_PASS), ("2001:db9::1", XDP_PASS)]
+    {
         let plain = frame().ipv6(source, "fd00::2").hop_by_hop().udp(1, 2).build();
         let twice = frame().service_vlan(7).vlan(5).ipv6(source, "fd00::2").tcp(1, 2).build();
         for bytes in [plain, twice] {
@@ -156,7 +160,10 @@ fn another_program_on_the_hook_is_named() {
     let eth0 = interface(&b, "eth0");
     let _link = b.enter(|| attach(first.ebpf(), &eth0, FrontMode::Native)).unwrap().unwrap();
     let error = b.enter(|| attach(second.ebpf(), &eth0, FrontMode::Native)).unwrap().unwrap_err();
-    assert!(matches!(&error, FrontError::Busy { program, .. } if program.starts_with("hivewall_front, id ")), "{error}");
+    assert!(
+        matches!(&error, FrontError::Busy { program, .. } if program.starts_with("hivewall_front, id ")),
+        "{error}"
+    );
 }
 
 #[test]

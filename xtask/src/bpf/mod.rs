@@ -20,11 +20,14 @@ use crate::repo;
 use stamp::Stamp;
 use toolchain::Toolchain;
 
-/// The objects: what the agent attaches to interfaces, what tests and benchmarks run, and what tells of sockets.
-pub(crate) const OBJECTS: &[&str] = &["hivewall", "workbench", SOCKETS];
+/// The objects: what the agent attaches to interfaces, what tests and benchmarks run, what tells of sockets, and the
+/// allow-list monitor.
+pub(crate) const OBJECTS: &[&str] = &["hivewall", "workbench", SOCKETS, GUARD];
 
 /// The object whose programs are no classifiers and are loaded another way.
 const SOCKETS: &str = "sockets";
+/// The object that has maps of its own.
+const GUARD: &str = "guard";
 
 /// Where the committed objects lie.
 pub(crate) const COMMITTED: &str = "crates/host/bpf";
@@ -171,6 +174,11 @@ fn load_all(built: &[Built]) -> Result<()> {
     for Built { name, bytes, programs } in built {
         if *name == SOCKETS {
             let programs = hivewall_host::sockets::verify(bytes)?;
+            println!("{name}: the kernel accepts all {} programs", programs.len());
+            continue;
+        }
+        if *name == GUARD {
+            let programs = hivewall_host::guard::verify(bytes)?;
             println!("{name}: the kernel accepts all {} programs", programs.len());
             continue;
         }

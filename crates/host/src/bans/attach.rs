@@ -78,7 +78,9 @@ pub enum FrontError {
         source: Box<ProgramError>,
     },
     /// A pin could not be made or read.
-    #[error("cannot {what}: {source}; check that a BPF file system is mounted there and that this process may write to it")]
+    #[error(
+        "cannot {what}: {source}; check that a BPF file system is mounted there and that this process may write to it"
+    )]
     Pin {
         /// What was tried.
         what: String,
@@ -102,7 +104,8 @@ pub struct FrontLink {
 impl FrontLink {
     /// Keeps it attached after this process, until the pin is removed.
     pub fn pin(self, place: &Path) -> Result<PinnedLink, FrontError> {
-        let failed = |error| FrontError::Pin { what: format!("pin a link at {}", place.display()), source: to_io(&error) };
+        let failed =
+            |error| FrontError::Pin { what: format!("pin a link at {}", place.display()), source: to_io(&error) };
         self.link.pin(place).map_err(failed)
     }
 }

@@ -80,16 +80,12 @@ impl Entries {
             let before = number * BATCH;
             let (done, outcome) = self.batch(chunk);
             let Err(error) = outcome else { continue };
-            match error.raw_os_error() {
-                // Hashes take batches since 5.6, tries since 5.13.
-                Some(libc::EINVAL | ENOTSUPP | libc::EOPNOTSUPP) => {
-                    self.one_by_one(chunk).map_err(|(done, error)| (before + done, error))?;
-                }
-                _ => {
-                    // The kernel counts what went in before the entry that did not.
-                    let Some(prefix) = chunk.get(done) else { continue };
-                    return Err((before + done, self.refusal(*prefix, error)));
-                }
+            // Hashes take batches since 5.6, tries since 5.13.
+            if let Some(libc::EINVAL | ENOTSUPP | libc::EOPNOTSUPP) = error.raw_os_error() {
+                self.one_by_one(chunk).map_err(|(done, error)| (before + done, error))?;
+            } else if let Some(prefix) = chunk.get(done) {
+                // The kernel counts what went in before the entry that did not.
+                return Err((before + done, self.refusal(*prefix, error)));
             }
         }
         Ok(())
@@ -194,9 +190,7 @@ impl Entries {
     fn refusal(&self, prefix: Prefix, source: io::Error) -> BanError {
         match source.raw_os_error() {
             // A hash says the one, a trie the other.
-            Some(libc::E2BIG | libc::ENOSPC) => {
-                BanError::Full { prefix, list: self.name, max: self.max }
-            }
+            Some(libc::E2BIG | libc::ENOSPC) => BanError::Full { prefix, list: self.name, max: self.max },
             _ => BanError::Entry { what: "enter", prefix, source },
         }
     }

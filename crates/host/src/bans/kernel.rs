@@ -33,9 +33,8 @@ impl KernelStore {
     /// The maps of a loaded object, which may go on to live elsewhere.
     pub fn of_object(ebpf: &Ebpf) -> Result<Self, EbpfError> {
         Self::from(|name| {
-            let map = match ebpf.map(name) {
-                Some(Map::Array(map) | Map::HashMap(map) | Map::LpmTrie(map)) => map,
-                _ => return Err(EbpfError::Missing(name)),
+            let Some(Map::Array(map) | Map::HashMap(map) | Map::LpmTrie(map)) = ebpf.map(name) else {
+                return Err(EbpfError::Missing(name));
             };
             copy(map)
         })

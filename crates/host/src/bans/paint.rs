@@ -171,7 +171,7 @@ fn fill(store: &mut impl BanStore, prefix: Prefix) {
     const ALL: u64 = u64::MAX / 3 * cell::BANNED;
     let (first, count) = (prefix.network_24(), 1_u32 << (24 - prefix.len()));
     if count < BAN_CELLS {
-        let mask = (1 << (count * 2)) - 1_u64 << (first % BAN_CELLS * 2);
+        let mask = ((1 << (count * 2)) - 1_u64) << (first % BAN_CELLS * 2);
         let word = store.table(first / BAN_CELLS);
         store.set_table(first / BAN_CELLS, word & !mask | ALL & mask);
         return;
@@ -226,4 +226,3 @@ pub(super) fn read_back(store: &impl BanStore) -> Result<Vec<Prefix>, BanError> 
     found.extend(begin.map(|from| run(from, network)).unwrap_or_default());
     Ok(found)
 }
-

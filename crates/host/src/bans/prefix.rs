@@ -34,6 +34,7 @@ impl Prefix {
     }
 
     /// Its length as the family counts it: 0–32 or 0–128.
+    #[expect(clippy::len_without_is_empty, reason = "a number of bits, not of things")]
     pub fn len(self) -> u8 {
         if self.is_v6 { self.len } else { self.len - MAPPED_BITS }
     }

@@ -190,9 +190,7 @@ impl BanStore for MemoryStore {
             }
             match list {
                 List::Hosts => self.hosts.insert(address.words),
-                _ => {
-                    self.nets(list).entry(address.prefix_len).or_default().insert((address.words, prefix.family()))
-                }
+                _ => self.nets(list).entry(address.prefix_len).or_default().insert((address.words, prefix.family())),
             };
         }
         Ok(())
@@ -200,20 +198,19 @@ impl BanStore for MemoryStore {
 
     fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError> {
         let address = prefix.address();
-        match list {
-            List::Hosts => self.hosts.remove(&address.words),
-            _ => {
-                let nets = self.nets(list).get_mut(&address.prefix_len);
-                nets.is_some_and(|set| set.remove(&(address.words, prefix.family())))
-            }
-        };
+        if list == List::Hosts {
+            self.hosts.remove(&address.words);
+        } else if let Some(nets) = self.nets(list).get_mut(&address.prefix_len) {
+            nets.remove(&(address.words, prefix.family()));
+        }
         Ok(())
     }
 
     fn list(&self, list: List) -> Result<Vec<Prefix>, BanError> {
         let nets = match list {
             List::Hosts => {
-                let of = |words: &[u32; 4]| if front::is_ipv4(words) { front::family::IPV4 } else { front::family::IPV6 };
+                let of =
+                    |words: &[u32; 4]| if front::is_ipv4(words) { front::family::IPV4 } else { front::family::IPV6 };
                 let prefix = |words: &[u32; 4]| Prefix::of_address(&Address::host(*words), of(words));
                 return Ok(self.hosts.iter().map(prefix).collect());
             }

@@ -76,7 +76,7 @@ pub struct Ran {
 }
 
 impl TestRun {
-    pub(super) fn new(fd: BorrowedFd<'_>) -> Result<Self, EbpfError> {
+    pub(crate) fn new(fd: BorrowedFd<'_>) -> Result<Self, EbpfError> {
         let fd = fd.try_clone_to_owned().map_err(|source| EbpfError::System { call: "dup of a program", source })?;
         Ok(Self { fd })
     }
