@@ -4,13 +4,16 @@ use std::io::{BufReader, Read};
 use std::time::Duration;
 
 use clap::ArgMatches;
-use hivewall_tui::{Agent, FlowQuestion};
+use hivewall_tui::{Agent, FlowQuestion, PolicyAction, PolicyReply};
 use hivewall_view::{FlowPage, Snapshot, Sort};
 
 use crate::exit::{Exit, ending};
+use crate::token;
 
 const ADDRESS: &str = "127.0.0.1:7733";
 const TIMEOUT: Duration = Duration::from_secs(10);
+/// As long as the agent itself takes at most, and some.
+const COMMAND_TIMEOUT: Duration = Duration::from_secs(130);
 
 /// Where an agent answers.
 pub(crate) struct Client {
@@ -48,30 +51,73 @@ impl Client {
         let url = format!("{}/api/v1/{path}", self.base);
         let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let request = self.agent.get(&url).query_pairs(pairs).config().timeout_global(timeout).build();
-        let response = request.call().map_err(|error| {
-            ending(
-                Exit::Unreachable,
-                format!(
-                    "no agent answers at {} ({error}); start one with `hivewall run`, or name another with --host",
-                    self.base
-                ),
-            )
-        })?;
-        let status = response.status();
-        let mut body = response.into_body();
-        if status.is_success() {
-            return Ok(body);
-        }
-        let text = body.read_to_string().unwrap_or_default();
-        let told: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
-        let part = |name: &str| told.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        let exit = if status.as_u16() == 400 { Exit::Usage } else { Exit::Failed };
-        match part("detail").as_str() {
-            "" => Err(ending(exit, format!("{url} answers {status}: {text}"))),
-            detail => Err(ending(exit, format!("{detail}; {}", part("hint")))),
-        }
+        let response = request.call().map_err(|error| self.unreachable(&error))?;
+        answered(response, &url)
     }
 
+    fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
+        let text = format!(
+            "no agent answers at {} ({error}); start one with `hivewall run`, or name another with --host",
+            self.base
+        );
+        ending(Exit::Unreachable, text)
+    }
+
+    /// Sends a command, or a question that has a body; one without has no body either.
+    pub(crate) fn post<T: serde_json_de::Answer>(
+        &self,
+        path: &str,
+        body: Option<serde_json::Value>,
+    ) -> anyhow::Result<T> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        self.send(self.agent.post(&url), body, &url)
+    }
+
+    /// Takes something away.
+    pub(crate) fn delete<T: serde_json_de::Answer>(&self, path: &str, body: serde_json::Value) -> anyhow::Result<T> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        self.send(self.agent.delete(&url).force_send_body(), Some(body), &url)
+    }
+
+    fn send<T: serde_json_de::Answer>(
+        &self,
+        request: ureq::RequestBuilder<ureq::typestate::WithBody>,
+        body: Option<serde_json::Value>,
+        url: &str,
+    ) -> anyhow::Result<T> {
+        let request = request.config().timeout_global(Some(COMMAND_TIMEOUT)).build();
+        let request = match token::read() {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let sent = match body {
+            Some(body) => request.send_json(body),
+            None => request.send_empty(),
+        };
+        let mut body = answered(sent.map_err(|error| self.unreachable(&error))?, url)?;
+        let text = body.with_config().limit(1 << 30).read_to_string()?;
+        T::read(&text)
+    }
+}
+
+/// The body of a good answer; what is wrong, of any other.
+fn answered(response: ureq::http::Response<ureq::Body>, url: &str) -> anyhow::Result<ureq::Body> {
+    let status = response.status();
+    let mut body = response.into_body();
+    if status.is_success() {
+        return Ok(body);
+    }
+    let text = body.read_to_string().unwrap_or_default();
+    let told: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+    let part = |name: &str| told.get(name).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+    let exit = if status.as_u16() == 400 { Exit::Usage } else { Exit::Failed };
+    match part("detail").as_str() {
+        "" => Err(ending(exit, format!("{url} answers {status}: {text}"))),
+        detail => Err(ending(exit, format!("{detail}; {}", part("hint")))),
+    }
+}
+
+impl Client {
     /// One answer.
     pub(crate) fn get<T: serde_json_de::Answer>(
         &self,
@@ -96,6 +142,7 @@ impl Client {
 /// What the API answers with.
 pub(crate) mod serde_json_de {
     use anyhow::Context as _;
+    use hivewall_view::policy::{Explanation, PolicyOutcome};
     use hivewall_view::{FlowPage, Snapshot};
 
     /// A document of the API.
@@ -107,6 +154,18 @@ pub(crate) mod serde_json_de {
     impl Answer for Snapshot {
         fn read(text: &str) -> anyhow::Result<Self> {
             serde_json::from_str(text).context("the agent's snapshot cannot be read; is it another version?")
+        }
+    }
+
+    impl Answer for Explanation {
+        fn read(text: &str) -> anyhow::Result<Self> {
+            serde_json::from_str(text).context("the agent's explanation cannot be read; is it another version?")
+        }
+    }
+
+    impl Answer for PolicyOutcome {
+        fn read(text: &str) -> anyhow::Result<Self> {
+            serde_json::from_str(text).context("the agent's answer cannot be read; is it another version?")
         }
     }
 
@@ -137,5 +196,19 @@ impl Agent for Client {
             parameters.push(("history".to_owned(), "true".to_owned()));
         }
         self.get("flows", &parameters).map_err(|error| format!("{error:#}"))
+    }
+
+    fn policy(&mut self, action: &PolicyAction) -> Result<PolicyReply, String> {
+        let told = match action {
+            PolicyAction::Explain(request) => self
+                .post("policy/explain", Some(serde_json::json!(request)))
+                .map(|explanation| PolicyReply::Explained(Box::new(explanation))),
+            PolicyAction::Ban(request) => self.post("bans", Some(serde_json::json!(request))).map(PolicyReply::Done),
+            PolicyAction::Unban(request) => self.delete("bans", serde_json::json!(request)).map(PolicyReply::Done),
+            // A connection that was there before the change proves nothing.
+            PolicyAction::Confirm => Self::new(&self.base).post("policy/confirm", None).map(PolicyReply::Done),
+            PolicyAction::Rollback => self.post("policy/rollback", None).map(PolicyReply::Done),
+        };
+        told.map_err(|error| format!("{error:#}"))
     }
 }

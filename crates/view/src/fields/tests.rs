@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use hivewall_model::{
-    Container, Direction, DnsMessage, EndReason, Flow, FlowNames, HttpRequest, NameSource, Point, Process, Side,
-    Timing, TlsHello, Tunnel,
+    Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowNames, HttpRequest, Judgement, NameSource, Point,
+    Process, Ruling, Side, Timing, TlsHello, Tunnel,
 };
 
 use super::*;
@@ -25,6 +25,13 @@ fn full_row() -> FlowRow {
     let point = |ifindex, direction| Point { ifindex, direction, to_server: true, tunnel: Some(Tunnel::Vxlan), side };
     flow.points = vec![point(2, Direction::Egress), point(2, Direction::Ingress), point(3, Direction::Egress)];
     add_depth(&mut flow);
+    let ruling = |fate: Fate, rule: &str| Ruling { verdict: fate.verdict(7, 40), rule: rule.into() };
+    flow.judgement = Some(Judgement {
+        ruling: ruling(Fate::Observed, "main:default-in"),
+        reply: Some(ruling(Fate::Drop, "out")),
+        dropped_packets: 2,
+        dropped_bytes: 112,
+    });
     let mut row = FlowRow::new(&flow, &|index| format!("eth{index}"));
     row.icmp_type = Some(8);
     row.icmp_code = Some(0);
@@ -101,7 +108,7 @@ fn csv_has_a_value_for_each_column() {
     let row = full_row();
     assert_eq!(csv_header().len(), csv_values(&row).len());
     expect![[r#"
-        1,1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=,2023-11-14T22:13:20.000000Z,2023-11-14T22:13:20.250000Z,0.25,tcp,6,10.0.0.1,40000,10.0.0.2,443,8,0,outbound,true,292,5,180,112,3,2,222,140,...AP.S.,...A..S.,ESTABLISHED,closed,finished,1500000,100 7,vxlan,true,curl,4711,/usr/bin/curl,root,web-1,0123456789ab,/system.slice/docker-0123456789ab.scope,nginx,80,https,true,www.example.com,dns,TLS 1.3,h2,t13d,GET,/,200,2,a.example,A,NOERROR,SSH-2.0-a,SSH-2.0-b,0.0025,0.002,0.0005,0.003,0.004,0.0001,0.0021,0.00005,1,0,eth2 eth3
+        1,1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=,2023-11-14T22:13:20.000000Z,2023-11-14T22:13:20.250000Z,0.25,tcp,6,10.0.0.1,40000,10.0.0.2,443,8,0,outbound,true,292,5,180,112,3,2,222,140,...AP.S.,...A..S.,ESTABLISHED,closed,finished,1500000,100 7,vxlan,true,curl,4711,/usr/bin/curl,root,web-1,0123456789ab,/system.slice/docker-0123456789ab.scope,nginx,80,https,true,www.example.com,dns,TLS 1.3,h2,t13d,GET,/,200,2,a.example,A,NOERROR,SSH-2.0-a,SSH-2.0-b,0.0025,0.002,0.0005,0.003,0.004,0.0001,0.0021,0.00005,1,0,observed,main:default-in,true,7,drop,out,2,112,eth2 eth3
     "#]]
     .assert_eq(&csv_line(csv_values(&row)));
 }
@@ -134,10 +141,10 @@ fn a_wide_table_shows_every_column() {
     check(
         None,
         &expect![[r#"
-            START UTC  PROTO     SOURCE                         DESTINATION                                   NAME              PROCESS  APPLICATION  DIRECTION  STATE     PACKETS   BYTES        RATE  DURATION  INTERFACES
-            22:13:20   tcp       10.0.0.1:40000                 10.0.0.2:443                                  ~www.example.com  curl     ~https       outbound   finished    12.3k  1.2 MB  1.5 Mbit/s     250ms  eth2 eth3
-            22:13:20   icmp 8/0  10.0.0.1                       10.0.0.2                                      ~www.example.com  curl     ~https       outbound   active          5   292 B  1.5 Mbit/s     1h02m  eth2 eth3
-            22:13:20   tcp       [2001:db8:1234:5678::1]:40000  [2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa]:443  ~www.example.com  curl     ~https       outbound   finished        5   292 B  1.5 Mbit/s     250ms  eth2 eth3
+            START UTC  PROTO     SOURCE                         DESTINATION                                   NAME              PROCESS  APPLICATION  DIRECTION  STATE     VERDICT   RULE             PACKETS   BYTES        RATE  DURATION  INTERFACES
+            22:13:20   tcp       10.0.0.1:40000                 10.0.0.2:443                                  ~www.example.com  curl     ~https       outbound   finished  observed  main:default-in    12.3k  1.2 MB  1.5 Mbit/s     250ms  eth2 eth3
+            22:13:20   icmp 8/0  10.0.0.1                       10.0.0.2                                      ~www.example.com  curl     ~https       outbound   active    observed  main:default-in        5   292 B  1.5 Mbit/s     1h02m  eth2 eth3
+            22:13:20   tcp       [2001:db8:1234:5678::1]:40000  [2001:db8:ffff:eeee:dddd:cccc:bbbb:aaaa]:443  ~www.example.com  curl     ~https       outbound   finished  observed  main:default-in        5   292 B  1.5 Mbit/s     250ms  eth2 eth3
         "#]],
     );
 }
@@ -147,10 +154,10 @@ fn an_ordinary_terminal_shows_what_matters() {
     check(
         Some(120),
         &expect![[r#"
-            PROTO     SOURCE                    DESTINATION               NAME              PROCESS  APPLICATION   BYTES        RATE
-            tcp       10.0.0.1:40000            10.0.0.2:443              ~www.example.com  curl     ~https       1.2 MB  1.5 Mbit/s
-            icmp 8/0  10.0.0.1                  10.0.0.2                  ~www.example.com  curl     ~https        292 B  1.5 Mbit/s
-            tcp       [2001:db8:12…8::1]:40000  [2001:db8:ff…b:aaaa]:443  ~www.example.com  curl     ~https        292 B  1.5 Mbit/s
+            PROTO     SOURCE                      DESTINATION                NAME              PROCESS  VERDICT    BYTES        RATE
+            tcp       10.0.0.1:40000              10.0.0.2:443               ~www.example.com  curl     observed  1.2 MB  1.5 Mbit/s
+            icmp 8/0  10.0.0.1                    10.0.0.2                   ~www.example.com  curl     observed   292 B  1.5 Mbit/s
+            tcp       [2001:db8:123…78::1]:40000  [2001:db8:ff…bb:aaaa]:443  ~www.example.com  curl     observed   292 B  1.5 Mbit/s
         "#]],
     );
     check(

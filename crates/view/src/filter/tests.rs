@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use expect_test::{Expect, expect};
 use hivewall_model::{
-    Container, Direction, DnsMessage, EndReason, Flow, FlowNames, HttpRequest, NameSource, Perspective, Point, Process,
-    Side, TcpFlags, TcpState, Timestamp, TlsHello, Tunnel, community_id,
+    Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowNames, HttpRequest, Judgement, NameSource,
+    Perspective, Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, TlsHello, Tunnel, community_id,
 };
 
 use super::*;
@@ -298,6 +298,28 @@ fn names_match_in_any_case_and_by_how_they_became_known() {
     );
 }
 
+/// Dropped by the default of a tier; the replies would pass.
+fn refused_flow() -> Flow {
+    let ruling = |fate: Fate, rule: &str| Ruling { verdict: fate.verdict(7, 40), rule: rule.into() };
+    let judgement = Judgement {
+        ruling: ruling(Fate::Drop, "main:default-in"),
+        reply: Some(ruling(Fate::Observed, "out")),
+        dropped_packets: 3,
+        dropped_bytes: 180,
+    };
+    Flow { judgement: Some(judgement), ..tcp() }
+}
+
+#[test]
+fn verdicts_and_rules_match_in_either_direction() {
+    check(
+        &refused_flow(),
+        &["verdict:drop", "verdict:accept,DROP", "action:observed", "rule:main:*", "rule:out", "rule:*default-in"],
+        &["verdict:accept", "verdict:reject", "rule:main", "rule:ssh"],
+    );
+    check(&tcp(), &[], &["verdict:accept,drop,reject,observed", "rule:*"]);
+}
+
 #[test]
 fn requests_and_answers_match() {
     check(
@@ -437,13 +459,13 @@ fn errors_of_fields_and_values_say_where_and_what_to_write_instead() {
         "tcp prot:443",
         &expect![[r#"
             tcp prot:443
-                ^ there is no field `prot` (did you mean `proto`?); there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, process, pid, user, container, executable, cgroup, application, name, sni, http-host, http-method, http-target, http-status, tls-version, alpn, ja4, dns-query, dns-type, dns-rcode, ssh, rtt, min-rtt, retransmits, out-of-order, flow-id, community-id, from, to, last, text"#]],
+                ^ there is no field `prot` (did you mean `proto`?); there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, verdict, rule, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, process, pid, user, container, executable, cgroup, application, name, sni, http-host, http-method, http-target, http-status, tls-version, alpn, ja4, dns-query, dns-type, dns-rcode, ssh, rtt, min-rtt, retransmits, out-of-order, flow-id, community-id, from, to, last, text"#]],
     );
     refused(
-        "verdict:drop",
+        "severity:high",
         &expect![[r#"
-            verdict:drop
-            ^ there is no field `verdict`; there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, process, pid, user, container, executable, cgroup, application, name, sni, http-host, http-method, http-target, http-status, tls-version, alpn, ja4, dns-query, dns-type, dns-rcode, ssh, rtt, min-rtt, retransmits, out-of-order, flow-id, community-id, from, to, last, text"#]],
+            severity:high
+            ^ there is no field `severity`; there are: ip, src-ip, dst-ip, port, src-port, dst-port, proto, interface, direction, vlan, tunnel, state, flags, end-reason, verdict, rule, bytes, min-bytes, max-bytes, packets, min-packets, duration, min-duration, rate, min-rate, process, pid, user, container, executable, cgroup, application, name, sni, http-host, http-method, http-target, http-status, tls-version, alpn, ja4, dns-query, dns-type, dns-rcode, ssh, rtt, min-rtt, retransmits, out-of-order, flow-id, community-id, from, to, last, text"#]],
     );
     refused(
         "tcp !ip:10.0.0.0/33",

@@ -47,7 +47,7 @@ fn state(policy: &PolicyView, snapshot: &Snapshot) -> Vec<String> {
         }
     }
     if policy.bans_total > 0 {
-        parts.push(format!("{} bans", units::count(policy.bans_total)));
+        parts.push(format!("{} banned", units::count(policy.bans_total)));
     }
     parts
 }
@@ -129,7 +129,7 @@ mod tests {
         page.push_str(&rules(&snapshot, 90).unwrap());
         page.push_str(&super::refused(&snapshot, 90).unwrap());
         assert!(page.starts_with("Policy: edge 42 enforced by ebpf · since 09:59:00 UTC"), "{page}");
-        assert!(page.contains("Not confirmed: in 61 s edge 41 comes back"), "{page}");
+        assert!(page.contains("Not confirmed: in 1m01s edge 41 comes back"), "{page}");
         assert!(
             page.contains("main:default-in") && page.contains("(ban)") && page.lines().all(|line| line.len() < 120)
         );
