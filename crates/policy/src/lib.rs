@@ -5,21 +5,36 @@
 //! against.
 #![forbid(unsafe_code)]
 
+mod check;
 mod compile;
 mod counters;
+mod diff;
+pub mod document;
 mod explain;
 mod opener;
 pub mod oracle;
+mod parse;
+mod problem;
 mod rehearse;
+mod resolve;
 mod ruleset;
 pub mod sample;
+mod schema;
+mod selector;
 
 pub use compile::{CompileError, compile};
 pub use counters::{Counters, CountersError};
+pub use diff::{Change, DocumentDiff, RuleChange, SetChange, diff_documents};
+pub use document::Document;
 pub use explain::{AddressNames, Asked, Explanation, Step, explain};
 pub use hivewall_datapath::policy::Action;
 pub use opener::{opener, words};
+pub use parse::{Parsed, Places, TEXT_BYTES_MAX, TierPlaces, parse, parse_floor};
+pub use problem::{Fault, PROBLEMS_MAX, Place, PolicyError, Problem, Severity, pointed};
 pub use rehearse::{Cut, Rehearsal, RehearsalReport, RuleReport, Sums};
+pub use resolve::{HostFacts, Members, NoMembers, PREFIXES_MAX, Resolved, Session, resolve};
 pub use ruleset::{
     Addresses, Established, FlagsMatch, IcmpMatch, Limit, LogRate, Mode, PortRange, Rule, Ruleset, Stage,
 };
+pub use schema::policy_schema;
+pub use selector::{Selector, SelectorError};
