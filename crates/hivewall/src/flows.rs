@@ -2,6 +2,7 @@
 
 use std::io::{BufRead as _, BufWriter, IsTerminal as _, Stdout, Write};
 use std::process::ExitCode;
+use std::sync::mpsc::Sender;
 
 use anyhow::Context as _;
 use clap::{ArgMatches, ValueEnum};
@@ -66,28 +67,42 @@ pub(crate) fn print_flows(out: &mut dyn Write, flows: &[FlowRow], format: Format
     Ok(())
 }
 
-/// Flows on standard output, row by row as they close: their number is bounded by nothing kept in memory.
-pub(crate) struct FlowPrinter {
-    out: BufWriter<Stdout>,
-    format: Format,
+/// Flows row by row as they close: their number is bounded by nothing kept in memory.
+pub(crate) struct FlowPrinter(Printed);
+
+/// Where they go.
+enum Printed {
+    Text(BufWriter<Stdout>, Format),
+    Rows(Sender<FlowRow>),
 }
 
 impl FlowPrinter {
-    /// Begins, with a header where the format has one.
+    /// Begins on standard output, with a header where the format has one.
     pub(crate) fn start(format: Format) -> anyhow::Result<Self> {
         let mut out = BufWriter::new(std::io::stdout());
         print_flows(&mut out, &[], format, true)?;
-        Ok(Self { out, format })
+        Ok(Self(Printed::Text(out, format)))
+    }
+
+    /// Hands rows to whoever takes them at the other end.
+    pub(crate) fn to(rows: Sender<FlowRow>) -> Self {
+        Self(Printed::Rows(rows))
     }
 
     /// Prints one row.
     pub(crate) fn print(&mut self, row: &FlowRow) -> anyhow::Result<()> {
-        print_flows(&mut self.out, std::slice::from_ref(row), self.format, false)
+        match &mut self.0 {
+            Printed::Text(out, format) => print_flows(out, std::slice::from_ref(row), *format, false),
+            Printed::Rows(rows) => rows.send(row.clone()).context("nobody takes the flows any more"),
+        }
     }
 
     /// Writes what is still held.
-    pub(crate) fn finish(mut self) -> anyhow::Result<()> {
-        Ok(self.out.flush()?)
+    pub(crate) fn finish(self) -> anyhow::Result<()> {
+        match self.0 {
+            Printed::Text(mut out, _) => Ok(out.flush()?),
+            Printed::Rows(_) => Ok(()),
+        }
     }
 }
 

@@ -10,14 +10,15 @@ mod fields;
 mod rows;
 
 use hivewall_datapath::policy::{
-    Action, Address, Limit as LimitEntry, PolicyHead, ROWS_MAX, RULES_MAX, RuleEntry, RuleFlags, Side,
+    Action, Address, Limit as LimitEntry, PASSING_LIMITS_MAX, PolicyHead, ROWS_MAX, RULES_MAX, RuleEntry, RuleFlags,
+    Side,
 };
 use hivewall_model::Direction;
 use hivewall_soft::PolicyTables;
 use ipnet::IpNet;
 
 use crate::oracle::looks_at_transport;
-use crate::{Addresses, Counters, CountersError, Established, Limit, Rule, Ruleset, Stage};
+use crate::{Addresses, Counters, CountersError, Established, Limit, PortRange, Rule, Ruleset, Stage};
 use rows::Rows;
 
 /// Longest interval and burst of a limit: 36 years, so that a time and both still fit 64 bits.
@@ -43,6 +44,16 @@ pub enum CompileError {
          addresses, or put prefixes that several rules name into one set"
     )]
     TooManyRows,
+    /// One packet may meet more limits that pass than the datapath asks.
+    #[error(
+        "rule {id:?} is one too many of those with `over: pass` that a packet may meet: at most {} are asked in a row; let \
+         its limit drop, or set such rules apart by direction, protocol or port",
+        PASSING_LIMITS_MAX - 1
+    )]
+    TooManyPassingLimits {
+        /// The rule.
+        id: String,
+    },
     /// No counter is left for a rule.
     #[error(transparent)]
     Counters(#[from] CountersError),
@@ -61,6 +72,7 @@ pub fn compile(ruleset: &Ruleset, counters: &mut Counters) -> Result<PolicyTable
     if let Some(part) = parts.get(RULES_MAX) {
         return Err(CompileError::TooManyRules { rules: parts.len(), id: part.rule.id.clone() });
     }
+    check_passing_limits(ruleset)?;
     counters.allocate(ruleset.rules.iter().map(|rule| rule.id.as_str()))?;
     let mut limits = Vec::new();
     let rules = entries(&parts, counters, &mut limits);
@@ -100,6 +112,31 @@ pub fn compile(ruleset: &Ruleset, counters: &mut Counters) -> Result<PolicyTable
         limits,
         exempt,
     })
+}
+
+/// Addresses and interfaces are not looked at: what they keep apart today they may not tomorrow.
+fn check_passing_limits(ruleset: &Ruleset) -> Result<(), CompileError> {
+    let passing: Vec<&Rule> =
+        ruleset.rules.iter().filter(|rule| rule.limit.is_some_and(|limit| limit.over == Action::Pass)).collect();
+    for (at, rule) in passing.iter().enumerate() {
+        let met = passing.iter().take(at).filter(|before| may_meet(before, rule)).count();
+        if met + 1 >= PASSING_LIMITS_MAX as usize {
+            return Err(CompileError::TooManyPassingLimits { id: rule.id.clone() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether one packet may match both rules.
+fn may_meet(a: &Rule, b: &Rule) -> bool {
+    let protocols = a.protocols.is_empty()
+        || b.protocols.is_empty()
+        || a.protocols.iter().any(|protocol| b.protocols.contains(protocol));
+    let meet = |a: &PortRange, b: &PortRange| a.start() <= b.end() && b.start() <= a.end();
+    let (a_ports, b_ports) = (&a.destination_ports, &b.destination_ports);
+    let ports = a_ports.is_empty() || b_ports.is_empty() || a_ports.iter().any(|a| b_ports.iter().any(|b| meet(a, b)));
+    let directions = a.direction.is_none() || b.direction.is_none() || a.direction == b.direction;
+    protocols && ports && directions
 }
 
 /// A rule with several codes is no product of types and codes, and only products can be rows: one part for each code.

@@ -156,7 +156,7 @@ fn failed(rule: &Rule, facts: &Facts, condition: Condition, names: AddressNames<
             "ICMP type {} code {} is not {}",
             transport.source_port,
             transport.destination_port,
-            list(&rule.icmp, icmp_word)
+            list(&rule.icmp, |wanted| icmp_word(*wanted))
         ),
         Condition::SourcePort | Condition::DestinationPort if !has_ports(facts.proto) => {
             format!("asks for a port, and {protocol} has none")
@@ -199,7 +199,7 @@ fn list<T>(items: &[T], word: impl Fn(&T) -> String) -> String {
     text
 }
 
-fn icmp_word(wanted: &IcmpMatch) -> String {
+fn icmp_word(wanted: IcmpMatch) -> String {
     wanted.code.map_or_else(|| wanted.kind.to_string(), |code| format!("{}/{code}", wanted.kind))
 }
 
@@ -208,7 +208,7 @@ fn range_word(range: &PortRange) -> String {
 }
 
 fn protocol_word(number: u8) -> String {
-    protocol_name(number).map_or_else(|| number.to_string(), |name| name.to_string())
+    protocol_name(number).map_or_else(|| number.to_string(), str::to_owned)
 }
 
 fn opposite(direction: Direction) -> Direction {

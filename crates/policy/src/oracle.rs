@@ -255,9 +255,10 @@ fn judge_fragment(ruleset: &Ruleset, bans: &[IpNet], facts: &Facts) -> Outcome {
 }
 
 fn end(banned: bool) -> Outcome {
-    match banned {
-        true => Outcome { action: Action::Drop, by: By::Ban },
-        false => Outcome { action: Action::Accept, by: By::NoPolicy },
+    if banned {
+        Outcome { action: Action::Drop, by: By::Ban }
+    } else {
+        Outcome { action: Action::Accept, by: By::NoPolicy }
     }
 }
 

@@ -8,10 +8,13 @@ pub(crate) mod governor;
 mod news;
 mod sign;
 pub(crate) mod vault;
+mod explain;
+mod rehearse;
 
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::builder::PossibleValuesParser;
+use clap::{Arg, ArgMatches, Command};
 
 use crate::exit::Exit;
 
@@ -22,12 +25,25 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(sign::commands())
+        .subcommand(explain::command())
+        .subcommand(rehearse::command())
 }
 
 /// Runs what was asked for.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match matches.subcommand() {
         Some((name @ ("keygen" | "sign" | "verify" | "keys"), args)) => sign::run(name, args),
+        Some(("explain", args)) => explain::run(args),
+        Some(("rehearse", args)) => rehearse::run(args),
         _ => Ok(ExitCode::from(Exit::Usage as u8)),
     }
+}
+
+fn output_of(default: &'static str, formats: &'static [&'static str]) -> Arg {
+    Arg::new("output")
+        .long("output")
+        .short('o')
+        .default_value(default)
+        .value_parser(PossibleValuesParser::new(formats.iter().copied()))
+        .help("How to print it")
 }

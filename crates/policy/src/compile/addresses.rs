@@ -130,13 +130,12 @@ impl Walk<'_> {
 
     /// The row inside of a prefix that these lists name.
     fn inside(&mut self, outer: u32, lists: &[u32]) -> Result<u32, CompileError> {
-        let combination = match self.combinations.get(lists) {
-            Some(number) => *number,
-            None => {
-                let number = self.combinations.len() as u32;
-                self.combinations.insert(lists.to_vec(), number);
-                number
-            }
+        let combination = if let Some(number) = self.combinations.get(lists) {
+            *number
+        } else {
+            let number = self.combinations.len() as u32;
+            self.combinations.insert(lists.to_vec(), number);
+            number
         };
         if let Some(row) = self.rows_inside.get(&(outer, combination)) {
             return Ok(*row);

@@ -9,7 +9,7 @@ use super::CompileError;
 
 /// The rows of a policy while it is compiled.
 pub(crate) struct Rows {
-    rows: Vec<Row>,
+    list: Vec<Row>,
     numbers: HashTable<u32>,
     hasher: DefaultHashBuilder,
 }
@@ -19,15 +19,15 @@ impl Rows {
     pub(crate) fn with_all(rules: usize) -> Self {
         let mut all = Row::default();
         (0..rules).for_each(|rule| set(&mut all, rule));
-        let mut rows = Self { rows: Vec::new(), numbers: HashTable::new(), hasher: DefaultHashBuilder::default() };
+        let mut rows = Self { list: Vec::new(), numbers: HashTable::new(), hasher: DefaultHashBuilder::default() };
         rows.add(rows.hasher.hash_one(all), &all);
         rows
     }
 
     fn add(&mut self, hash: u64, row: &Row) -> u32 {
-        let number = self.rows.len() as u32;
-        self.rows.push(*row);
-        let (rows, hasher) = (&self.rows, &self.hasher);
+        let number = self.list.len() as u32;
+        self.list.push(*row);
+        let (rows, hasher) = (&self.list, &self.hasher);
         self.numbers.insert_unique(hash, number, |at| rows.get(*at as usize).map_or(0, |row| hasher.hash_one(row)));
         number
     }
@@ -35,10 +35,10 @@ impl Rows {
     /// The number of this row, which is added when there is none like it.
     pub(crate) fn number(&mut self, row: &Row) -> Result<u32, CompileError> {
         let hash = self.hasher.hash_one(row);
-        if let Some(number) = self.numbers.find(hash, |at| self.rows.get(*at as usize) == Some(row)) {
+        if let Some(number) = self.numbers.find(hash, |at| self.list.get(*at as usize) == Some(row)) {
             return Ok(*number);
         }
-        if self.rows.len() == ROWS_MAX {
+        if self.list.len() == ROWS_MAX {
             return Err(CompileError::TooManyRows);
         }
         Ok(self.add(hash, row))
@@ -52,12 +52,12 @@ impl Rows {
 
     /// A row by its number.
     pub(crate) fn row(&self, number: u32) -> Row {
-        self.rows.get(number as usize).copied().unwrap_or_default()
+        self.list.get(number as usize).copied().unwrap_or_default()
     }
 
     /// All of them, by number.
     pub(crate) fn into_rows(self) -> Vec<Row> {
-        self.rows
+        self.list
     }
 }
 

@@ -322,6 +322,26 @@ fn a_limit_becomes_an_interval_and_a_burst() {
 }
 
 #[test]
+fn limits_that_pass_in_a_row_are_refused_where_the_datapath_would_not_ask_them_all() {
+    let limit =
+        Limit { count: 1, per: std::time::Duration::from_secs(1), burst: 1, per_source: false, over: Action::Pass };
+    let passing = |at: u16, port: u16| Rule {
+        id: format!("r{at}"),
+        limit: Some(limit),
+        destination_ports: vec![port..=port],
+        action: Action::Accept,
+        ..any()
+    };
+    let compiled = |ports: &[u16]| {
+        let rules = (0..).zip(ports).map(|(at, port)| passing(at, *port)).collect();
+        compile(&Ruleset { rules, ..Ruleset::default() }, &mut Counters::default())
+    };
+    assert!(compiled(&[80, 80, 80, 443, 443, 443]).is_ok());
+    let refused = compiled(&[80, 443, 80, 80, 80]);
+    assert!(matches!(refused, Err(CompileError::TooManyPassingLimits { id }) if id == "r4"));
+}
+
+#[test]
 fn a_rule_too_many_is_refused_by_name() {
     let rules = (0..=RULES_MAX).map(|at| Rule { id: format!("r{at}"), ..any() }).collect();
     let refused = compile(&Ruleset { rules, ..Ruleset::default() }, &mut Counters::default());

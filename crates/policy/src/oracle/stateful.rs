@@ -321,11 +321,12 @@ fn mirrored(facts: &Facts) -> Facts {
         Direction::Ingress => Direction::Egress,
         Direction::Egress => Direction::Ingress,
     };
-    let transport = facts.transport.map(|transport| match has_types(facts.proto) {
-        true => transport,
-        false => {
-            Transport { source_port: transport.destination_port, destination_port: transport.source_port, ..transport }
+    let transport = facts.transport.map(|transport| {
+        if has_types(facts.proto) {
+            return transport;
         }
+        let (source_port, destination_port) = (transport.destination_port, transport.source_port);
+        Transport { source_port, destination_port, ..transport }
     });
     Facts { direction, from: facts.to, to: facts.from, transport, ..facts.clone() }
 }
