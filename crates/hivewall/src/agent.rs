@@ -1,18 +1,25 @@
 //! `hivewall run`: the agent on this host.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
+use std::sync::mpsc::{Receiver, channel};
+use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
-use hivewall_config::{Backend, Config};
+use hivewall_config::{Backend, Config, Enforcement, Front};
+use hivewall_engine::Event;
 use hivewall_export::LogWriter;
+use hivewall_host::bans::FrontMode;
 use hivewall_host::link::InterfaceFilter;
 use hivewall_host::signal::Signals;
 use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
 
 use crate::exit::{Exit, ending};
 use crate::history::History;
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Governed, Pipeline};
+use crate::policy::answers::Answers;
+use crate::policy::enforcer::{Enforcer, KernelClock};
+use crate::policy::governor::{Governor, Running};
 use crate::serve::Bound;
 use crate::settings;
 use crate::surroundings::Surroundings;
@@ -27,13 +34,14 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     // Before the kernel is touched: a second agent by mistake must not disturb the first.
     let api = if config.api.enabled { Some(Bound::to(config.api.listen)?) } else { None };
     let log = LogWriter::start(&settings::log_options(&config))?;
-    let source = open(&config)?;
+    let (source, governor) = open(&config)?;
     let about = source.about();
     if let Some(why) = &about.fallback_reason {
         tracing::warn!(source = about.name, why, "capturing by a lesser way");
     }
     let mut pipeline = Pipeline::new(source, &config, Some(log), false);
     pipeline.look_around(Surroundings::open(&config));
+    let policy = governor.map(|(governor, news)| govern(&mut pipeline, governor, news)).transpose()?;
     if let Some(directory) = config.history.directory() {
         match History::open(directory, &config) {
             Ok(history) => pipeline.keep_history(history),
@@ -53,6 +61,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
     }
     let outcome = watch(&mut pipeline, &signals);
+    // First who commands, then what carries commands out.
+    drop(policy);
     pipeline.finish()?;
     drop(server);
     if let Some(totals) = pipeline.close_log()
@@ -77,8 +87,49 @@ fn watch(pipeline: &mut Pipeline<Box<dyn Source>>, signals: &Signals) -> Result<
     }
 }
 
+/// Starts the policy's thread beside the pipeline.
+fn govern(
+    pipeline: &mut Pipeline<Box<dyn Source>>,
+    governor: Governor,
+    news: Receiver<Event<'static>>,
+) -> anyhow::Result<Running> {
+    let (hold, holds) = channel();
+    let running = governor.run(hold)?;
+    pipeline.govern(Governed { news, holds }, Answers::new(running.asks()));
+    Ok(running)
+}
+
+/// The policy's keeper, and what it will tell.
+type Keeper = Option<(Governor, Receiver<Event<'static>>)>;
+
+/// Loads the datapath, puts the last good policy into it, and only then attaches it: from its first packet on it judges.
+fn open_governed(config: &Config, options: EbpfOptions) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
+    let mut source = EbpfSource::prepare(options)?;
+    if config.policy.state.is_empty() || config.policy.backend != Enforcement::Ebpf {
+        source.start()?;
+        return Ok((Box::new(source), None));
+    }
+    let (ticks, per_second) = source.ticks();
+    let clock = KernelClock { ticks, per_second, read: Instant::now() };
+    let enforcer = Enforcer::new(source.policy_maps()?, clock);
+    let (news, told) = channel();
+    let governor = match Governor::begin(config, enforcer, source.ban_maps()?, news) {
+        Ok(governor) => Some((governor, told)),
+        Err(error) => {
+            // Packets are seen all the same, and what the kernel holds goes on to hold.
+            tracing::error!(error = format!("{error:#}"), "no policy can be changed until this is mended");
+            None
+        }
+    };
+    if governor.as_ref().is_some_and(|(governor, _)| governor.holds_anything()) {
+        source.hold()?;
+    }
+    source.start()?;
+    Ok((Box::new(source), governor))
+}
+
 /// The best source there is, or the one that was asked for.
-fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
+fn open(config: &Config) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
     let patterns = config.capture.interfaces.iter().map(ToString::to_string);
     let filter = InterfaceFilter::new(patterns, config.capture.loopback).map_err(|error| ending(Exit::Usage, error))?;
     let hook = match config.capture.backend {
@@ -86,7 +137,7 @@ fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
         Backend::Ebpf | Backend::EbpfTcx => Hook::Tcx,
         Backend::EbpfClsact => Hook::Clsact,
         Backend::AfPacket => {
-            return Ok(packets(PacketSource::open(filter, config.capture.sweep_interval(), None)?, config));
+            return Ok((packets(PacketSource::open(filter, config.capture.sweep_interval(), None)?, config), None));
         }
     };
     let options = EbpfOptions {
@@ -96,19 +147,25 @@ fn open(config: &Config) -> anyhow::Result<Box<dyn Source>> {
         sweep: config.capture.sweep_interval(),
         hook: if config.capture.backend == Backend::Ebpf { Hook::Auto } else { hook },
         peeks_per_second: Some(peeks(config)),
+        pins: Some(PathBuf::from(&config.policy.pins)).filter(|_| !config.policy.pins.is_empty()),
+        front: match config.policy.front {
+            Front::Native => Some(FrontMode::Native),
+            Front::Generic => Some(FrontMode::Generic),
+            Front::Off => None,
+        },
     };
-    match EbpfSource::open(options) {
-        Ok(source) => Ok(Box::new(source)),
-        Err(error @ SourceError::NoInterface { .. }) => Err(error.into()),
+    match open_governed(config, options) {
+        Ok(opened) => Ok(opened),
+        Err(error) if matches!(error.downcast_ref(), Some(SourceError::NoInterface { .. })) => Err(error),
         Err(error) if config.capture.backend == Backend::Auto => {
             let why = format!("eBPF is not to be had: {}", first_line(&error.to_string()));
             match PacketSource::open(filter, config.capture.sweep_interval(), Some(why)) {
-                Ok(source) => Ok(packets(source, config)),
+                Ok(source) => Ok((packets(source, config), None)),
                 // Both ways fail for want of privilege: say so once, by the better way's name.
-                Err(_) => Err(error.into()),
+                Err(_) => Err(error),
             }
         }
-        Err(error) => Err(error.into()),
+        Err(error) => Err(error),
     }
 }
 

@@ -6,18 +6,21 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hivewall_api::{BoxFuture, ExportPieces, HistoryRefusal, SourceGone};
+use hivewall_api::{BoxFuture, Caller, ExportPieces, HistoryRefusal, PolicyCommand, PolicyRefusal, SourceGone};
 use hivewall_config::Config;
 use hivewall_engine::{Effects, Engine, Event};
 use hivewall_export::{LogWriter, StatsEvent};
 use hivewall_host::source::{Batch, Progress, Source, SourceError};
 use hivewall_model::Timestamp;
+use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
-use hivewall_view::{CaptureInfo, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
+use hivewall_view::{CaptureInfo, Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
 
 use crate::flows::FlowPrinter;
 use crate::history::{Archive, History};
+use crate::policy::answers::{self, Answers};
+use crate::policy::governor::Hold;
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
 use crate::system;
@@ -29,6 +32,14 @@ const FLOWS_MANY: usize = 200_000;
 const SNAPSHOT_SLOW: Duration = Duration::from_secs(5);
 /// Shortest time that a share of CPU time is of.
 const CPU_WINDOW: Duration = Duration::from_millis(900);
+
+/// What comes from the policy's thread.
+pub(crate) struct Governed {
+    /// Rules, counters, state.
+    pub(crate) news: Receiver<Event<'static>>,
+    /// Whether the datapath is to outlive the agent.
+    pub(crate) holds: Receiver<Hold>,
+}
 
 /// A question to the thread.
 pub(crate) struct Question {
@@ -44,6 +55,7 @@ pub(crate) struct Handle {
     questions: Sender<Question>,
     live: broadcast::Sender<Arc<FlowRow>>,
     archive: Option<Archive>,
+    answers: Option<Answers>,
 }
 
 impl hivewall_api::Source for Handle {
@@ -89,6 +101,50 @@ impl hivewall_api::Source for Handle {
             let archive = archive.ok_or(HistoryRefusal::Off)?;
             beside(move || archive.series(&query, now)).await?
         })
+    }
+
+    fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
+        match self.answers.clone() {
+            Some(answers) => Box::pin(answers.document()),
+            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+        }
+    }
+
+    fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
+        match self.answers.clone() {
+            Some(answers) => Box::pin(answers.explain(request)),
+            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+        }
+    }
+
+    fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
+        let (answers, archive, now) = (self.answers.clone(), self.archive.clone(), self.now());
+        Box::pin(async move {
+            let answers = answers.ok_or(PolicyRefusal::Off)?;
+            let no_history = "there is no history to rehearse over; see `hivewall policy rehearse --pcap`";
+            let archive = archive.ok_or_else(|| PolicyRefusal::Conflict { reason: no_history.to_owned() })?;
+            let new = answers.rules(Some(request.document)).await?;
+            let current = answers.rules(None).await?;
+            let line = format!("last:{}", request.last.as_deref().unwrap_or("24h"));
+            let filter = Filter::parse(&line, now).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+            let pieces = archive.export(Query { filter, history: true, ..Query::default() }, ExportFormat::Jsonl);
+            beside(move || answers::rehearse(&new, &current, pieces)).await?
+        })
+    }
+
+    fn inventory(&self) -> BoxFuture<'static, Result<serde_json::Value, PolicyRefusal>> {
+        Box::pin(async { beside(crate::rules::as_json).await?.map_err(|error| PolicyRefusal::Failed { reason: error.to_string() }) })
+    }
+
+    fn command(
+        &self,
+        command: PolicyCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
+        match self.answers.clone() {
+            Some(answers) => Box::pin(answers.command(command, caller)),
+            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+        }
     }
 
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
@@ -144,6 +200,7 @@ pub(crate) struct Pipeline<S> {
     reader: Option<Reader>,
     /// Sockets, processes, the host; none in a replay.
     surroundings: Option<Surroundings>,
+    governed: Option<Governed>,
     history: Option<History>,
     /// Why there is none.
     no_history: Option<String>,
@@ -176,6 +233,7 @@ impl<S: Source> Pipeline<S> {
             log_names: config.log.names,
             reader: config.names.enabled.then(Reader::new),
             surroundings: None,
+            governed: None,
             history: None,
             no_history: None,
             handle: Handle {
@@ -184,6 +242,7 @@ impl<S: Source> Pipeline<S> {
                 questions,
                 live,
                 archive: None,
+            answers: None,
             },
             questions: inbox,
             cpu: CpuMeter::default(),
@@ -194,6 +253,26 @@ impl<S: Source> Pipeline<S> {
     }
 
     /// Learns of sockets and of the host from now on.
+    /// Takes over what the policy's thread tells, and lets it keep the datapath. To be called before [`Pipeline::handle`].
+    pub(crate) fn govern(&mut self, governed: Governed, answers: Answers) {
+        self.handle.answers = Some(answers);
+        self.governed = Some(governed);
+    }
+
+    /// What the policy's thread told and asked for since.
+    fn take_policy(&mut self) {
+        let Some(governed) = &self.governed else { return };
+        let news: Vec<Event<'static>> = governed.news.try_iter().collect();
+        for hold in governed.holds.try_iter() {
+            let outcome = self.source.hold(hold.keep).map_err(|error| error.to_string());
+            // Whoever asked has stopped.
+            let _ = hold.done.send(outcome);
+        }
+        for event in news {
+            self.engine.step(self.batch.now, event, &mut self.effects);
+        }
+    }
+
     pub(crate) fn look_around(&mut self, surroundings: Surroundings) {
         self.surroundings = Some(surroundings);
     }
@@ -230,6 +309,8 @@ impl<S: Source> Pipeline<S> {
         self.batch.records.clear();
         self.batch.peeks.clear();
         let progress = self.source.poll(timeout, &mut self.batch)?;
+        // Before the records: what they were judged by.
+        self.take_policy();
         let due = self.batch.now >= self.next_second;
         if due {
             // Before the records: how interfaces lie to each other decides what is counted once.

@@ -138,6 +138,11 @@ fn run_list(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     Ok(if all_missing { ExitCode::from(Exit::Failed as u8) } else { ExitCode::SUCCESS })
 }
 
+/// The inventory as the API has it.
+pub(crate) fn as_json() -> anyhow::Result<serde_json::Value> {
+    Ok(serde_json::to_value(inventory())?)
+}
+
 /// The inventory as one list.
 fn render(found: &Inventory) -> String {
     let mut out = String::new();

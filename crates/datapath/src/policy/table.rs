@@ -244,7 +244,8 @@ pub struct PolicyControl {
     pub deadline: u64,
     /// Ticks by which a second is counted.
     pub ticks_per_second: u32,
-    _pad: [u32; 11],
+    /// 0.
+    pub pad: [u32; 11],
 }
 
 const _: () = assert!(size_of::<PolicyControl>() == 64);

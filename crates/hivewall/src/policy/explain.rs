@@ -11,6 +11,7 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_model::{Direction, TcpFlags, protocol_by_name};
 use hivewall_policy::document::{Document, Term};
 use hivewall_policy::oracle::{Facts, Transport, has_ports, has_types};
+use hivewall_view::policy::ExplainRequest;
 use hivewall_policy::{HostFacts, NoMembers, Rule, Ruleset, explain, parse, resolve};
 
 use crate::exit::{Exit, ending};
@@ -96,6 +97,24 @@ fn written(document: &Document, rule: &Rule, side: hivewall_datapath::policy::Si
         Term::Net(net) => net.to_string(),
     });
     Some(words.collect::<Vec<_>>().join(", "))
+}
+
+/// The packet of a question over the API, read as the command line reads it.
+pub(super) fn facts_of(request: &ExplainRequest) -> anyhow::Result<Facts> {
+    let mut words = vec!["explain".to_owned(), "policy".to_owned()];
+    let mut word = |name: &str, value: Option<String>| {
+        words.extend(value.into_iter().flat_map(|value| [format!("--{name}"), value]));
+    };
+    word("from", Some(request.from.clone()));
+    word("to", Some(request.to.clone()));
+    word("proto", request.protocol.clone());
+    word("sport", request.source_port.map(|port| port.to_string()));
+    word("dport", request.destination_port.map(|port| port.to_string()));
+    word("icmp", request.icmp.clone());
+    word("flags", request.flags.clone());
+    word("dir", request.direction.clone());
+    word("interface", request.interface.clone());
+    facts(&command().try_get_matches_from(words)?)
 }
 
 fn facts(args: &ArgMatches) -> anyhow::Result<Facts> {

@@ -1,10 +1,12 @@
 //! `hivewall policy …`: one file a subcommand, each with `command` (its arguments) and `run`. What a policy means is in the
 //! crate `hivewall-policy`; here are files, the terminal and the running agent.
 
+pub(crate) mod answers;
 mod bans;
 pub(crate) mod enforcer;
 mod facts;
 pub(crate) mod governor;
+mod live;
 mod news;
 mod sign;
 pub(crate) mod vault;
@@ -25,6 +27,7 @@ pub(crate) fn command() -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .subcommands(sign::commands())
+        .subcommands(live::commands())
         .subcommand(explain::command())
         .subcommand(rehearse::command())
 }
@@ -32,6 +35,7 @@ pub(crate) fn command() -> Command {
 /// Runs what was asked for.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match matches.subcommand() {
+        Some((name @ ("show" | "apply" | "confirm" | "rollback" | "ban" | "unban"), args)) => live::run(name, args),
         Some((name @ ("keygen" | "sign" | "verify" | "keys"), args)) => sign::run(name, args),
         Some(("explain", args)) => explain::run(args),
         Some(("rehearse", args)) => rehearse::run(args),

@@ -554,6 +554,10 @@ impl Source for EbpfSource {
         vec![flows, ring_full, budget]
     }
 
+    fn hold(&mut self, keep: bool) -> Result<(), SourceError> {
+        if keep { Self::hold(self) } else { self.release() }
+    }
+
     fn about(&self) -> About {
         About {
             name: if self.tcx { "ebpf-tcx" } else { "ebpf-clsact" },

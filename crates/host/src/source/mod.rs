@@ -137,6 +137,12 @@ pub trait Source: Send {
     /// What it is.
     fn about(&self) -> About;
 
+    /// Keeps what it attached after this process, or no longer. Nothing to keep is kept without an error.
+    fn hold(&mut self, keep: bool) -> Result<(), SourceError> {
+        let _ = keep;
+        Ok(())
+    }
+
     /// Stops and hands over everything still held.
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError>;
 }
@@ -160,6 +166,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn about(&self) -> About {
         (**self).about()
+    }
+
+    fn hold(&mut self, keep: bool) -> Result<(), SourceError> {
+        (**self).hold(keep)
     }
 
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError> {

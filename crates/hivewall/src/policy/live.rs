@@ -1,0 +1,170 @@
+//! `hivewall policy show|apply|confirm|rollback|ban|unban`: commands to a running agent, over its API.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::{Arg, ArgMatches, Command, value_parser};
+use hivewall_view::Snapshot;
+use hivewall_view::policy::{PolicyOutcome, PolicyView, RuleView};
+use hivewall_view::units::{bytes_text, count_text};
+use ipnet::IpNet;
+use serde_json::json;
+
+use crate::client::Client;
+use crate::exit::{Exit, ending};
+
+fn host() -> Arg {
+    Arg::new("host")
+        .long("host")
+        .value_name("HOST[:PORT]")
+        .env("HIVEWALL_HOST")
+        .help("The agent to ask [default: 127.0.0.1:7733]")
+}
+
+/// The subcommands.
+pub(super) fn commands() -> Vec<Command> {
+    let prefix = || Arg::new("prefix").required(true).value_name("PREFIX").value_parser(prefix_of).help("Address or prefix");
+    let with_output = |command: Command| command.arg(host()).arg(super::output_of("table", &["table", "json"]));
+    vec![
+        with_output(Command::new("show").about("Show the policy in force, its rules with their counters, and bans")),
+        with_output(
+            Command::new("apply")
+                .about("Put a policy in force on this host")
+                .long_about(
+                    "Put a policy in force on this host. With --confirm (or `confirm` in the document) the host goes back \
+                     by itself unless `hivewall policy confirm` comes in time, over a connection that is younger than the \
+                     change. Sessions that are open now are never cut by it.",
+                )
+                .arg(Arg::new("policy").required(true).value_name("FILE").value_parser(value_parser!(PathBuf)).help("Policy, signed or not"))
+                .arg(Arg::new("confirm").long("confirm").value_name("TIME").help("Time in which it has to be confirmed, such as 120s; as the document says when absent")),
+        ),
+        with_output(Command::new("confirm").about("Keep the policy that waits for it")),
+        with_output(Command::new("rollback").about("Take back the change that waits, or go back to the policy before")),
+        with_output(
+            Command::new("ban")
+                .about("Drop everything from and to a prefix")
+                .arg(prefix())
+                .arg(Arg::new("ttl").long("ttl").value_name("TIME").help("How long, such as 10m [default: until it is lifted]"))
+                .arg(Arg::new("reason").long("reason").value_name("TEXT").default_value("").hide_default_value(true).help("Why")),
+        ),
+        with_output(Command::new("unban").about("Lift a ban").arg(prefix())),
+    ]
+}
+
+fn prefix_of(text: &str) -> Result<IpNet, String> {
+    text.parse::<IpNet>()
+        .or_else(|_| text.parse::<std::net::IpAddr>().map(IpNet::from))
+        .map(|net| net.trunc())
+        .map_err(|_| "write an address or a prefix, such as 192.0.2.0/24 or 2001:db8::1".to_owned())
+}
+
+pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let client = Client::from(args);
+    if name == "show" {
+        let snapshot: Snapshot = client.get("snapshot", &[])?;
+        if is_json(args) {
+            println!("{}", serde_json::to_string_pretty(&snapshot.firewall_rules)?);
+        } else {
+            print!("{}", shown(&snapshot.firewall_rules));
+        }
+        return Ok(ExitCode::SUCCESS);
+    }
+    let prefix = || args.get_one::<IpNet>("prefix").map(ToString::to_string).unwrap_or_default();
+    let text = |name: &str| args.get_one::<String>(name).cloned();
+    let outcome: PolicyOutcome = match name {
+        "apply" => {
+            let path = args.get_one::<PathBuf>("policy").context("no policy named")?;
+            client.post("policy/apply", Some(json!({ "document": document(path)?, "confirm": text("confirm") })))?
+        }
+        "confirm" => {
+            check_session(&client)?;
+            client.post("policy/confirm", None)?
+        }
+        "rollback" => client.post("policy/rollback", None)?,
+        "ban" => {
+            let reason = text("reason").unwrap_or_default();
+            client.post("bans", Some(json!({ "prefix": prefix(), "ttl": text("ttl"), "reason": reason })))?
+        }
+        _ => client.delete("bans", json!({ "prefix": prefix() }))?,
+    };
+    if is_json(args) {
+        println!("{}", serde_json::to_string_pretty(&outcome)?);
+        return Ok(ExitCode::SUCCESS);
+    }
+    println!("{}", outcome.message);
+    if let Some(pending) = outcome.pending {
+        println!(
+            "{:.0} s are left: open a new connection to this host and run `hivewall policy confirm` there",
+            pending.seconds_left
+        );
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn is_json(args: &ArgMatches) -> bool {
+    args.get_one::<String>("output").is_some_and(|output| output == "json")
+}
+
+fn document(path: &Path) -> anyhow::Result<String> {
+    std::fs::read_to_string(path)
+        .map_err(|error| ending(Exit::Usage, format!("the policy {} cannot be read: {error}", path.display())))
+}
+
+/// An ssh session that was open before the change proves nothing: it would live on whatever the policy says of new ones.
+fn check_session(client: &Client) -> anyhow::Result<()> {
+    let Some(words) = std::env::var("SSH_CONNECTION").ok() else { return Ok(()) };
+    let words: Vec<&str> = words.split_whitespace().collect();
+    let [peer, peer_port, _, port] = words.as_slice() else { return Ok(()) };
+    let snapshot: Snapshot = client.get("snapshot", &[])?;
+    let Some(since) = snapshot.firewall_rules.since else { return Ok(()) };
+    let filter = format!("ip:{peer} port:{peer_port} port:{port} tcp");
+    let page: hivewall_view::FlowPage = client.get("flows", &[("filter".to_owned(), filter)])?;
+    let old = page.flows.iter().any(|flow| flow.start < since && flow.source_ip == *peer && flow.src_port.map(|port| port.to_string()).as_deref() == Some(*peer_port));
+    if old {
+        let text = "this ssh session is older than the change, so it does not show that a new one can be opened; open \
+                    another session and confirm there";
+        return Err(ending(Exit::Failed, text));
+    }
+    Ok(())
+}
+
+/// The policy as people read it.
+fn shown(view: &PolicyView) -> String {
+    let mut out = String::new();
+    let mut line = |text: String| {
+        out.push_str(&text);
+        out.push('\n');
+    };
+    if view.name.is_empty() {
+        line("no policy is in force: everything is accepted".to_owned());
+    } else {
+        line(format!("{} version {}, {} ({})", view.name, view.version, view.mode, view.state));
+    }
+    if let Some(pending) = &view.pending {
+        line(format!("waits for confirmation: {:.0} s left", pending.seconds_left));
+    }
+    for problem in &view.problems {
+        line(format!("problem: {problem}"));
+    }
+    let width = view.rules.iter().map(|rule| rule.id.len()).max().unwrap_or(0).max(4);
+    if !view.rules.is_empty() {
+        line(format!("{:>12}  {:>10}  {:<8} {:<width$} {}", "packets", "bytes", "action", "rule", "conditions"));
+    }
+    for RuleView { id, direction, action, conditions, packets, bytes, .. } in &view.rules {
+        let (packets, bytes) = (count_text(*packets), bytes_text(*bytes));
+        line(format!("{packets:>12}  {bytes:>10}  {action:<8} {id:<width$} {direction} {conditions}"));
+    }
+    for cause in view.causes.iter().filter(|cause| cause.packets > 0) {
+        let (packets, bytes) = (count_text(cause.packets), bytes_text(cause.bytes));
+        line(format!("{packets:>12}  {bytes:>10}  {:<8} {:<width$} {}", "", cause.cause, cause.meaning));
+    }
+    for ban in &view.bans {
+        let left = ban.seconds_left.map_or_else(|| "until it is lifted".to_owned(), |left| format!("{left:.0} s left"));
+        line(format!("banned: {} ({left}) {} {}", ban.prefix, ban.origin, ban.reason));
+    }
+    if view.bans_total > view.bans.len() as u64 {
+        line(format!("and {} bans more", view.bans_total - view.bans.len() as u64));
+    }
+    out
+}
