@@ -28,6 +28,8 @@ pub(super) fn read(json: &str, text: &str) -> Result<Vec<Table>, RulesError> {
     let document: Value = serde_json::from_str(json).map_err(|source| RulesError::Json { tool: "nft", source })?;
     let words = words(text);
     let mut tables: Vec<Table> = Vec::new();
+    // Counters with names, which are listed before the rules that count with them.
+    let mut counters: HashMap<(String, String, String), Value> = HashMap::new();
     for entry in document.get("nftables").and_then(Value::as_array).into_iter().flatten() {
         let Some((kind, body)) = entry.as_object().and_then(|object| object.iter().next()) else { continue };
         let (family, name) = (string(body, "family"), string(body, if kind == "table" { "name" } else { "table" }));
@@ -43,8 +45,17 @@ pub(super) fn read(json: &str, text: &str) -> Result<Vec<Table>, RulesError> {
         match kind.as_str() {
             "chain" => table.chains.push(chain(body, table.ours)),
             "set" | "map" => table.sets.push(set(body, kind == "map")),
+            "counter" => drop(counters.insert((family, name, string(body, "name")), body.clone())),
             "rule" => {
-                let rule = rule(body, &words, table.ours, (family, name));
+                let named = |counter: &str| counters.get(&(family.clone(), name.clone(), counter.to_owned()));
+                let counter = body
+                    .get("expr")
+                    .and_then(Value::as_array)
+                    .into_iter()
+                    .flatten()
+                    .find_map(|part| part.get("counter"));
+                let counter = counter.and_then(|counter| counter.as_str().map_or(Some(counter), named)).cloned();
+                let rule = rule(body, counter.as_ref(), &words, table.ours, (family, name));
                 let chain = string(body, "chain");
                 if let Some(chain) = table.chains.iter_mut().find(|known| known.name == chain) {
                     chain.rules.push(rule);
@@ -80,20 +91,23 @@ fn set(body: &Value, is_map: bool) -> Set {
     Set { name, expires, is_map, elements: values.len(), hash: String::new(), values }
 }
 
-fn rule(body: &Value, words: &HashMap<Place, String>, ours: bool, (family, table): (String, String)) -> Rule {
+fn rule(
+    body: &Value,
+    counter: Option<&Value>,
+    words: &HashMap<Place, String>,
+    ours: bool,
+    (family, table): (String, String),
+) -> Rule {
     let handle = body.get("handle").and_then(Value::as_u64).unwrap_or_default();
     let expressions = body.get("expr").cloned().unwrap_or_default();
-    let counter = expressions.as_array().into_iter().flatten().find_map(|expression| expression.get("counter"));
     let count = |key| counter.and_then(|counter| counter.get(key)).and_then(Value::as_u64);
-    let text = words.get(&(family, table, handle)).cloned();
-    Rule {
-        handle,
-        text: text.unwrap_or_else(|| expressions.to_string()),
-        packets: count("packets"),
-        bytes: count("bytes"),
-        ours,
-        expressions,
+    let mut text = words.get(&(family, table, handle)).cloned().unwrap_or_else(|| expressions.to_string());
+    // The comment of one of our counters is the id of the policy's rule.
+    if let Some(id) = counter.and_then(|counter| counter.get("comment")).and_then(Value::as_str).filter(|_| ours) {
+        text.push_str(" # ");
+        text.push_str(id);
     }
+    Rule { handle, text, packets: count("packets"), bytes: count("bytes"), ours, expressions }
 }
 
 /// The words of each rule.
