@@ -158,7 +158,7 @@ impl List {
             List::Losses => &["packets", "count", "bytes", "reason"],
             List::Alerts => &["count", "alert"],
             List::Rules => &["#", "rate", "packets", "bytes", "flows", "last", "rule", "tier", "action"],
-            List::Refused => &["packets", "bytes", "in", "out", "observed", "rule"],
+            List::Refused => &["packets", "bytes", "in", "rule"],
             List::Bans => &["since", "left", "prefix", "origin", "reason"],
         }
     }

@@ -84,8 +84,6 @@ impl Item for RefusedByRule {
             "rule" => word(&self.rule),
             "bytes" => number(self.refused.bytes()),
             "in" => number(self.refused.in_packets),
-            "out" => number(self.refused.out_packets),
-            "observed" => number(self.refused.observed_packets()),
             _ => number(self.refused.packets()),
         }
     }
