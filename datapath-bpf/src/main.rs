@@ -3,37 +3,47 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod front;
 mod peek;
+mod policy;
 mod shell;
+
+use shell::Fate;
 
 use aya_ebpf::{helpers::bpf_ktime_get_ns, macros::classifier, programs::TcContext};
 use hivewall_datapath::{Direction, Link};
 
 /// Let the next program on the hook decide: `TCX_NEXT`, which clsact reads as `TC_ACT_UNSPEC`.
 const NEXT: i32 = -1;
+/// `TCX_DROP`, which is `TC_ACT_SHOT`.
+const DROP: i32 = 2;
+
+#[inline(always)]
+fn answer(fate: Fate) -> i32 {
+    match fate {
+        Fate::Next => NEXT,
+        Fate::Drop | Fate::Reject => DROP,
+    }
+}
 
 #[classifier]
 pub fn hivewall_in_eth(ctx: TcContext) -> i32 {
-    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
-    NEXT
+    answer(shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks()))
 }
 
 #[classifier]
 pub fn hivewall_out_eth(ctx: TcContext) -> i32 {
-    shell::observe(&ctx, Link::Ethernet, Direction::Egress, shell::ticks() as u32);
-    NEXT
+    answer(shell::observe(&ctx, Link::Ethernet, Direction::Egress, shell::ticks()))
 }
 
 #[classifier]
 pub fn hivewall_in_ip(ctx: TcContext) -> i32 {
-    shell::observe(&ctx, Link::Ip, Direction::Ingress, shell::ticks() as u32);
-    NEXT
+    answer(shell::observe(&ctx, Link::Ip, Direction::Ingress, shell::ticks()))
 }
 
 #[classifier]
 pub fn hivewall_out_ip(ctx: TcContext) -> i32 {
-    shell::observe(&ctx, Link::Ip, Direction::Egress, shell::ticks() as u32);
-    NEXT
+    answer(shell::observe(&ctx, Link::Ip, Direction::Egress, shell::ticks()))
 }
 
 /// Never attached: user space runs it on each CPU in turn with `BPF_PROG_TEST_RUN`.

@@ -105,7 +105,7 @@ pub extern "C" fn hivewall_read_again(skb: *mut __sk_buff, place: u32, start: u3
     let (link, direction) = shell::unpack_place(place);
     let frame = shell::frame(skb, link, direction);
     let inside = is_inside.then(|| (shell::start_tunnel(start), at as usize, end as usize));
-    let Some(parsed) = shell::with_shard(0, |shard| shard.read_again(&shell::bytes(skb), &frame, inside)) else {
+    let Some(parsed) = shell::with_shard(0, 0, |shard| shard.read_again(&shell::bytes(skb), &frame, inside)) else {
         return 0;
     };
     scratch.parsed = parsed;
@@ -120,7 +120,7 @@ pub extern "C" fn hivewall_copy(skb: *mut __sk_buff, start: u32) -> u32 {
     let parsed = &scratch.parsed;
     let opening = opening(skb, parsed.payload_at as u32, parsed.end as u32);
     let watch = shell::start_watch(start);
-    let found = shell::with_shard(0, |shard| shard.look(&shell::bytes(skb), parsed, watch, opening));
+    let found = shell::with_shard(0, 0, |shard| shard.look(&shell::bytes(skb), parsed, watch, opening));
     let Some((mut head, at)) = found else { return 0 };
     head.time_ns = scratch.head.time_ns;
     if !control.spend(head.time_ns, constant(&PEEKS_PER_WINDOW), head.captured > 0) {

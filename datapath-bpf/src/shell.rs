@@ -10,12 +10,12 @@ use aya_ebpf::{
     maps::{Array, LruHashMap, PerCpuHashMap},
     programs::TcContext,
 };
-use crate::peek;
-
+use crate::{peek, policy};
 use hivewall_datapath::{
-    Bytes, Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, HEADERS_MAX, HashSeed, Link, Reason, Record,
-    Ring, RingControl, Seed, Sets, Shard, SweepControl, Tallies, Tally, TallyKey, Tunnel, Watch, flow_hash,
-    parse::{self, Extensions},
+    Bytes, Cause, Direction, FlowKey, FlowLine, FlowSet, FragmentId, Fragments, Frame, HEADERS_MAX, HashSeed, Link, Reason, Record,
+    Ring, RingControl, Seed, Sets, Shard, SweepControl, Tallies, Tally, TallyKey, Tunnel, Watch, cache::Counted, flow_hash,
+    parse::{self, Extensions, Parsed},
+    policy::{PolicyWord, Verdict, VerdictCause},
 };
 
 /// Flow sets: `cpu × sets + set`. Sized at load.
@@ -142,7 +142,11 @@ fn publish(place: &AtomicU64, value: u64) {
 
 impl Ring for CpuRing {
     #[inline(always)]
-    fn push(&mut self, record: &Record) {
+    fn push(&mut self, line: &FlowLine, now: u32, cause: Cause) {
+        // Rules are counted here rather than at each packet.
+        if line.verdict != 0 {
+            policy::count(Verdict(line.verdict).counter(), line.packets(), line.ip_bytes);
+        }
         let Some(control) = self.control() else { return };
         let slots = constant(&RING_SLOTS);
         let head = load(&control.head);
@@ -150,15 +154,19 @@ impl Ring for CpuRing {
             let index = self.cpu * slots + (head as u32 & (slots - 1));
             if let Some(slot) = RINGS.get_ptr_mut(index) {
                 // SAFETY: user space reads a slot only after `head` passed it.
-                unsafe { *slot = *record };
+                unsafe {
+                    (*slot).line = *line;
+                    (*slot).now = now;
+                    (*slot).cause = cause as u32;
+                }
                 publish(&control.head, head + 1);
                 return;
             }
         }
         control.lost_records += 1;
-        control.lost_packets += u64::from(record.line.packets());
-        control.lost_ip_bytes += u64::from(record.line.ip_bytes);
-        control.lost_link_bytes += u64::from(record.line.link_bytes);
+        control.lost_packets += u64::from(line.packets());
+        control.lost_ip_bytes += u64::from(line.ip_bytes);
+        control.lost_link_bytes += u64::from(line.link_bytes);
     }
 
     #[inline(always)]
@@ -263,7 +271,7 @@ pub fn ticks() -> u64 {
 
 /// Runs `work` with the shard of this CPU.
 #[inline(always)]
-pub fn with_shard<O>(now: u32, work: impl FnOnce(&mut Shard<'_, Maps, CpuRing, FragmentMap, TallyMap>) -> O) -> O {
+pub fn with_shard<O>(now: u32, epoch: u32, work: impl FnOnce(&mut Shard<'_, Maps, CpuRing, FragmentMap, TallyMap>) -> O) -> O {
     // SAFETY: no arguments.
     let cpu = unsafe { bpf_get_smp_processor_id() };
     work(&mut Shard {
@@ -273,6 +281,7 @@ pub fn with_shard<O>(now: u32, work: impl FnOnce(&mut Shard<'_, Maps, CpuRing, F
         tallies: &mut TallyMap,
         now,
         watching: peek::is_on(),
+        epoch,
     })
 }
 
@@ -290,26 +299,48 @@ pub fn unpack_place(place: u32) -> (Link, Direction) {
     )
 }
 
-/// Counts one buffer, pulling headers into its linear part when they lie outside of it.
+/// What becomes of a packet.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Fate {
+    /// The next program on the hook decides.
+    Next,
+    /// It is dropped.
+    Drop,
+    /// It is dropped, and its sender told.
+    Reject,
+}
+
+/// Counts and judges one buffer, pulling headers into its linear part when they lie outside of it.
 #[inline(always)]
-pub fn observe(ctx: &TcContext, link: Link, direction: Direction, now: u32) {
-    let (skb, place) = (ctx.skb.skb, pack_place(link, direction));
-    let mut told = hivewall_observe(skb, place, now);
+pub fn observe(ctx: &TcContext, link: Link, direction: Direction, ticks: u64) -> Fate {
+    let (skb, place, now) = (ctx.skb.skb, pack_place(link, direction), ticks as u32);
+    let word = policy::word(ticks).0;
+    let mut told = hivewall_observe(skb, place, now, word);
     if told == 0 {
-        return;
+        return Fate::Next;
     }
     if told == TOLD_SNAPPED {
         // SAFETY: the context is valid; packet pointers are taken anew after it.
         unsafe { bpf_skb_pull_data(skb, ctx.len().min(HEADERS_MAX as u32 + 64)) };
-        told = hivewall_observe(skb, place | PLACE_PULLED, now);
+        told = hivewall_observe(skb, place | PLACE_PULLED, now, word);
+    }
+    if told == TOLD_REFUSED {
+        return refuse(skb, PolicyWord(word));
+    }
+    if told == TOLD_UNJUDGED {
+        told = hivewall_settle(skb, place, policy::hivewall_judge(skb, word, ticks), now);
     }
     let (start, end) = (told as u32, (told >> 32) as u32);
+    if start & START_DROPS != 0 {
+        return if start & START_REJECTS != 0 { Fate::Reject } else { Fate::Drop };
+    }
     if start & START_WATCHED != 0 {
         peek::look(skb, place, start & !START_TUNNEL, end);
     }
     if start & START_TUNNEL != 0 {
         observe_inner(ctx, place, start, end, now);
     }
+    Fate::Next
 }
 
 /// Counts the inside of a tunnel, and what a segmented inside adds to its outside.
@@ -341,6 +372,14 @@ fn observe_inner(ctx: &TcContext, place: u32, start: u32, end: u32, now: u32) {
 /// The answer of [`hivewall_observe`] when headers lie outside the linear part. Other answers are 0, or what is left to
 /// do: in the lower half where the payload starts and why it is told, in the upper half where it ends.
 const TOLD_SNAPPED: u64 = u64::MAX;
+/// The answer of [`hivewall_observe`] when the packet is to be judged.
+const TOLD_UNJUDGED: u64 = u64::MAX - 1;
+/// The answer of [`hivewall_observe`] when the frame claims to be IP and cannot be read.
+const TOLD_REFUSED: u64 = u64::MAX - 2;
+/// In the lower half of an answer: the packet is to be dropped.
+const START_DROPS: u32 = 1 << 24;
+/// In the lower half of an answer: its sender is to be told.
+const START_REJECTS: u32 = 1 << 25;
 /// In the lower half of an answer: the payload's offset.
 pub const START_AT: u32 = 0xfff;
 /// The kind of tunnel that the payload may be; 0 for none.
@@ -349,9 +388,32 @@ pub const START_TUNNEL: u32 = 7 << 16;
 pub const START_WATCHED: u32 = 7 << WATCH_SHIFT;
 const WATCH_SHIFT: u32 = 20;
 
+/// What is left to do for a packet that was counted.
+#[inline(always)]
+fn told(parsed: &Parsed, counted: Counted) -> u64 {
+    if counted.drops() {
+        return u64::from(START_DROPS | if counted.rejects() { START_REJECTS } else { 0 });
+    }
+    match parsed.tunnel() {
+        None if counted.watch() == Watch::NONE => 0,
+        tunnel => start(parsed, tunnel, counted.watch()) | (parsed.end as u64) << 32,
+    }
+}
+
+/// What is done with a frame that cannot be read.
+#[inline(always)]
+fn refuse(skb: *mut __sk_buff, word: PolicyWord) -> Fate {
+    if word.epoch() == 0 || !word.has(PolicyWord::TABLES) {
+        return Fate::Next;
+    }
+    // SAFETY: the context is valid.
+    policy::count(VerdictCause::Invalid as u32, 1, unsafe { (*skb).len });
+    if word.has(PolicyWord::ENFORCE) { Fate::Drop } else { Fate::Next }
+}
+
 /// The lower half of an answer.
 #[inline(always)]
-fn start(parsed: &parse::Parsed, tunnel: Option<Tunnel>, watch: Watch) -> u64 {
+fn start(parsed: &Parsed, tunnel: Option<Tunnel>, watch: Watch) -> u64 {
     let tunnel = tunnel.map_or(0, |tunnel| tunnel as u64);
     parsed.payload_at as u64 & u64::from(START_AT) | tunnel << 16 | u64::from(watch.bits()) << WATCH_SHIFT
 }
@@ -387,24 +449,38 @@ pub extern "C" fn hivewall_extensions(skb: *mut __sk_buff, at: u32, end: u32, ne
     parse::extensions(&bytes(skb), at & 0xfff, end, next as u8).0
 }
 
-/// Counts the buffer as the link carried it; tells what is left to do.
+/// Counts the buffer as the link carried it, unless it is to be judged before; tells what is left to do.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32) -> u64 {
+pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32, word: u32) -> u64 {
     let (link, direction) = unpack_place(place);
     let frame = frame(skb, link, direction);
-    with_shard(now, |shard| match shard.observe(&bytes(skb), &frame) {
-        Ok((parsed, watch)) => match parsed.tunnel() {
-            None if watch == Watch::NONE => 0,
-            tunnel => start(&parsed, tunnel, watch) | (parsed.end as u64) << 32,
-        },
-        Err(Reason::Snapped) if place & PLACE_PULLED == 0 => TOLD_SNAPPED,
-        Err(Reason::Snapped) => {
-            shard.tally_snapped(&frame);
-            0
+    with_shard(now, word << 16, |shard| match shard.observe(&bytes(skb), &frame) {
+        Ok((parsed, counted)) => {
+            if counted.is_unjudged() {
+                if policy::leave(&parsed) { TOLD_UNJUDGED } else { u64::from(START_DROPS) }
+            } else {
+                told(&parsed, counted)
+            }
         }
-        Err(_) => 0,
+        Err(Reason::Snapped) if place & PLACE_PULLED == 0 => TOLD_SNAPPED,
+        Err(reason) => {
+            if reason == Reason::Snapped {
+                shard.tally_snapped(&frame);
+            }
+            if reason.is_refused() { TOLD_REFUSED } else { 0 }
+        }
     })
+}
+
+/// Counts the packet that was left to be judged, under its verdict; answers as [`hivewall_observe`].
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_settle(skb: *mut __sk_buff, place: u32, verdict: u32, now: u32) -> u64 {
+    let (link, direction) = unpack_place(place);
+    let frame = frame(skb, link, direction);
+    let Some(parsed) = policy::left() else { return 0 };
+    with_shard(now, 0, |shard| told(parsed, shard.settle(parsed, &frame, Verdict(verdict))))
 }
 
 /// The answer of [`hivewall_inner`] when headers lie outside the linear part.
@@ -419,9 +495,9 @@ pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, en
     let (tunnel, at) = (start_tunnel(start), (start & START_AT) as usize);
     let frame = frame(skb, link, direction);
     if place & PLACE_MEASURED != 0 {
-        return with_shard(now, |shard| shard.inner_headers(&bytes(skb), &frame, tunnel, at, end as usize));
+        return with_shard(now, 0, |shard| shard.inner_headers(&bytes(skb), &frame, tunnel, at, end as usize));
     }
-    with_shard(now, |shard| match shard.observe_inner(&bytes(skb), &frame, tunnel, at, end as usize) {
+    with_shard(now, 0, |shard| match shard.observe_inner(&bytes(skb), &frame, tunnel, at, end as usize) {
         Ok(Some((_, watch))) => watch.bits() << WATCH_SHIFT,
         Err(Reason::Snapped) if place & PLACE_PULLED == 0 => INNER_SNAPPED,
         Err(Reason::Snapped) => {
@@ -439,7 +515,7 @@ pub extern "C" fn hivewall_inner(skb: *mut __sk_buff, place: u32, start: u32, en
 pub extern "C" fn hivewall_repeat(skb: *mut __sk_buff, place: u32, headers: u32) -> u32 {
     let (link, direction) = unpack_place(place);
     let frame = frame(skb, link, direction);
-    with_shard(0, |shard| {
+    with_shard(0, 0, |shard| {
         if let Ok(outer) = parse::parse(&bytes(skb), &frame, shard.fragments) {
             shard.repeat_inner_headers(&outer.packet, &frame, headers & 0xfff);
         }

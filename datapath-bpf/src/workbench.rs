@@ -7,7 +7,9 @@
 #![no_main]
 #![feature(asm_experimental_arch)]
 
+mod front;
 mod peek;
+mod policy;
 mod shell;
 
 use aya_ebpf::{
@@ -215,27 +217,30 @@ peer!(peer_lru, peer_lru_many, PEER_LRU);
 peer!(peer_lru_local, peer_lru_local_many, PEER_LRU_LOCAL);
 
 /// The whole datapath, with the clock in the test's hand: ticks are `tstamp`, direction is bit 0 and link layer bit 1
-/// of `mark`.
+/// of `mark`. Answers -1 for a packet that passes, 2 for one that is dropped, 3 for one that is rejected.
 #[classifier]
 pub fn observe_at(ctx: TcContext) -> i32 {
     // SAFETY: the context is valid for the run.
-    let (now, mark) = unsafe { ((*ctx.skb.skb).tstamp as u32, (*ctx.skb.skb).mark) };
+    let (now, mark) = unsafe { ((*ctx.skb.skb).tstamp, (*ctx.skb.skb).mark) };
     let (link, direction) = shell::unpack_place(mark);
-    shell::observe(&ctx, link, direction, now);
-    -1
+    match shell::observe(&ctx, link, direction, now) {
+        shell::Fate::Next => -1,
+        shell::Fate::Drop => 2,
+        shell::Fate::Reject => 3,
+    }
 }
 
 /// The real program's twin for timing: jiffies, Ethernet, ingress.
 #[classifier]
 pub fn observe(ctx: TcContext) -> i32 {
-    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
+    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks());
     -1
 }
 
 /// [`observe`] over many flows.
 #[classifier]
 pub fn observe_many(ctx: TcContext) -> i32 {
-    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks() as u32);
+    shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks());
     take_turn(&ctx);
     -1
 }

@@ -1,10 +1,14 @@
 //! The flow cache: 4-way sets of 64-byte lines, owned by one CPU. A hit is plain adds.
 //!
+//! A line carries the verdict on its flow. Where no verdict is in force for a packet it is not counted yet, but sent to be
+//! judged, and counted then: a line's counters are those of packets under its verdict.
+//!
 //! Nothing here is atomic: the caller must be the only one at work on the set (in the kernel: bottom halves off on
 //! the CPU that owns the shard). Invariant: a line's counters leave it only through [`Ring::push`].
 
+use crate::policy::Verdict;
 use crate::record::WATCH_MASK;
-use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Record, Ring, Sight, WAYS, Watch};
+use crate::{Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, Packet, Ring, Sight, WAYS, Watch};
 
 const FIN: u8 = 0x01;
 const SYN: u8 = 0x02;
@@ -39,7 +43,7 @@ fn add(line: &mut FlowLine, packet: &Packet, now: u32) {
 
 #[inline(always)]
 fn hand_over<R: Ring>(line: &mut FlowLine, now: u32, cause: Cause, ring: &mut R) {
-    ring.push(&Record { line: *line, now, cause: cause as u32 });
+    ring.push(line, now, cause);
 }
 
 #[inline(always)]
@@ -63,16 +67,106 @@ fn needs_hand_over(line: &FlowLine, packet: &Packet) -> Option<Cause> {
     None
 }
 
-/// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest. Tells how closely the
-/// packet is to be looked at.
+/// What became of a packet in its set.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counted(u32);
+
+impl Counted {
+    const UNJUDGED: u32 = 1 << 3;
+    const DROPS: u32 = 1 << 4;
+    const REJECTS: u32 = 1 << 5;
+
+    /// Nothing more is to be done.
+    pub const PASSED: Self = Self(0);
+
+    #[inline(always)]
+    fn new(watch: Watch, verdict: Verdict) -> Self {
+        if !verdict.drops() {
+            return Self(watch.bits());
+        }
+        // What is dropped is not looked at.
+        Self(Self::DROPS | if verdict.rejects() { Self::REJECTS } else { 0 })
+    }
+
+    /// How closely the packet is to be looked at.
+    #[inline(always)]
+    pub fn watch(self) -> Watch {
+        Watch::from_bits(self.0)
+    }
+
+    /// It was not counted: no verdict is in force.
+    #[inline(always)]
+    pub fn is_unjudged(self) -> bool {
+        self.0 & Self::UNJUDGED != 0
+    }
+
+    /// It is to be dropped.
+    #[inline(always)]
+    pub fn drops(self) -> bool {
+        self.0 & Self::DROPS != 0
+    }
+
+    /// Its sender is to be told.
+    #[inline(always)]
+    pub fn rejects(self) -> bool {
+        self.0 & Self::REJECTS != 0
+    }
+
+    /// The same, not to be looked at.
+    #[inline(always)]
+    pub(crate) fn unwatched(self) -> Self {
+        Self(self.0 & !7)
+    }
+}
+
+/// Ticks after which a line's verdict is looked at once more although nothing handed its counters over: no agent sweeps.
+const VERDICT_TICKS_MAX: u16 = 1 << 14;
+
+/// Whether the line's verdict answers for this packet. `epoch` is the policy's in the upper half, 0 without a policy.
 #[inline(always)]
-pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sight, ring: &mut R) -> Watch {
+fn is_judged(line: &FlowLine, packet: &Packet, now: u32, epoch: u32) -> bool {
+    if epoch == 0 {
+        return line.verdict == 0;
+    }
+    (line.verdict ^ epoch) >> 16 == 0
+        && packet.tcp_flags & (FIN | SYN | RST) == 0
+        // The first packet since a sweep: its connection is to be told that it lives.
+        && line.packets_flags & PACKETS_MASK != 0
+        && (now as u16).wrapping_sub(line.first) < VERDICT_TICKS_MAX
+}
+
+/// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest. `epoch` is the policy's
+/// in the upper half, 0 without a policy; `judged` is the packet's verdict, when it has been judged.
+#[inline(always)]
+pub fn account<R: Ring>(
+    set: &mut FlowSet,
+    packet: &Packet,
+    now: u32,
+    sight: Sight,
+    ring: &mut R,
+    epoch: u32,
+    judged: Option<Verdict>,
+) -> Counted {
     for line in &mut set.lines {
         if same(line, packet) {
+            match judged {
+                None if !is_judged(line, packet, now, epoch) => return Counted(Counted::UNJUDGED),
+                Some(verdict) if verdict.0 != line.verdict => {
+                    if line.packets_flags & PACKETS_MASK != 0 {
+                        hand_over(line, now, Cause::Judged, ring);
+                        restart(line, now);
+                    }
+                    line.verdict = verdict.0;
+                }
+                _ => {}
+            }
             if line.packets_flags & PACKETS_MASK == 0 {
                 line.first = now as u16;
             } else if let Some(cause) = needs_hand_over(line, packet) {
                 hand_over(line, now, cause, ring);
+                restart(line, now);
+            } else if judged.is_some() && (now as u16).wrapping_sub(line.first) >= VERDICT_TICKS_MAX {
+                hand_over(line, now, Cause::Judged, ring);
                 restart(line, now);
             }
             add(line, packet, now);
@@ -83,10 +177,15 @@ pub fn account<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sig
             if watch != Watch::NONE {
                 line.set_watch(watch.kept(sight));
             }
-            return watch;
+            return Counted::new(watch, Verdict(line.verdict));
         }
     }
-    Watch::from_bits(admit(set, packet, now, sight, ring))
+    if epoch != 0 && judged.is_none() {
+        return Counted(Counted::UNJUDGED);
+    }
+    let verdict = judged.unwrap_or_default();
+    let how = u64::from(verdict.0) | (sight as u64) << 32;
+    Counted::new(Watch::from_bits(admit(set, packet, now, how, ring)), verdict)
 }
 
 /// The line of a packet that was counted in this set just now, and is therefore still there.
@@ -104,9 +203,11 @@ pub fn enlarge(set: &mut FlowSet, packet: &Packet, ip_bytes: u32) {
     }
 }
 
-/// The miss: out of line in the kernel, so that the hit stays short. Gives the bits of the new line's [`Watch`].
+/// The miss: out of line in the kernel, so that the hit stays short. `how` is the verdict in the lower half and the sight
+/// in the upper, since a function of the kernel has five arguments at the most. Gives the bits of the new line's [`Watch`].
 #[inline(never)]
-fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sight, ring: &mut R) -> u32 {
+fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, how: u64, ring: &mut R) -> u32 {
+    let (verdict, sight) = (how as u32, Sight::from_number((how >> 32) as u32));
     let mut victim = 0;
     let mut oldest = 0;
     for (way, line) in set.lines.iter().enumerate() {
@@ -124,7 +225,7 @@ fn admit<R: Ring>(set: &mut FlowSet, packet: &Packet, now: u32, sight: Sight, ri
         hand_over(line, now, Cause::Evicted, ring);
     }
     line.key = packet.key;
-    line.verdict = 0;
+    line.verdict = verdict;
     restart(line, now);
     let watch = if matches!(sight, Sight::Off) { Watch::NONE } else { Watch::at_first(packet) };
     line.set_watch(watch.kept(sight));

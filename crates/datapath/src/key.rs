@@ -31,9 +31,10 @@ pub mod proto {
 pub const IFINDEX_MAX: u32 = (1 << 24) - 1;
 
 /// The hook a packet was seen on, from the host's point of view.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub enum Direction {
     /// Received by the interface.
+    #[default]
     Ingress,
     /// Sent through the interface.
     Egress,

@@ -12,6 +12,7 @@
 
 mod bytes;
 pub mod cache;
+pub mod front;
 mod hash;
 mod key;
 pub mod parse;

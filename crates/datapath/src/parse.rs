@@ -172,6 +172,8 @@ struct Transport {
     end: usize,
     /// Fragment offset is not 0.
     later: bool,
+    /// A later fragment, so near that it covers a part of the first one's TCP header.
+    overlaps: bool,
     /// More fragments follow, or this one is later.
     fragmented: bool,
     id: u32,
@@ -201,6 +203,7 @@ fn ipv4<B: Bytes>(bytes: &B, at: usize, end: usize, key: &mut FlowKey) -> Result
         at: at + header_len,
         end: at + total,
         later: fragment & 0x1fff != 0,
+        overlaps: matches!(fragment & 0x1fff, 1 | 2),
         fragmented: fragment & 0x3fff != 0,
         id: u32::from(u16::from_be_bytes([i0, i1])),
     })
@@ -224,7 +227,7 @@ fn ipv6<B: Bytes>(bytes: &B, at: usize, end: usize, key: &mut FlowKey) -> Result
         return Err(Reason::BadIpv6Length);
     }
     let end = at + 40 + payload;
-    let mut t = Transport { proto: next, at: at + 40, end, later: false, fragmented: false, id: 0 };
+    let mut t = Transport { proto: next, at: at + 40, end, later: false, overlaps: false, fragmented: false, id: 0 };
     if is_extension(next) {
         let walked = bytes.extensions(t.at as u32, end as u32, next);
         if let Some(reason) = walked.refusal() {
@@ -233,6 +236,7 @@ fn ipv6<B: Bytes>(bytes: &B, at: usize, end: usize, key: &mut FlowKey) -> Result
         t.proto = walked.next();
         t.at = walked.at();
         t.later = walked.has(Extensions::LATER);
+        t.overlaps = walked.has(Extensions::OVERLAPS);
         t.fragmented = walked.has(Extensions::FRAGMENTED);
         t.id = walked.id();
     }
@@ -241,7 +245,8 @@ fn ipv6<B: Bytes>(bytes: &B, at: usize, end: usize, key: &mut FlowKey) -> Result
 
 /// Where a walk over extension headers ended, in one word, so that it can cross a function border of the kernel.
 ///
-/// Bits 0–31 fragment identification, 32–43 offset, 44–51 protocol, 52 later fragment, 53 fragmented, 54–58 refusal.
+/// Bits 0–31 fragment identification, 32–43 offset, 44–51 protocol, 52 later fragment, 53 fragmented, 54–58 refusal,
+/// 59 a later fragment that overlaps a TCP header.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Extensions(pub u64);
 
@@ -249,6 +254,7 @@ impl Extensions {
     const LATER: u64 = 1 << 52;
     const FRAGMENTED: u64 = 1 << 53;
     const REFUSAL_SHIFT: u32 = 54;
+    const OVERLAPS: u64 = 1 << 59;
 
     #[inline(always)]
     fn refuse(reason: Reason) -> Self {
@@ -339,6 +345,10 @@ fn extension<B: Bytes>(bytes: &B, at: usize, end: usize, this: u8, word: &mut u6
             if offset & 0xfff8 != 0 {
                 *word |= Extensions::LATER;
             }
+            // In units of 8 bytes, in the upper 13 bits.
+            if matches!(offset >> 3, 1 | 2) {
+                *word |= Extensions::OVERLAPS;
+            }
             if offset & 0xfff9 != 0 {
                 *word |= Extensions::FRAGMENTED;
             }
@@ -422,6 +432,9 @@ pub(crate) fn ip<B: Bytes, F: Fragments>(
     packet.key.place_at(frame.ifindex, frame.direction);
     let mut header_len = 0;
     if t.later {
+        if t.overlaps && t.proto == proto::TCP {
+            return Err(Reason::OverlappingFragment);
+        }
         match fragments.recall(&fragment_id(&packet.key, t.id)) {
             Some(ports) => {
                 packet.key.sport = (ports >> 16) as u16;

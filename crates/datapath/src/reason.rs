@@ -28,6 +28,18 @@ macro_rules! reasons {
                 match self { $(Reason::$name => $invalid,)+ }
             }
 
+            /// Whether a frame that is counted so is dropped where a policy is enforced: it claims to be IP, and cannot be
+            /// read as such.
+            #[inline(always)]
+            pub fn is_refused(self) -> bool {
+                // By number, for the kernel: a table of booleans would be memory.
+                let number = self as u32;
+                number == Reason::ShortEthernet as u32
+                    || number >= Reason::BadIpv4Header as u32 && number <= Reason::ShortFirstFragment as u32
+                    || number == Reason::Snapped as u32
+                    || number == Reason::OverlappingFragment as u32
+            }
+
             /// The reason with this number.
             pub fn from_number(number: u32) -> Option<Reason> {
                 match number { $($number => Some(Reason::$name),)+ _ => None }
@@ -83,4 +95,6 @@ reasons! {
     NoCache = 22, "no_cache", false;
     /// A capture claims that the packet was longer than 256 MiB, which none can be.
     ImpossibleLength = 23, "impossible_length", true;
+    /// A later fragment that would overwrite the TCP header of the first one (RFC 3128).
+    OverlappingFragment = 24, "overlapping_fragment", true;
 }

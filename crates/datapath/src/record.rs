@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{Direction, FlowKey, Reason, Watch};
 
 /// Number of this layout; compared when a program is loaded.
-pub const ABI_VERSION: u32 = 2;
+pub const ABI_VERSION: u32 = 3;
 
 /// Lines in one set of the flow cache.
 pub const WAYS: usize = 4;
@@ -34,7 +34,7 @@ pub const OPENED: u32 = 1 << 23;
 pub struct FlowLine {
     /// The flow.
     pub key: FlowKey,
-    /// Verdict and the policy epoch it was made in; 0 while no policy is loaded.
+    /// The [`crate::policy::Verdict`] on the packets that are counted here; 0 while no policy is loaded.
     pub verdict: u32,
     /// Packets in the lower 20 bits, [`Watch`] (3), [`OPENED`], OR of the TCP flags in the upper 8.
     pub packets_flags: u32,
@@ -105,6 +105,8 @@ pub enum Cause {
     Full = 2,
     /// A new TCP connection began on the tuple of a finished one.
     Reused = 3,
+    /// The flow was judged once more; the line stays, under its new verdict.
+    Judged = 4,
 }
 
 /// A line on its way to user space.

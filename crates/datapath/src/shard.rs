@@ -1,10 +1,12 @@
 //! One CPU's share of the datapath: a frame goes in, counters move. The traits are the seams between the kernel's
 //! maps and user space's memory; both implement all of them.
 
+use crate::cache::Counted;
 use crate::parse::{self, Parsed, wire_len};
+use crate::policy::Verdict;
 use crate::{
-    Bytes, Cause, Direction, FlowKey, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Record, Sight, Tunnel, Watch,
-    cache, tunnel,
+    Bytes, Cause, Direction, FlowKey, FlowLine, FlowSet, Frame, Opening, Packet, PeekHead, Reason, Sight, Tunnel,
+    Watch, cache, tunnel,
 };
 
 /// Where the flow sets lie.
@@ -15,8 +17,8 @@ pub trait Sets {
 
 /// The way out for records.
 pub trait Ring {
-    /// Hands a record over, or counts it as lost.
-    fn push(&mut self, record: &Record);
+    /// Hands a line's counters over as a [`Record`], or counts them as lost.
+    fn push(&mut self, line: &FlowLine, now: u32, cause: Cause);
     /// Whether the next `push` will find room.
     fn has_room(&mut self) -> bool;
 }
@@ -49,23 +51,24 @@ pub struct Shard<'a, S, R, F, T> {
     pub now: u32,
     /// Whether first bytes of conversations are copied at all.
     pub watching: bool,
+    /// Epoch of the policy in the upper half; 0 when there is none.
+    pub epoch: u32,
 }
 
 impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
     /// Reads and counts one frame; what it may carry inside is [`Parsed::tunnel`]. Where the watch is not
-    /// [`Watch::NONE`], the packet is one for [`Shard::look`]. `Err` tells why it is in no flow; it has been tallied,
-    /// except for [`Reason::Snapped`], which the caller tallies when it cannot supply more bytes.
+    /// [`Watch::NONE`], the packet is one for [`Shard::look`]; where it [`Counted::is_unjudged`], it is one to judge, and
+    /// for [`Shard::settle`]. `Err` tells why it is in no flow; it has been tallied, except for [`Reason::Snapped`], which
+    /// the caller tallies when it cannot supply more bytes.
     #[inline(always)]
-    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame) -> Result<(Parsed, Watch), Reason> {
+    pub fn observe<B: Bytes>(&mut self, bytes: &B, frame: &Frame) -> Result<(Parsed, Counted), Reason> {
         match parse::parse(bytes, frame, self.fragments) {
             Ok(parsed) => {
-                let watch = self.count(&parsed, frame);
-                if parsed.packet.packets > 1 {
-                    let extra = parsed.packet.ip_bytes + parsed.packet.link_bytes - wire_len(frame);
-                    let segments = parsed.packet.packets - 1;
-                    self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, segments, extra);
+                let counted = self.count(&parsed, frame, self.epoch, None);
+                if !counted.is_unjudged() {
+                    self.tally_segments(&parsed.packet, frame);
                 }
-                Ok((parsed, watch))
+                Ok((parsed, counted))
             }
             Err(Reason::Snapped) => Err(Reason::Snapped),
             Err(reason) => {
@@ -75,19 +78,36 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
         }
     }
 
+    /// Counts a packet that has been judged.
+    #[inline(always)]
+    pub fn settle(&mut self, parsed: &Parsed, frame: &Frame, verdict: Verdict) -> Counted {
+        let counted = self.count(parsed, frame, self.epoch, Some(verdict));
+        self.tally_segments(&parsed.packet, frame);
+        counted
+    }
+
+    /// Tallies what a buffer of several packets has beyond its first.
+    #[inline(always)]
+    fn tally_segments(&mut self, packet: &Packet, frame: &Frame) {
+        if packet.packets > 1 {
+            let extra = packet.ip_bytes + packet.link_bytes - wire_len(frame);
+            self.tallies.tally(frame.ifindex, frame.direction, Reason::Segments, packet.packets - 1, extra);
+        }
+    }
+
     /// Tallies a frame whose headers were not captured.
     pub fn tally_snapped(&mut self, frame: &Frame) {
         self.tallies.tally(frame.ifindex, frame.direction, Reason::Snapped, 1, wire_len(frame));
     }
 
-    /// Counts a packet that was read before; gives its flow's watch when the packet is one to look at.
+    /// Counts a packet that was read before.
     #[inline(always)]
-    pub fn count(&mut self, parsed: &Parsed, frame: &Frame) -> Watch {
+    fn count(&mut self, parsed: &Parsed, frame: &Frame, epoch: u32, judged: Option<Verdict>) -> Counted {
         let packet = &parsed.packet;
         let Some(set) = self.sets.set(&packet.key) else {
             let bytes = packet.ip_bytes + packet.link_bytes;
             self.tallies.tally(frame.ifindex, frame.direction, Reason::NoCache, packet.packets, bytes);
-            return Watch::NONE;
+            return Counted::PASSED;
         };
         let has_payload = parsed.end > parsed.payload_at;
         let sight = match (self.watching, has_payload) {
@@ -95,8 +115,8 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
             (true, false) => Sight::Bare,
             (true, true) => Sight::Payload,
         };
-        let watch = cache::account(set, packet, self.now, sight, self.ring);
-        if watch.wants(has_payload) { watch } else { Watch::NONE }
+        let counted = cache::account(set, packet, self.now, sight, self.ring, epoch, judged);
+        if counted.watch().wants(has_payload) { counted } else { counted.unwatched() }
     }
 
     /// Decides whether a packet that was counted just now, and told to be one to look at by `watch`, is copied, and how
@@ -136,8 +156,9 @@ impl<S: Sets, R: Ring, F: Fragments, T: Tallies> Shard<'_, S, R, F, T> {
     ) -> Result<Option<(Parsed, Watch)>, Reason> {
         match tunnel::inner(bytes, frame, tunnel, at, end, self.fragments) {
             Ok(Some(inner)) => {
-                let watch = self.count(&inner, frame);
-                Ok(Some((inner, watch)))
+                // A policy judges what the link carries, not what is inside of it.
+                let counted = self.count(&inner, frame, 0, None);
+                Ok(Some((inner, counted.watch())))
             }
             Ok(None) => Ok(None),
             Err(Reason::Snapped) => Err(Reason::Snapped),
@@ -206,6 +227,7 @@ impl Cause {
             1 => Some(Cause::Swept),
             2 => Some(Cause::Full),
             3 => Some(Cause::Reused),
+            4 => Some(Cause::Judged),
             _ => None,
         }
     }

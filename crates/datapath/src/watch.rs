@@ -22,13 +22,25 @@ pub const OPENING_BYTES: usize = 8;
 
 /// What the cache is told of looking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u32)]
 pub enum Sight {
     /// Nothing is looked at.
-    Off,
+    Off = 0,
     /// The packet has no payload.
-    Bare,
+    Bare = 1,
     /// The packet has payload.
-    Payload,
+    Payload = 2,
+}
+
+impl Sight {
+    #[inline(always)]
+    pub(crate) fn from_number(number: u32) -> Self {
+        match number {
+            0 => Self::Off,
+            1 => Self::Bare,
+            _ => Self::Payload,
+        }
+    }
 }
 
 /// How closely a flow is looked at.

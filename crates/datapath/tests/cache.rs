@@ -18,8 +18,8 @@ struct Out {
 }
 
 impl Ring for Out {
-    fn push(&mut self, record: &Record) {
-        self.records.push(*record);
+    fn push(&mut self, line: &FlowLine, now: u32, cause: Cause) {
+        self.records.push(Record { line: *line, now, cause: cause as u32 });
     }
 
     fn has_room(&mut self) -> bool {
@@ -35,7 +35,7 @@ struct One {
 
 impl One {
     fn see(&mut self, packet: &Packet, now: u32) {
-        account(&mut self.set, packet, now, Sight::Bare, &mut self.out);
+        account(&mut self.set, packet, now, Sight::Bare, &mut self.out, 0, None);
     }
 
     fn sweep(&mut self, now: u32, idle: u32) -> Swept {

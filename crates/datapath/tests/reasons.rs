@@ -176,13 +176,26 @@ fn fragment_cases() -> Vec<Case> {
             refused: first(0, 16),
             read: first(0, 24),
             // A later fragment has no header to hold, and a whole packet is plainly wrong.
-            elsewhere: (first(8, 16), None),
+            elsewhere: (first(24, 16), None),
         },
         Case {
             reason: ShortFirstFragment,
             refused: v6_first(6),
             read: v6_first(132),
             elsewhere: (v6().protocol(6).payload_len(8).build(), Some(BadTcpHeader)),
+        },
+        Case {
+            reason: OverlappingFragment,
+            refused: first(16, 8),
+            read: first(24, 8),
+            // A datagram header is over by then.
+            elsewhere: (v4().fragment(8, true).protocol(17).payload_len(8).build(), None),
+        },
+        Case {
+            reason: OverlappingFragment,
+            refused: v6().ipv6_fragment(8, true, 1).protocol(6).payload_len(8).build(),
+            read: v6().ipv6_fragment(24, true, 1).protocol(6).payload_len(8).build(),
+            elsewhere: (v6().ipv6_fragment(8, true, 1).protocol(17).payload_len(8).build(), None),
         },
     ]
 }
@@ -239,7 +252,7 @@ fn a_short_first_fragment_leaves_nothing_to_inherit() {
     let mut see = |bytes: Vec<u8>| parse(&FrameBytes(&bytes), &ethernet(bytes.len()), &mut memory);
     let short = v4().fragment(0, true).protocol(6).payload_len(8).build();
     assert_eq!(see(short).err(), Some(ShortFirstFragment));
-    let later = see(v4().fragment(8, false).protocol(6).payload_len(40).build());
+    let later = see(v4().fragment(24, false).protocol(6).payload_len(40).build());
     assert!(later.unwrap().packet.key.is_portless());
 }
 

@@ -6,7 +6,8 @@
 mod shared;
 
 use hivewall_datapath::{
-    Direction, FlowKey, FlowSet, FrameBytes, Reason, Record, Ring, Sets, Shard, Tallies, Watch, parse::Parsed,
+    Cause, Direction, FlowKey, FlowLine, FlowSet, FrameBytes, Reason, Ring, Sets, Shard, Tallies, cache::Counted,
+    parse::Parsed,
 };
 use hivewall_testkit::packet::frame;
 use shared::{Memory, ethernet};
@@ -22,8 +23,8 @@ impl Sets for NoSets {
 struct NoRing;
 
 impl Ring for NoRing {
-    fn push(&mut self, record: &Record) {
-        panic!("there is nothing to hand over: {record:?}");
+    fn push(&mut self, line: &FlowLine, _: u32, _: Cause) {
+        panic!("there is nothing to hand over: {line:?}");
     }
 
     fn has_room(&mut self) -> bool {
@@ -40,7 +41,7 @@ impl Tallies for Tallied {
     }
 }
 
-fn observe(bytes: &[u8], len: usize) -> (Result<(Parsed, Watch), Reason>, Tallied) {
+fn observe(bytes: &[u8], len: usize) -> (Result<(Parsed, Counted), Reason>, Tallied) {
     let (mut memory, mut tallies) = (Memory::default(), Tallied::default());
     let told = Shard {
         sets: &mut NoSets,
@@ -49,6 +50,7 @@ fn observe(bytes: &[u8], len: usize) -> (Result<(Parsed, Watch), Reason>, Tallie
         tallies: &mut tallies,
         now: 1,
         watching: true,
+        epoch: 0,
     }
     .observe(&FrameBytes(bytes), &ethernet(len));
     (told, tallies)

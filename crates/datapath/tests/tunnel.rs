@@ -12,7 +12,7 @@ use std::fmt::Write as _;
 
 use expect_test::{Expect, expect};
 use hivewall_datapath::{
-    Bytes, Direction, FlowKey, FlowSet, Frame, FrameBytes, Reason, Record, Ring, Sets, Shard, Tallies,
+    Bytes, Cause, Direction, FlowKey, FlowLine, FlowSet, Frame, FrameBytes, Reason, Ring, Sets, Shard, Tallies,
 };
 use hivewall_testkit::packet::{Packet, SYN, bare, frame};
 use shared::{Memory, ethernet, key_line};
@@ -30,8 +30,8 @@ impl Sets for Flows {
 struct NoRing;
 
 impl Ring for NoRing {
-    fn push(&mut self, record: &Record) {
-        panic!("nothing is handed over here: {record:?}");
+    fn push(&mut self, line: &FlowLine, _: u32, _: Cause) {
+        panic!("nothing is handed over here: {line:?}");
     }
 
     fn has_room(&mut self) -> bool {
@@ -58,6 +58,7 @@ fn counted<B: Bytes>(bytes: &B, frame: &Frame) -> String {
         tallies: &mut tallied,
         now: 1,
         watching: true,
+        epoch: 0,
     };
     let mut inside = Ok(());
     match shard.observe(bytes, frame) {

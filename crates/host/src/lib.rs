@@ -1,5 +1,6 @@
 //! The edges to the machine: kernel programs, AF_PACKET, capture files, netlink, sockets and processes, clocks. The only
 //! user-space crate that may be unsafe.
+pub mod bans;
 pub mod diag;
 pub mod ebpf;
 pub mod file;

@@ -6,16 +6,22 @@
 #![forbid(unsafe_code)]
 
 mod check;
+mod compile;
+mod counters;
 mod diff;
 pub mod document;
+pub mod oracle;
 mod parse;
 mod problem;
 mod resolve;
 mod ruleset;
+pub mod sample;
 mod schema;
 mod selector;
 
-pub use diff::{Change, DocumentDiff, RuleChange, SetChange, diff_documents};
+pub use compile::{CompileError, compile};
+pub use counters::{Counters, CountersError};
+pub use diff::{Change, DocumentDiff, Moved, RuleChange, SetChange, diff_documents};
 pub use document::Document;
 pub use hivewall_datapath::policy::Action;
 pub use parse::{Parsed, Places, TEXT_BYTES_MAX, TierPlaces, parse, parse_floor};

@@ -4,17 +4,19 @@
 //! Time comes from the caller, in ticks. Nothing is lost here: the ring is a vector that the caller empties.
 #![forbid(unsafe_code)]
 
+mod policy;
 mod tables;
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, VecDeque};
 
 use hivewall_datapath::{
-    Direction, FlowKey, FlowSet, FragmentId, Fragments, Frame, FrameBytes, HashSeed, OPENING_BYTES, Opening, PeekHead,
-    Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash, parse::LEN_MAX,
-    parse::Parsed,
+    Cause, Direction, FlowKey, FlowLine, FlowSet, FragmentId, Fragments, Frame, FrameBytes, HashSeed, OPENING_BYTES,
+    Opening, PeekHead, Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash,
+    parse::LEN_MAX, parse::Parsed, policy::Verdict,
 };
 
+pub use policy::{Hits, Prefixes, SoftPolicy, SoftState, SoftTables, interface_row};
 pub use tables::{PolicyTables, PortRows};
 
 /// Fragmented datagrams remembered at once, as in the kernel's table.
@@ -33,12 +35,21 @@ impl Sets for Memory {
     }
 }
 
-struct Out(Vec<Record>);
+#[derive(Default)]
+struct Out {
+    records: Vec<Record>,
+    hits: Hits,
+}
 
 impl Ring for Out {
     #[inline]
-    fn push(&mut self, record: &Record) {
-        self.0.push(*record);
+    fn push(&mut self, line: &FlowLine, now: u32, cause: Cause) {
+        if line.verdict != 0 {
+            let hits = self.hits.entry(Verdict(line.verdict).counter()).or_default();
+            hits.0 += u64::from(line.packets());
+            hits.1 += u64::from(line.ip_bytes);
+        }
+        self.records.push(Record { line: *line, now, cause: cause as u32 });
     }
 
     #[inline]
@@ -124,6 +135,17 @@ impl Copies {
     }
 }
 
+/// What becomes of a frame that is in a flow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It goes on.
+    Passed,
+    /// It is dropped.
+    Dropped,
+    /// It is dropped, and its sender told.
+    Rejected,
+}
+
 /// One shard of the datapath.
 pub struct SoftDatapath {
     memory: Memory,
@@ -133,6 +155,7 @@ pub struct SoftDatapath {
     copies: Copies,
     watching: bool,
     time_ns: u64,
+    policy: Option<Box<SoftPolicy>>,
 }
 
 impl SoftDatapath {
@@ -141,13 +164,29 @@ impl SoftDatapath {
         let sets = lines.max(2 * WAYS as u32).div_ceil(WAYS as u32).next_power_of_two();
         Self {
             memory: Memory { sets: vec![FlowSet::default(); sets as usize], shift: 32 - sets.trailing_zeros(), seed },
-            out: Out(Vec::new()),
+            out: Out::default(),
             fragments: FragmentTable::default(),
             tallies: TallyTable::default(),
             copies: Copies::default(),
             watching: false,
             time_ns: 0,
+            policy: None,
         }
+    }
+
+    /// Judges packets from now on.
+    pub fn govern(&mut self, policy: SoftPolicy) {
+        self.policy = Some(Box::new(policy));
+    }
+
+    /// What packets are judged by.
+    pub fn policy(&mut self) -> Option<&mut SoftPolicy> {
+        self.policy.as_deref_mut()
+    }
+
+    /// Packets and IP bytes handed over so far, by counter of the rule or cause.
+    pub fn hits(&self) -> &Hits {
+        &self.out.hits
     }
 
     /// Begins to copy first bytes of conversations, or ends it. The caller empties [`SoftDatapath::peeks`].
@@ -166,9 +205,10 @@ impl SoftDatapath {
         &mut self.copies
     }
 
-    /// Reads and counts one frame at a time given in ticks; what is inside of a tunnel is counted too.
+    /// Reads, judges and counts one frame at a time given in ticks; what is inside of a tunnel is counted too. Tells whether
+    /// the frame passes and its sender is to be told otherwise.
     #[inline]
-    pub fn observe(&mut self, bytes: &FrameBytes<'_>, frame: &Frame, now: u32) -> Result<(), Reason> {
+    pub fn observe(&mut self, bytes: &FrameBytes<'_>, frame: &Frame, now: u32) -> Result<Fate, Reason> {
         if frame.len > LEN_MAX {
             self.refuse(frame.ifindex, frame.direction, Reason::ImpossibleLength, frame.len);
             return Err(Reason::ImpossibleLength);
@@ -180,9 +220,19 @@ impl SoftDatapath {
             tallies: &mut self.tallies,
             now,
             watching: self.watching,
+            epoch: self.policy.as_deref().map_or(0, |policy| policy.control.at(u64::from(now)).0 << 16),
         };
         match shard.observe(bytes, frame) {
-            Ok((parsed, watch)) => {
+            Ok((parsed, mut counted)) => {
+                if counted.is_unjudged() {
+                    let judge = |policy: &mut SoftPolicy| policy.judge(bytes, &parsed, u64::from(now), self.time_ns);
+                    let verdict = self.policy.as_deref_mut().map_or(Verdict(0), judge);
+                    counted = shard.settle(&parsed, frame, verdict);
+                }
+                if counted.drops() {
+                    return Ok(if counted.rejects() { Fate::Rejected } else { Fate::Dropped });
+                }
+                let watch = counted.watch();
                 if watch != Watch::NONE {
                     copy(&mut shard, &mut self.copies, bytes, &parsed, watch, self.time_ns);
                 }
@@ -201,7 +251,7 @@ impl SoftDatapath {
                         _ => {}
                     }
                 }
-                Ok(())
+                Ok(Fate::Passed)
             }
             Err(Reason::Snapped) => {
                 shard.tally_snapped(frame);
@@ -230,7 +280,7 @@ impl SoftDatapath {
 
     /// Records handed over since they were last cleared.
     pub fn records(&mut self) -> &mut Vec<Record> {
-        &mut self.out.0
+        &mut self.out.records
     }
 
     /// What was counted apart from flows since the start.

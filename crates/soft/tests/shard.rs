@@ -6,7 +6,7 @@
 
 use hivewall_datapath::parse::LEN_MAX;
 use hivewall_datapath::{Direction, FlowLine, Frame, FrameBytes, HashSeed, Link, Reason, Tally, TallyKey};
-use hivewall_soft::{FRAGMENTS_MAX, SoftDatapath};
+use hivewall_soft::{FRAGMENTS_MAX, Fate, SoftDatapath};
 use hivewall_testkit::packet::frame;
 
 fn shard() -> SoftDatapath {
@@ -73,7 +73,7 @@ fn a_length_that_no_packet_can_have_is_refused_before_it_is_added_to_anything() 
     }
     assert_eq!(packets(&soft), 0);
     let most = Frame { len: LEN_MAX, ..facts(0) };
-    (0..100).for_each(|now| soft.observe(&FrameBytes(&bytes), &most, now).unwrap());
+    (0..100).for_each(|now| assert_eq!(soft.observe(&FrameBytes(&bytes), &most, now), Ok(Fate::Passed)));
     soft.sweep(100, 0, true);
     let ip: u64 = soft.records().iter().map(|record| u64::from(record.line.ip_bytes)).sum();
     assert_eq!(ip, 100 * u64::from(LEN_MAX - 14), "sums hold at the greatest length");
@@ -86,7 +86,7 @@ fn headers_that_were_not_captured_are_counted_and_so_is_the_inside_of_a_tunnel()
     let mut soft = shard();
     let bytes = frame().ipv4("10.0.0.1", "10.0.0.2").vxlan(1).ethernet().ipv4("10.1.0.1", "10.1.0.2").udp(1, 2).build();
     assert_eq!(soft.observe(&FrameBytes(&bytes[..30]), &facts(bytes.len()), 1), Err(Reason::Snapped));
-    assert_eq!(soft.observe(&FrameBytes(&bytes[..60]), &facts(bytes.len()), 1), Ok(()));
+    assert_eq!(soft.observe(&FrameBytes(&bytes[..60]), &facts(bytes.len()), 1), Ok(Fate::Passed));
     let inside = bytes.len() as u64 - 42;
     let expected = vec![format!("3 snapped 1 {}", bytes.len()), format!("3 inner_unread 1 {inside}")];
     assert_eq!((tallies(&soft), packets(&soft)), (expected, 1));

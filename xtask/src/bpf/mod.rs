@@ -95,9 +95,9 @@ fn build(root: &Path, toolchain: &Toolchain) -> Result<Vec<Built>> {
         .collect()
 }
 
-/// The programs in a symbol table: global functions in the section of classifiers.
+/// The programs in a symbol table: global functions in the sections of classifiers and of XDP.
 fn programs(symbols: &str) -> Vec<String> {
-    let is_program = |words: &Vec<&str>| matches!(words.as_slice(), [_, "g", "F", "classifier", ..]);
+    let is_program = |words: &Vec<&str>| matches!(words.as_slice(), [_, "g", "F", "classifier" | "xdp", ..]);
     let lines = symbols.lines().map(|line| line.split_whitespace().collect::<Vec<_>>()).filter(is_program);
     lines.filter_map(|words| words.last().map(|name| (*name).to_owned())).collect()
 }
@@ -205,10 +205,10 @@ mod tests {
     }
 
     #[test]
-    fn only_global_functions_of_the_classifier_section_are_programs() {
-        let symbols =
-            "0000 g     F classifier\t0158 hivewall_in\n0000 l     F .text 00 f\n0000 g     O maps 1c CACHE\n";
-        assert_eq!(programs(symbols), ["hivewall_in"]);
+    fn only_global_functions_of_the_sections_of_programs_are_programs() {
+        let symbols = "0000 g     F classifier\t0158 hivewall_in\n0000 g     F xdp\t0158 hivewall_front\n\
+                       0000 l     F .text 00 f\n0000 g     O maps 1c CACHE\n";
+        assert_eq!(programs(symbols), ["hivewall_in", "hivewall_front"]);
     }
 
     #[test]

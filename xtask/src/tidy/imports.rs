@@ -43,8 +43,8 @@ const IMPORTS: &[Import] = &[
     import(
         "hivewall",
         &[
-            "datapath", "soft", "model", "config", "view", "names", "policy", "analyze", "traffic", "engine", "export", "store",
-            "api", "tui", "host",
+            "datapath", "soft", "model", "config", "view", "names", "policy", "analyze", "traffic", "engine", "export",
+            "store", "api", "tui", "host",
         ],
         &["testkit"],
     ),

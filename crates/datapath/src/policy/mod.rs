@@ -5,11 +5,17 @@
 //! a rule is known by the number of its counter. Invariant: a packet whose line carries the epoch in force pays one
 //! comparison; everything else here runs once a flow and policy.
 
+mod classify;
+mod connection;
+mod judge;
 mod table;
 mod verdict;
 
+pub use classify::{BROKEN, NO_RULE, Opener, Tables, classify, opposite};
+pub use connection::{Connection, ConnectionKey};
+pub use judge::{Desk, PASSING_LIMITS_MAX, Said, State, by_rules, judge};
 pub use table::{
-    Address, Field, KINDS, LIMITS_MAX, Limit, LimitKey, PolicyControl, PolicyHead, PolicyWord, ROW_WORDS, ROWS_MAX, RULES_MAX, Row, RuleEntry,
-    RuleFlags, Side, kind,
+    Address, Field, KINDS, LIMITS_MAX, Limit, LimitKey, PolicyControl, PolicyHead, PolicyWord, ROW_WORDS, ROWS_MAX,
+    RULES_MAX, Row, RuleEntry, RuleFlags, Side, kind,
 };
 pub use verdict::{Action, COUNTERS_MAX, Cause as VerdictCause, Verdict};

@@ -177,6 +177,16 @@ pub struct Limit {
     pub over: u32,
 }
 
+impl Limit {
+    /// One more flow at `now_ns`: when the next one is due after it, or `None` when it is beyond the limit. `due` is what
+    /// the flow before was told, 0 for the first one. (The generic cell rate algorithm, ITU-T I.371.)
+    #[inline(always)]
+    pub fn next(&self, due: u64, now_ns: u64) -> Option<u64> {
+        let due = if due > now_ns { due } else { now_ns };
+        (due - now_ns <= self.burst_ns).then_some(due + self.interval_ns)
+    }
+}
+
 /// Whose limit it is.
 #[repr(C)]
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default)]
@@ -240,6 +250,13 @@ pub struct PolicyControl {
 const _: () = assert!(size_of::<PolicyControl>() == 64);
 
 impl PolicyControl {
+    /// Seconds of the kernel's clock.
+    #[inline(always)]
+    pub fn seconds(&self, ticks: u64) -> u32 {
+        let per_second = if self.ticks_per_second == 0 { 1 } else { self.ticks_per_second };
+        (ticks / u64::from(per_second)) as u32
+    }
+
     /// What holds at a time.
     #[inline(always)]
     pub fn at(&self, ticks: u64) -> PolicyWord {
@@ -249,6 +266,18 @@ impl PolicyControl {
 }
 
 impl Address {
+    /// A prefix: `prefix_len` counts from the first of 128 bits; bits beyond it are cleared.
+    pub fn new(words: [u32; 4], prefix_len: u32) -> Self {
+        let mut left = prefix_len;
+        let words = words.map(|word| {
+            let bits = left.min(32);
+            left -= bits;
+            let mask = u32::MAX.checked_shl(32 - bits).unwrap_or(0);
+            word & mask.to_be()
+        });
+        Self { prefix_len, words }
+    }
+
     /// A whole address.
     #[inline(always)]
     pub fn host(words: [u32; 4]) -> Self {

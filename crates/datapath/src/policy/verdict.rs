@@ -113,12 +113,14 @@ impl Verdict {
 
     /// The same, of a policy that only observes: what would be dropped passes.
     #[inline(always)]
+    #[must_use]
     pub fn observed(self) -> Self {
         if self.0 & Self::DROP == 0 { self } else { Self(self.0 | Self::OBSERVED) }
     }
 
     /// The same verdict, given again in another epoch.
     #[inline(always)]
+    #[must_use]
     pub fn at(self, epoch: u16) -> Self {
         Self(self.0 & 0xffff | u32::from(epoch) << 16)
     }

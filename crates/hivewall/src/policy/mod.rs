@@ -1,11 +1,16 @@
 //! `hivewall policy …`: one file a subcommand, each with `command` (its arguments) and `run`. What a policy means is in the
 //! crate `hivewall-policy`; here are files, the terminal and the running agent.
 
+mod check;
+mod diff;
+
 use std::process::ExitCode;
 
-use clap::{ArgMatches, Command};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Arg, ArgMatches, Command, ValueEnum as _};
 
 use crate::exit::Exit;
+use crate::flows::Format;
 
 /// The command line of `hivewall policy`.
 pub(crate) fn command() -> Command {
@@ -13,11 +18,31 @@ pub(crate) fn command() -> Command {
         .about("Write, check, explain, rehearse, sign and apply the firewall policy")
         .subcommand_required(true)
         .arg_required_else_help(true)
+        .subcommand(check::command())
+        .subcommand(diff::command())
+        .subcommand(check::schema_command())
 }
 
 /// Runs what was asked for.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match matches.subcommand() {
+        Some(("check", args)) => check::run(args),
+        Some(("diff", args)) => diff::run(args),
+        Some(("schema", _)) => check::schema(),
         _ => Ok(ExitCode::from(Exit::Usage as u8)),
     }
+}
+
+/// `-o table|json`.
+fn output() -> Arg {
+    Arg::new("output")
+        .long("output")
+        .short('o')
+        .default_value("table")
+        .value_parser(PossibleValuesParser::new(["table", "json"]).try_map(|name| Format::from_str(&name, true)))
+        .help("How to print it")
+}
+
+fn is_json(args: &ArgMatches) -> bool {
+    args.get_one::<Format>("output") == Some(&Format::Json)
 }

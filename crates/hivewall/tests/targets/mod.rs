@@ -21,6 +21,7 @@ use hivewall_view::Filter;
 use crate::play;
 
 pub(crate) mod names;
+pub(crate) mod policy;
 
 /// A target's body.
 pub(crate) type Body = fn(&[u8]);
@@ -33,6 +34,7 @@ pub(crate) const TARGETS: &[(&str, Body)] = &[
     ("config", config),
     ("replay", replay),
     ("names", names::names),
+    ("policy_text", policy::policy_text),
 ];
 
 #[derive(Default)]

@@ -22,7 +22,7 @@ unsafe impl<T: Send> Send for SharedArray<T> {}
 
 impl<T> SharedArray<T> {
     /// Maps `len` values of the map behind `fd`.
-    pub(super) fn map(fd: BorrowedFd<'_>, len: u32) -> Result<Self, EbpfError> {
+    pub(crate) fn map(fd: BorrowedFd<'_>, len: u32) -> Result<Self, EbpfError> {
         const { assert!(size_of::<T>().is_multiple_of(8), "array values lie 8-byte aligned, without gaps") };
         let len = len as usize;
         let page = 4096;

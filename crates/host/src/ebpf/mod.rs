@@ -11,7 +11,7 @@ mod test_run;
 pub use leftovers::detach_links;
 pub use memory::{RingLosses, Rings, SharedArray};
 pub use object::{Geometry, Loaded, Object, PEEKS_PER_SECOND, default_lines, possible_cpus};
-pub(crate) use object::{load_error, map_error};
+pub(crate) use object::{load_error, map_error, xdp};
 pub use peeks::{PeekLosses, PeekRing};
 pub use test_run::{SkbContext, TestRun};
 

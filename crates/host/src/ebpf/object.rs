@@ -4,7 +4,7 @@ use std::fs;
 use std::os::fd::{AsFd, BorrowedFd};
 
 use aya::maps::{Map, MapData, PerCpuHashMap, RingBuf};
-use aya::programs::{Program, SchedClassifier};
+use aya::programs::{Program, ProgramFd, SchedClassifier, Xdp};
 use aya::{Ebpf, EbpfLoader, include_bytes_aligned};
 use hivewall_datapath::{
     Direction, FlowLine, HashSeed, PEEK_WINDOW_NS, PeekControl, RING_SLOTS, Reason, RingControl, SweepControl, Tally,
@@ -133,6 +133,7 @@ impl Loaded {
             .map_max_entries("RINGS", geometry.cpus * geometry.slots)
             .map_max_entries("RING_CONTROL", geometry.cpus)
             .map_max_entries("SWEEP", geometry.cpus)
+            .map_max_entries("FRONT", geometry.cpus)
             .map_max_entries("PEEKS", peek_bytes)
             .map_max_entries("PEEK_CONTROL", geometry.cpus)
             .map_max_entries("PEEK_SCRATCH", geometry.cpus)
@@ -155,12 +156,22 @@ impl Loaded {
         Ok(program)
     }
 
+    /// Verifies a program of the driver's hook and gives it for attaching.
+    pub fn xdp(&mut self, name: &'static str) -> Result<&mut Xdp, EbpfError> {
+        xdp(&mut self.ebpf, name)
+    }
+
     /// Verifies a program and gives it for running by hand.
     pub fn test_run(&mut self, name: &'static str) -> Result<TestRun, EbpfError> {
-        let program = self.classifier(name)?;
-        let fd =
-            program.fd().map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
+        let is_xdp = matches!(self.ebpf.program(name), Some(Program::Xdp(_)));
+        let fd: Result<&ProgramFd, _> = if is_xdp { self.xdp(name)?.fd() } else { self.classifier(name)?.fd() };
+        let fd = fd.map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
         TestRun::new(fd.as_fd())
+    }
+
+    /// The object with its maps, for parts that have a module of their own.
+    pub fn ebpf(&mut self) -> &mut Ebpf {
+        &mut self.ebpf
     }
 
     fn map_fd(&self, name: &'static str) -> Result<BorrowedFd<'_>, EbpfError> {
@@ -211,6 +222,17 @@ impl Loaded {
         }
         Ok(rows)
     }
+}
+
+/// A program of the driver's hook, verified.
+pub(crate) fn xdp<'a>(ebpf: &'a mut Ebpf, name: &'static str) -> Result<&'a mut Xdp, EbpfError> {
+    let Some(Program::Xdp(program)) = ebpf.program_mut(name) else {
+        return Err(EbpfError::Missing(name));
+    };
+    if program.fd().is_err() {
+        program.load().map_err(|source| EbpfError::Program { name: name.to_owned(), source: Box::new(source) })?;
+    }
+    Ok(program)
 }
 
 /// `EPERM` on the first map or program means that the process may not do this at all.

@@ -28,6 +28,30 @@ pub(super) struct LinkFacts {
     pub(super) carrier_changes: u32,
 }
 
+/// `IFLA_XDP_PROG_ID` (linux/if_link.h), and the numbers it has where two hooks of one interface have a program each.
+const XDP_PROGRAM_IDS: std::ops::RangeInclusive<u16> = 4..=7;
+
+/// The interface of an `RTM_NEWLINK` message and the XDP program on it, if there is one.
+pub(super) fn xdp_program(payload: &[u8]) -> Result<Option<(u32, u32)>, LinkError> {
+    let broken = |why| LinkError::Malformed { what: "links", why };
+    let (header, attributes) =
+        payload.split_first_chunk::<LINK_HEADER_BYTES>().ok_or(broken("a link without its header"))?;
+    let [_, _, _, _, i0, i1, i2, i3, ..] = *header;
+    for attribute in NlasIterator::new(attributes) {
+        let attribute = attribute.map_err(|_| broken("a broken attribute"))?;
+        if attribute.kind() & libc::NLA_TYPE_MASK as u16 != libc::IFLA_XDP {
+            continue;
+        }
+        for inner in NlasIterator::new(attribute.value()) {
+            let inner = inner.map_err(|_| broken("a broken attribute"))?;
+            if XDP_PROGRAM_IDS.contains(&inner.kind()) {
+                return Ok(Some((u32::from_ne_bytes([i0, i1, i2, i3]), word(inner.value()))));
+            }
+        }
+    }
+    Ok(None)
+}
+
 /// Reads an `RTM_NEWLINK` message.
 pub(super) fn link(payload: &[u8]) -> Result<LinkFacts, LinkError> {
     let broken = |why| LinkError::Malformed { what: "links", why };

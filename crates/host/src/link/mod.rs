@@ -115,6 +115,19 @@ impl Links {
         Ok(facts.into_iter().map(|one| finish(one, &masters, &mut addresses)).collect())
     }
 
+    /// Which XDP program each interface has, by index of the interface and number of the program.
+    pub fn xdp_programs(&mut self) -> Result<HashMap<u32, u32>, LinkError> {
+        let mut programs = HashMap::new();
+        self.dumps.run("links", || RouteNetlinkMessage::GetLink(LinkMessage::default()), &mut |entry| {
+            match entry {
+                netlink::Entry::Restart => programs.clear(),
+                netlink::Entry::Message(payload) => programs.extend(message::xdp_program(payload)?),
+            }
+            Ok(())
+        })?;
+        Ok(programs)
+    }
+
     /// Waits, at most `timeout`, for a link or an address to appear, change or go; whether one did. What is pending is
     /// consumed. A signal ends the wait early with `false`.
     pub fn wait(&mut self, timeout: Duration) -> Result<bool, LinkError> {

@@ -1,0 +1,235 @@
+//! Where the ban tables lie: the kernel's maps, or memory of this process for captures and tests.
+//!
+//! A store does as it is told; what has to be written is decided in the parent module. Invariant: an entry that did not
+//! fit has changed nothing.
+
+use std::collections::{BTreeMap, HashSet};
+
+use hivewall_datapath::front::{self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS};
+use hivewall_datapath::policy::Address;
+
+use super::{BanError, Prefix};
+
+/// The lists besides table and filter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum List {
+    /// Single banned addresses.
+    Hosts,
+    /// Banned prefixes.
+    Nets,
+    /// Prefixes never refused at the front.
+    Exempt,
+}
+
+impl List {
+    /// Entries it can have.
+    pub fn max(self) -> u32 {
+        match self {
+            Self::Hosts => BAN_HOSTS_MAX,
+            Self::Nets => BAN_NETS_MAX,
+            Self::Exempt => BAN_EXEMPT_MAX,
+        }
+    }
+
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Hosts => "single addresses",
+            Self::Nets => "prefixes",
+            Self::Exempt => "exempt prefixes",
+        }
+    }
+}
+
+/// What the front counted since it was loaded, all CPUs together.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct FrontCounts {
+    /// Packets dropped.
+    pub dropped_packets: u64,
+    /// Their bytes, from the link header on.
+    pub dropped_bytes: u64,
+    /// Packets of banned sources that passed as exempt.
+    pub exempt_packets: u64,
+    /// Packets that would have been dropped if the front did not only observe.
+    pub observed_packets: u64,
+}
+
+/// Tables that can be written.
+pub trait BanStore {
+    /// A word of the table of /24 networks.
+    fn table(&self, index: u32) -> u64;
+    /// Replaces one.
+    fn set_table(&mut self, index: u32, word: u64);
+    /// A word of the IPv6 filter.
+    fn bloom(&self, index: u32) -> u64;
+    /// Replaces one.
+    fn set_bloom(&mut self, index: u32, word: u64);
+    /// Replaces [`front::FrontFlags`].
+    fn set_flags(&mut self, flags: u64);
+    /// Enters prefixes in order. On an error, tells how many went in before it.
+    fn insert(&mut self, list: List, prefixes: &[Prefix]) -> Result<(), (usize, BanError)>;
+    /// Takes a prefix out; one that is not there is no error.
+    fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError>;
+    /// What is in a list.
+    fn list(&self, list: List) -> Result<Vec<Prefix>, BanError>;
+    /// What was counted.
+    fn counts(&self) -> FrontCounts;
+}
+
+/// Tables in memory.
+pub struct MemoryStore {
+    table: Vec<u64>,
+    bloom: Vec<u64>,
+    flags: u64,
+    hosts: HashSet<[u32; 4]>,
+    nets: BTreeMap<u32, HashSet<([u32; 4], u32)>>,
+    exempt: BTreeMap<u32, HashSet<([u32; 4], u32)>>,
+    /// Entries a list can have, for tests of full ones.
+    max: usize,
+}
+
+impl Default for MemoryStore {
+    fn default() -> Self {
+        Self::with_max(BAN_HOSTS_MAX)
+    }
+}
+
+impl MemoryStore {
+    /// Lists of at most `max` entries.
+    pub fn with_max(max: u32) -> Self {
+        Self {
+            table: vec![0; BAN_TABLE_WORDS as usize],
+            bloom: vec![0; BAN_BLOOM_WORDS as usize],
+            flags: 0,
+            hosts: HashSet::new(),
+            nets: BTreeMap::new(),
+            exempt: BTreeMap::new(),
+            max: max as usize,
+        }
+    }
+
+    /// The [`front::FrontFlags`] in force.
+    pub fn flags(&self) -> u64 {
+        self.flags
+    }
+
+    /// Whether an address is banned, as the kernel would say.
+    pub fn is_banned(&self, address: std::net::IpAddr) -> bool {
+        front::is_banned(self, self.flags, &Prefix::from(address).address().words)
+    }
+
+    fn nets(&mut self, list: List) -> &mut BTreeMap<u32, HashSet<([u32; 4], u32)>> {
+        if list == List::Exempt { &mut self.exempt } else { &mut self.nets }
+    }
+}
+
+fn longest(nets: &BTreeMap<u32, HashSet<([u32; 4], u32)>>, address: &Address) -> Option<u32> {
+    nets.iter().rev().find_map(|(len, set)| {
+        let cut = |of| Prefix::of_address(&Address { prefix_len: *len, words: address.words }, of).address().words;
+        // A mapped prefix and an IPv6 one of the same bits are one entry of the kernel's trie.
+        [front::family::IPV4, front::family::IPV6].into_iter().find(|of| set.contains(&(cut(*of), *of)))
+    })
+}
+
+impl front::BanTables for MemoryStore {
+    fn table(&self, index: u32) -> u64 {
+        BanStore::table(self, index)
+    }
+
+    fn bloom(&self, index: u32) -> u64 {
+        BanStore::bloom(self, index)
+    }
+
+    fn host(&self, words: &[u32; 4]) -> bool {
+        self.hosts.contains(words)
+    }
+
+    fn net(&self, address: &Address) -> Option<u32> {
+        longest(&self.nets, address)
+    }
+
+    fn exempt(&self, address: &Address) -> Option<u32> {
+        longest(&self.exempt, address)
+    }
+}
+
+impl BanStore for MemoryStore {
+    fn table(&self, index: u32) -> u64 {
+        self.table.get(index as usize).copied().unwrap_or(0)
+    }
+
+    fn set_table(&mut self, index: u32, word: u64) {
+        if let Some(place) = self.table.get_mut(index as usize) {
+            *place = word;
+        }
+    }
+
+    fn bloom(&self, index: u32) -> u64 {
+        self.bloom.get(index as usize).copied().unwrap_or(0)
+    }
+
+    fn set_bloom(&mut self, index: u32, word: u64) {
+        if let Some(place) = self.bloom.get_mut(index as usize) {
+            *place = word;
+        }
+    }
+
+    fn set_flags(&mut self, flags: u64) {
+        self.flags = flags;
+    }
+
+    fn insert(&mut self, list: List, prefixes: &[Prefix]) -> Result<(), (usize, BanError)> {
+        let max = self.max;
+        for (done, prefix) in prefixes.iter().enumerate() {
+            let address = prefix.address();
+            let has = match list {
+                List::Hosts => self.hosts.len(),
+                _ => self.nets(list).values().map(HashSet::len).sum(),
+            };
+            if has >= max {
+                return Err((done, BanError::Full { prefix: *prefix, list: list.name(), max: max as u32 }));
+            }
+            match list {
+                List::Hosts => self.hosts.insert(address.words),
+                _ => {
+                    self.nets(list).entry(address.prefix_len).or_default().insert((address.words, prefix.family()))
+                }
+            };
+        }
+        Ok(())
+    }
+
+    fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError> {
+        let address = prefix.address();
+        match list {
+            List::Hosts => self.hosts.remove(&address.words),
+            _ => {
+                let nets = self.nets(list).get_mut(&address.prefix_len);
+                nets.is_some_and(|set| set.remove(&(address.words, prefix.family())))
+            }
+        };
+        Ok(())
+    }
+
+    fn list(&self, list: List) -> Result<Vec<Prefix>, BanError> {
+        let nets = match list {
+            List::Hosts => {
+                let of = |words: &[u32; 4]| if front::is_ipv4(words) { front::family::IPV4 } else { front::family::IPV6 };
+                let prefix = |words: &[u32; 4]| Prefix::of_address(&Address::host(*words), of(words));
+                return Ok(self.hosts.iter().map(prefix).collect());
+            }
+            List::Nets => &self.nets,
+            List::Exempt => &self.exempt,
+        };
+        let of_len = |(len, set): (&u32, &HashSet<([u32; 4], u32)>)| {
+            let len = *len;
+            set.iter()
+                .map(move |(words, of)| Prefix::of_address(&Address { prefix_len: len, words: *words }, *of))
+                .collect::<Vec<_>>()
+        };
+        Ok(nets.iter().flat_map(of_len).collect())
+    }
+
+    fn counts(&self) -> FrontCounts {
+        FrontCounts::default()
+    }
+}

@@ -1,0 +1,156 @@
+//! The front: banned sources are dropped at the driver, before a buffer is made for them. Maps and packet access only;
+//! the questions are in `hivewall_datapath::front`.
+//!
+//! Where packets are judged, the same tables are asked by [`is_banned`]. Invariant: only user space writes the tables.
+
+use aya_ebpf::{
+    bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, xdp_action, xdp_md},
+    helpers::bpf_get_smp_processor_id,
+    macros::{map, xdp},
+    maps::{Array, HashMap, LpmTrie, lpm_trie::Key},
+    programs::XdpContext,
+};
+use hivewall_datapath::{
+    Bytes, Link,
+    front::{self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS, FrontControl},
+    policy::Address,
+};
+
+/// Two bits for each /24.
+#[map]
+static BAN_TABLE: Array<u64> = Array::with_max_entries(BAN_TABLE_WORDS, BPF_F_MMAPABLE);
+/// IPv6 prefixes by their first 32 and 48 bits.
+#[map]
+static BAN_BLOOM: Array<u64> = Array::with_max_entries(BAN_BLOOM_WORDS, BPF_F_MMAPABLE);
+#[map]
+static BAN_HOSTS: HashMap<[u32; 4], u32> = HashMap::with_max_entries(BAN_HOSTS_MAX, BPF_F_NO_PREALLOC);
+#[map]
+static BAN_NETS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(BAN_NETS_MAX, 0);
+#[map]
+static BAN_EXEMPT: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(BAN_EXEMPT_MAX, 0);
+/// One a CPU. Sized at load.
+#[map]
+static FRONT: Array<FrontControl> = Array::with_max_entries(1, BPF_F_MMAPABLE);
+
+/// The tables as maps.
+struct Maps;
+
+#[inline(always)]
+fn key(address: &Address) -> Key<[u32; 4]> {
+    Key::new(address.prefix_len, address.words)
+}
+
+/// A copy of a value. Without this instruction the compiler compares also what it never loaded, and takes the answer
+/// back afterwards; the verifier refuses to read a register that was never written.
+#[inline(always)]
+fn settled(value: Option<&u32>) -> Option<u32> {
+    let mut number = value.map_or(u64::MAX, |value| u64::from(*value));
+    // SAFETY: adds nothing to one register.
+    unsafe { core::arch::asm!("{number} += 0", number = inout(reg) number, options(pure, nomem, nostack)) };
+    (number != u64::MAX).then_some(number as u32)
+}
+
+impl front::BanTables for Maps {
+    #[inline(always)]
+    fn table(&self, index: u32) -> u64 {
+        BAN_TABLE.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn bloom(&self, index: u32) -> u64 {
+        BAN_BLOOM.get(index).copied().unwrap_or(0)
+    }
+
+    #[inline(always)]
+    fn host(&self, words: &[u32; 4]) -> bool {
+        BAN_HOSTS.get_ptr(words).is_some()
+    }
+
+    #[inline(always)]
+    fn net(&self, address: &Address) -> Option<u32> {
+        settled(BAN_NETS.get(key(address)))
+    }
+
+    #[inline(always)]
+    fn exempt(&self, address: &Address) -> Option<u32> {
+        settled(BAN_EXEMPT.get(key(address)))
+    }
+}
+
+/// What belongs to the CPU at work.
+#[inline(always)]
+fn own() -> Option<&'static mut FrontControl> {
+    // SAFETY: no arguments.
+    let cpu = unsafe { bpf_get_smp_processor_id() };
+    // SAFETY: the counters belong to this CPU, and bottom halves are off while a program runs on it.
+    FRONT.get_ptr_mut(cpu).map(|control| unsafe { &mut *control })
+}
+
+/// Whether an address is banned, for where packets are judged. Exempt addresses are the caller's to know.
+#[inline(always)]
+pub fn is_banned(words: &[u32; 4]) -> bool {
+    own().is_some_and(|control| front::is_banned(&Maps, control.flags, words))
+}
+
+/// A packet as the driver has it: its first buffer.
+struct Buffer {
+    data: usize,
+    end: usize,
+}
+
+impl Bytes for Buffer {
+    #[inline(always)]
+    fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
+        let start = self.data + at;
+        if start + N > self.end {
+            return None;
+        }
+        // SAFETY: start..start+N lies in the packet, as just checked; the verifier checks it again.
+        Some(unsafe { *(start as *const [u8; N]) })
+    }
+}
+
+/// The packet's pointers. In assembler, because a compiled load of the 32-bit fields may be followed by a zero extension,
+/// which makes a plain number of the pointer.
+#[inline(always)]
+fn buffer(ctx: *mut xdp_md) -> Buffer {
+    let (data, end): (usize, usize);
+    // SAFETY: reads two fields of a valid context.
+    unsafe {
+        core::arch::asm!(
+            "{data} = *(u32 *)({ctx} + {data_at})",
+            "{end} = *(u32 *)({ctx} + {end_at})",
+            data = out(reg) data,
+            end = lateout(reg) end,
+            ctx = in(reg) ctx,
+            data_at = const core::mem::offset_of!(xdp_md, data),
+            end_at = const core::mem::offset_of!(xdp_md, data_end),
+            options(readonly, nostack, preserves_flags),
+        );
+    }
+    Buffer { data, end }
+}
+
+#[inline(always)]
+fn judge(ctx: &XdpContext, link: Link) -> u32 {
+    let Some(control) = own() else { return xdp_action::XDP_PASS };
+    let buffer = buffer(ctx.ctx);
+    let verdict = front::judge(&buffer, link, &Maps, control.flags);
+    control.count(verdict, (buffer.end - buffer.data) as u64);
+    match verdict {
+        front::FrontVerdict::Drop => xdp_action::XDP_DROP,
+        _ => xdp_action::XDP_PASS,
+    }
+}
+
+/// For interfaces with an Ethernet header.
+#[xdp]
+pub fn hivewall_front(ctx: XdpContext) -> u32 {
+    judge(&ctx, Link::Ethernet)
+}
+
+/// For interfaces whose frames begin with the IP header.
+#[xdp]
+pub fn hivewall_front_ip(ctx: XdpContext) -> u32 {
+    judge(&ctx, Link::Ip)
+}
