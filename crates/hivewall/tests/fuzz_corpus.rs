@@ -46,6 +46,7 @@ fn noise(name: &str, rng: &mut Rng, frames: &mut Generator) -> Vec<u8> {
         "capture_file" | "replay" => capture(rng, frames),
         "names" => payloads(rng),
         "filter" => words(rng, FILTER_WORDS),
+        "policy_text" => words(rng, POLICY_WORDS),
         _ => words(rng, CONFIG_WORDS),
     }
 }
@@ -160,6 +161,38 @@ const CONFIG_WORDS: &[&str] = &[
     ".",
     ",",
     "1.5",
+];
+
+const POLICY_WORDS: &[&str] = &[
+    "kind: Policy\n",
+    "metadata: {name: e, version: 1}\n",
+    "hosts: a in {b}\n",
+    "sets: {s: {cidr: [10.0.0.0/8, \"::/0\"]}}\n",
+    "exempt: \"@s\"\n",
+    "tiers:\n- name: main\n",
+    "  default: {in: drop}\n",
+    "  rules:\n",
+    "  - {id: a, dir: in, action: accept}\n",
+    "  - {id: b, dir: both, proto: tcp, from: \"!@s\", dport: [1-9, 22], action: pass}\n",
+    "  - {id: c, dir: out, proto: icmp, icmp: 3/4, action: reject, log: true}\n",
+    "{",
+    "}",
+    "[",
+    "]",
+    ": ",
+    ", ",
+    "- ",
+    "\n",
+    "\"",
+    "'",
+    "&a ",
+    "*a",
+    "!b ",
+    "|\n",
+    "#",
+    "\t",
+    "\u{feff}",
+    "ä",
 ];
 
 fn words(rng: &mut Rng, list: &[&str]) -> Vec<u8> {

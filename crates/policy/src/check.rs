@@ -15,6 +15,8 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+use std::ops::Range;
+
 use crate::document::{Action, Dir, Over, Rule};
 use crate::parse::Parsed;
 use crate::problem::{Fault, Place, Problem, Severity};
@@ -80,7 +82,7 @@ pub(crate) fn shadowed(parsed: &Parsed) -> Vec<Problem> {
     }
     let sets = SetIntervals::new(&parsed.document.sets);
     let table = table(&entries, &sets);
-    let order = Order { entries: &entries, table: &table, passes: passes(&entries) };
+    let order = Order::new(&entries, &table);
     entries.iter().enumerate().filter_map(|(at, entry)| order.problem(at, entry)).collect()
 }
 
@@ -107,30 +109,51 @@ fn table(entries: &[Entry<'_>], sets: &SetIntervals) -> Table {
     table
 }
 
-/// Rules that pass on to the next tier, by tier.
-fn passes(entries: &[Entry<'_>]) -> Vec<Vec<usize>> {
-    let tiers = entries.last().map_or(0, |entry| entry.tier + 1);
-    let mut passes = vec![Vec::new(); tiers];
-    for (at, entry) in entries.iter().enumerate() {
-        if let Some(tier) = passes.get_mut(entry.tier)
-            && entry.action == Action::Pass
-        {
-            tier.push(at);
-        }
-    }
-    passes
+/// The rules of a tier.
+#[derive(Clone, Default)]
+struct TierRules {
+    rules: Range<usize>,
+    /// Those that pass on to the next tier.
+    passes: Vec<usize>,
 }
 
 struct Order<'a> {
     entries: &'a [Entry<'a>],
     table: &'a Table,
-    passes: Vec<Vec<usize>>,
+    tiers: Vec<TierRules>,
+    /// Rules behind which nothing in their tier sees what they match.
+    last_words: Bits,
+    /// Those of them that do not pass it on to the next tier.
+    deciding: Bits,
+}
+
+impl<'a> Order<'a> {
+    fn new(entries: &'a [Entry<'a>], table: &'a Table) -> Self {
+        let mut tiers = vec![TierRules::default(); entries.last().map_or(0, |entry| entry.tier + 1)];
+        let [mut last_words, mut deciding] = [Bits::new(entries.len()), Bits::new(entries.len())];
+        for (at, entry) in entries.iter().enumerate() {
+            if let Some(tier) = tiers.get_mut(entry.tier) {
+                let start = if tier.rules.is_empty() { at } else { tier.rules.start };
+                tier.rules = start..at + 1;
+                if entry.action == Action::Pass {
+                    tier.passes.push(at);
+                }
+            }
+            if entry.is_final {
+                last_words.set(at);
+                if entry.action != Action::Pass {
+                    deciding.set(at);
+                }
+            }
+        }
+        Self { entries, table, tiers, last_words, deciding }
+    }
 }
 
 impl Order<'_> {
     fn problem(&self, at: usize, entry: &Entry<'_>) -> Option<Problem> {
         let before = self.deciding_before(at, entry);
-        if let Some(by) = self.table.covering(at, &before).next() {
+        if let Some(by) = self.table.covering(at, &before) {
             return self.shadowed(entry, self.entries.get(by)?);
         }
         // A default that a tier's own rules leave nothing to do is there for safety.
@@ -144,21 +167,15 @@ impl Order<'_> {
     /// Rules that packets of this one meet first, and that decide what they match: none of an earlier tier behind a rule
     /// that passes some of these packets on.
     fn deciding_before(&self, at: usize, entry: &Entry<'_>) -> Bits {
-        let is_default = matches!(entry.kind, Kind::Default { .. });
         let mut bits = Bits::new(self.entries.len());
-        let mut until: Vec<usize> = Vec::with_capacity(entry.tier);
-        for passes in self.passes.iter().take(entry.tier) {
-            let first = passes.iter().find(|pass| self.table.may_touch(**pass, at));
-            until.push(first.copied().unwrap_or(usize::MAX));
+        for own in self.tiers.iter().take(entry.tier) {
+            let until = own.passes.iter().find(|pass| self.table.may_touch(**pass, at));
+            let end = until.copied().unwrap_or(own.rules.end);
+            bits.take(&self.deciding, own.rules.start..end);
         }
-        for (index, other) in self.entries.iter().enumerate().take(at) {
-            let decides = match until.get(other.tier) {
-                None => !is_default,
-                Some(until) => other.action != Action::Pass && index < *until,
-            };
-            if decides && other.is_final {
-                bits.set(index);
-            }
+        // What a tier's own rules leave to its default is looked at by nobody.
+        if let (Kind::Rule(_), Some(own)) = (&entry.kind, self.tiers.get(entry.tier)) {
+            bits.take(&self.last_words, own.rules.start..at);
         }
         bits
     }

@@ -5,8 +5,8 @@
 //! against.
 #![forbid(unsafe_code)]
 
-mod check;
 pub mod backend;
+mod check;
 mod compile;
 mod counters;
 mod diff;
@@ -27,7 +27,7 @@ pub mod sign;
 
 pub use compile::{CompileError, compile};
 pub use counters::{Counters, CountersError};
-pub use diff::{Change, DocumentDiff, RuleChange, SetChange, diff_documents};
+pub use diff::{Change, DocumentDiff, Moved, RuleChange, SetChange, diff_documents};
 pub use document::Document;
 pub use explain::{AddressNames, Asked, Explanation, Step, explain};
 pub use hivewall_datapath::policy::Action;

@@ -50,7 +50,7 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(value_parser!(ipnet::IpNet)),
         )
-        .arg(super::output_of("table", &["table", "json"]))
+        .arg(super::output())
 }
 
 pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -60,7 +60,7 @@ pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let bans: Vec<ipnet::IpNet> = args.get_many("ban").into_iter().flatten().copied().collect();
     let explanation = explain(&ruleset, &bans, &facts, &|rule, side| written(&document, rule, side));
     let mut out = std::io::stdout().lock();
-    if args.get_one::<String>("output").is_some_and(|output| output == "json") {
+    if super::is_json(args) {
         writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?;
     } else {
         write!(out, "{}", explanation.text())?;

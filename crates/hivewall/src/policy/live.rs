@@ -25,7 +25,7 @@ fn host() -> Arg {
 /// The subcommands.
 pub(super) fn commands() -> Vec<Command> {
     let prefix = || Arg::new("prefix").required(true).value_name("PREFIX").value_parser(prefix_of).help("Address or prefix");
-    let with_output = |command: Command| command.arg(host()).arg(super::output_of("table", &["table", "json"]));
+    let with_output = |command: Command| command.arg(host()).arg(super::output());
     vec![
         with_output(Command::new("show").about("Show the policy in force, its rules with their counters, and bans")),
         with_output(
@@ -63,7 +63,7 @@ pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let client = Client::from(args);
     if name == "show" {
         let snapshot: Snapshot = client.get("snapshot", &[])?;
-        if is_json(args) {
+        if super::is_json(args) {
             println!("{}", serde_json::to_string_pretty(&snapshot.firewall_rules)?);
         } else {
             print!("{}", shown(&snapshot.firewall_rules));
@@ -88,7 +88,7 @@ pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         _ => client.delete("bans", json!({ "prefix": prefix() }))?,
     };
-    if is_json(args) {
+    if super::is_json(args) {
         println!("{}", serde_json::to_string_pretty(&outcome)?);
         return Ok(ExitCode::SUCCESS);
     }
@@ -100,10 +100,6 @@ pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn is_json(args: &ArgMatches) -> bool {
-    args.get_one::<String>("output").is_some_and(|output| output == "json")
 }
 
 fn document(path: &Path) -> anyhow::Result<String> {

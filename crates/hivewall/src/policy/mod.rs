@@ -3,22 +3,25 @@
 
 pub(crate) mod answers;
 mod bans;
+mod check;
+mod diff;
 pub(crate) mod enforcer;
+mod explain;
 mod facts;
 pub(crate) mod governor;
 mod live;
 mod news;
+mod rehearse;
 mod sign;
 pub(crate) mod vault;
-mod explain;
-mod rehearse;
 
 use std::process::ExitCode;
 
-use clap::builder::PossibleValuesParser;
-use clap::{Arg, ArgMatches, Command};
+use clap::builder::{PossibleValuesParser, TypedValueParser as _};
+use clap::{Arg, ArgMatches, Command, ValueEnum as _};
 
 use crate::exit::Exit;
+use crate::flows::Format;
 
 /// The command line of `hivewall policy`.
 pub(crate) fn command() -> Command {
@@ -30,6 +33,9 @@ pub(crate) fn command() -> Command {
         .subcommands(live::commands())
         .subcommand(explain::command())
         .subcommand(rehearse::command())
+        .subcommand(check::command())
+        .subcommand(diff::command())
+        .subcommand(check::schema_command())
 }
 
 /// Runs what was asked for.
@@ -39,15 +45,23 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some((name @ ("keygen" | "sign" | "verify" | "keys"), args)) => sign::run(name, args),
         Some(("explain", args)) => explain::run(args),
         Some(("rehearse", args)) => rehearse::run(args),
+        Some(("check", args)) => check::run(args),
+        Some(("diff", args)) => diff::run(args),
+        Some(("schema", _)) => check::schema(),
         _ => Ok(ExitCode::from(Exit::Usage as u8)),
     }
 }
 
-fn output_of(default: &'static str, formats: &'static [&'static str]) -> Arg {
+/// `-o table|json`.
+fn output() -> Arg {
     Arg::new("output")
         .long("output")
         .short('o')
-        .default_value(default)
-        .value_parser(PossibleValuesParser::new(formats.iter().copied()))
+        .default_value("table")
+        .value_parser(PossibleValuesParser::new(["table", "json"]).try_map(|name| Format::from_str(&name, true)))
         .help("How to print it")
+}
+
+fn is_json(args: &ArgMatches) -> bool {
+    args.get_one::<Format>("output") == Some(&Format::Json)
 }

@@ -56,7 +56,7 @@ pub(super) fn command() -> Command {
                 .help("An address of the host that the capture is of: what it sends is judged as sent"),
         )
         .arg(Arg::new("host").long("host").value_name("HOST[:PORT]").env("HIVEWALL_HOST").help("The agent to ask [default: 127.0.0.1:7733]"))
-        .arg(super::output_of("table", &["table", "json"]))
+        .arg(super::output())
 }
 
 pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -74,7 +74,7 @@ pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let report = rehearsal.finish();
     let mut out = std::io::stdout().lock();
-    if args.get_one::<String>("output").is_some_and(|output| output == "json") {
+    if super::is_json(args) {
         writeln!(out, "{}", serde_json::to_string_pretty(&report)?)?;
     } else {
         write!(out, "{}", report.text())?;

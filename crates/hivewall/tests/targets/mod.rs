@@ -35,6 +35,7 @@ pub(crate) const TARGETS: &[(&str, Body)] = &[
     ("replay", replay),
     ("names", names::names),
     ("policy_tables", policy::policy_tables),
+    ("policy_text", policy::policy_text),
 ];
 
 #[derive(Default)]

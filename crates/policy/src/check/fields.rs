@@ -12,10 +12,8 @@ pub(super) trait Values: Sized {
     fn covers(&self, other: &Self) -> bool;
     /// Whether some value may be in both.
     fn may_touch(&self, other: &Self) -> bool;
-    /// A quick test: `false` when `others` together cannot cover this.
-    fn begins_in<'s>(&self, others: impl Iterator<Item = &'s Self>) -> bool
-    where
-        Self: 's;
+    /// A quick test: `false` when the first value of the other is not among these, so that all of them cannot be.
+    fn holds_first(&self, other: &Self) -> bool;
     /// All of these together.
     fn union<'s>(all: impl Iterator<Item = &'s Self>) -> Self
     where
@@ -66,8 +64,8 @@ impl Values for Bytes {
         self.0.iter().zip(&other.0).any(|(own, other)| own & other != 0)
     }
 
-    fn begins_in<'s>(&self, _: impl Iterator<Item = &'s Self>) -> bool {
-        true
+    fn holds_first(&self, other: &Self) -> bool {
+        self.may_touch(other)
     }
 
     fn union<'s>(all: impl Iterator<Item = &'s Self>) -> Self {
@@ -143,10 +141,10 @@ impl Values for Numbers {
         })
     }
 
-    fn begins_in<'s>(&self, mut others: impl Iterator<Item = &'s Self>) -> bool {
+    fn holds_first(&self, other: &Self) -> bool {
+        let first = other.0.as_ref().and_then(|ranges| ranges.first());
         // What has no condition is within no list of ports.
-        let Some((first, _)) = self.0.as_ref().and_then(|ranges| ranges.first()) else { return false };
-        others.any(|other| other.end_at(*first).is_some())
+        self.0.is_none() || first.is_some_and(|(first, _)| self.end_at(*first).is_some())
     }
 
     fn union<'s>(all: impl Iterator<Item = &'s Self>) -> Self {
@@ -197,9 +195,9 @@ impl Values for Patterns {
         own.iter().any(|one| others.iter().any(|other| patterns_touch(one, other)))
     }
 
-    fn begins_in<'s>(&self, _: impl Iterator<Item = &'s Self>) -> bool {
-        // Without a condition it is within no list of patterns.
-        self.0.is_some()
+    fn holds_first(&self, other: &Self) -> bool {
+        // What has no condition is within no list of patterns.
+        self.0.is_none() || other.0.is_some()
     }
 
     fn union<'s>(all: impl Iterator<Item = &'s Self>) -> Self {

@@ -24,12 +24,24 @@ impl Bits {
         }
     }
 
-    fn and(&mut self, other: &Self) {
-        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
+    /// Takes over the bits of another from one rule on up to before another.
+    pub(super) fn take(&mut self, other: &Self, rules: std::ops::Range<usize>) {
+        for (at, (word, other)) in self.0.iter_mut().zip(&other.0).enumerate() {
+            let from = rules.start.saturating_sub(at * 64).min(64);
+            let to = rules.end.saturating_sub(at * 64).min(64);
+            if from < to {
+                let low = |bits: usize| if bits == 64 { u64::MAX } else { (1 << bits) - 1 };
+                *word |= other & low(to) & !low(from);
+            }
+        }
     }
 
-    fn is_empty(&self) -> bool {
-        self.0.iter().all(|word| *word == 0)
+    fn touches(&self, other: &Self) -> bool {
+        self.0.iter().zip(&other.0).any(|(word, other)| word & other != 0)
+    }
+
+    fn and(&mut self, other: &Self) {
+        self.0.iter_mut().zip(&other.0).for_each(|(word, other)| *word &= other);
     }
 
     fn iter(&self) -> impl Iterator<Item = usize> + '_ {
@@ -64,7 +76,8 @@ impl Table {
         mut value: impl FnMut(K) -> V,
     ) {
         let mut numbers: HashMap<K, usize> = HashMap::new();
-        let mut field = Field { values: Vec::new(), of: Vec::with_capacity(self.rules), rows: Vec::new() };
+        let mut field =
+            Field { values: Vec::new(), of: Vec::with_capacity(self.rules), rows: Vec::new(), first_rows: Vec::new() };
         for key in keys {
             let next = field.values.len();
             let number = *numbers.entry(key.clone()).or_insert(next);
@@ -77,11 +90,11 @@ impl Table {
         self.columns.push(Box::new(field));
     }
 
-    /// Rules among `before` that cover this one.
-    pub(super) fn covering(&self, rule: usize, before: &Bits) -> impl Iterator<Item = usize> + use<> {
+    /// The first rule among `before` that covers this one.
+    pub(super) fn covering(&self, rule: usize, before: &Bits) -> Option<usize> {
         let mut bits = before.clone();
         self.columns.iter().filter_map(|column| column.row(rule)).for_each(|row| bits.and(row));
-        bits.iter().collect::<Vec<_>>().into_iter()
+        bits.iter().next()
     }
 
     /// Rules among `before` that cover this one together: each has all of its values in every field but one, the same for
@@ -98,7 +111,7 @@ impl Table {
         for (column, ahead) in self.columns.iter().zip(&ahead).rev() {
             let mut bits = ahead.clone();
             behind.iter().for_each(|behind| bits.and(behind));
-            if !bits.is_empty() {
+            if bits.touches(column.first_row(rule)?) {
                 let mut candidates: Vec<usize> = bits.iter().filter(|other| column.touch(*other, rule)).collect();
                 if candidates.len() > 1 && column.together(rule, &candidates) {
                     if candidates.len() <= thinned_max {
@@ -141,6 +154,8 @@ fn thin(items: &mut Vec<usize>, is_enough: impl Fn(&[usize]) -> bool) {
 trait Column {
     /// Rules whose value covers this rule's.
     fn row(&self, rule: usize) -> Option<&Bits>;
+    /// Rules whose value has the first of this rule's.
+    fn first_row(&self, rule: usize) -> Option<&Bits>;
     /// Whether the values of two rules may have something in common.
     fn touch(&self, one: usize, other: usize) -> bool;
     /// Whether the values of these rules together cover this rule's.
@@ -154,6 +169,8 @@ struct Field<V> {
     of: Vec<usize>,
     /// For each value the rules that cover it.
     rows: Vec<Bits>,
+    /// For each value the rules that have its first.
+    first_rows: Vec<Bits>,
 }
 
 impl<V: Values> Field<V> {
@@ -165,13 +182,17 @@ impl<V: Values> Field<V> {
             }
         }
         for value in &self.values {
-            let mut row = Bits::new(rules);
+            let (mut row, mut first_row) = (Bits::new(rules), Bits::new(rules));
             for (other, with) in self.values.iter().zip(&with) {
-                if other.covers(value) {
-                    with.iter().for_each(|rule| row.set(*rule));
+                if other.holds_first(value) {
+                    with.iter().for_each(|rule| first_row.set(*rule));
+                    if other.covers(value) {
+                        with.iter().for_each(|rule| row.set(*rule));
+                    }
                 }
             }
             self.rows.push(row);
+            self.first_rows.push(first_row);
         }
     }
 
@@ -185,6 +206,10 @@ impl<V: Values> Column for Field<V> {
         self.rows.get(*self.of.get(rule)?)
     }
 
+    fn first_row(&self, rule: usize) -> Option<&Bits> {
+        self.first_rows.get(*self.of.get(rule)?)
+    }
+
     fn touch(&self, one: usize, other: usize) -> bool {
         match (self.value(one), self.value(other)) {
             (Some(one), Some(other)) => one.may_touch(other),
@@ -194,8 +219,7 @@ impl<V: Values> Column for Field<V> {
 
     fn together(&self, rule: usize, others: &[usize]) -> bool {
         let Some(value) = self.value(rule) else { return false };
-        let others = || others.iter().filter_map(|other| self.value(*other));
-        value.begins_in(others()) && V::union(others()).covers(value)
+        V::union(others.iter().filter_map(|other| self.value(*other))).covers(value)
     }
 }
 
@@ -208,8 +232,8 @@ impl Values for Space {
         Self::may_touch(self, other)
     }
 
-    fn begins_in<'s>(&self, others: impl Iterator<Item = &'s Self>) -> bool {
-        Self::begins_in(self, others)
+    fn holds_first(&self, other: &Self) -> bool {
+        Self::holds_first(self, other)
     }
 
     fn union<'s>(all: impl Iterator<Item = &'s Self>) -> Self {

@@ -240,18 +240,15 @@ impl Space {
         }
     }
 
-    /// A quick test: whether one of the others holds the first address of this one, without which they cannot hold all.
-    pub(super) fn begins_in<'s>(&self, mut others: impl Iterator<Item = &'s Self>) -> bool {
-        if self.negated {
+    /// A quick test: `false` when the first address of the other is not one of these.
+    pub(super) fn holds_first(&self, other: &Self) -> bool {
+        if self.negated || other.negated {
             return true;
         }
-        let first = [0, 1].into_iter().find_map(|family| Some((family, self.hull.get(family).copied()??.0)));
+        let first = [0, 1].into_iter().find_map(|family| Some((family, other.hull.get(family).copied()??.0)));
         let Some((family, first)) = first else { return true };
-        others.any(|other| {
-            let in_hull =
-                other.hull.get(family).copied().flatten().is_some_and(|(low, high)| low <= first && first <= high);
-            other.negated || in_hull && other.pieces.end_at(family, first).is_some()
-        })
+        let hull = self.hull.get(family).copied().flatten();
+        hull.is_some_and(|(low, high)| low <= first && first <= high) && self.pieces.end_at(family, first).is_some()
     }
 
     /// All of these together; those that leave something out are not taken along.
