@@ -1,8 +1,10 @@
 //! `hivewall check` and `hivewall uninstall`: what is configured, what this kernel offers, and how to leave no trace.
 
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::ArgMatches;
+use hivewall_config::Config;
 use hivewall_host::probe::probe_kernel;
 use hivewall_host::source::uninstall as remove_all;
 
@@ -52,7 +54,8 @@ fn code(all: bool) -> ExitCode {
 }
 
 pub(crate) fn uninstall() -> anyhow::Result<ExitCode> {
-    let done = remove_all()?;
+    let pins = std::env::var_os("HIVEWALL_POLICY_PINS").map_or_else(|| Config::default().policy.pins.into(), PathBuf::from);
+    let done = remove_all(Some(&pins))?;
     for line in &done {
         println!("{line}");
     }

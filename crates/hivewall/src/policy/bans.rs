@@ -11,9 +11,8 @@ use anyhow::Context as _;
 use hivewall_datapath::policy::Address;
 use hivewall_host::bans::{Ban, Bans, KernelStore, Origin, Prefix};
 use hivewall_host::source::wall_clock;
-use hivewall_model::Timestamp;
 use hivewall_view::policy::BanView;
-use hivewall_view::time::rfc3339;
+use hivewall_view::time::{parse_rfc3339, rfc3339};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
@@ -89,7 +88,7 @@ impl BanBook {
             reason: ban.origin.reason.clone(),
             origin: ban.origin.issuer.clone(),
             since: None,
-            seconds_left: ban.until.map(|until| (until - now).as_secs_f64()),
+            seconds_left: ban.until.map(|until| until.since(now).as_secs_f64()),
         };
         self.bans.iter().take(most).map(view).collect()
     }
@@ -130,7 +129,7 @@ fn read(file: &Path) -> anyhow::Result<Vec<(Prefix, Ban)>> {
             let prefix: IpNet = word(entry, "prefix").parse().with_context(|| format!("in {}", file.display()))?;
             let until = match word(entry, "until") {
                 text if text.is_empty() => None,
-                text => Some(hivewall_view::time::parse(&text, Timestamp(0)).map_err(anyhow::Error::msg)?),
+                text => Some(parse_rfc3339(&text).with_context(|| format!("{text} in {} is no time", file.display()))?),
             };
             let origin = Arc::new(Origin { issuer: word(entry, "issuer"), reason: word(entry, "reason") });
             Ok((Prefix::from(prefix), Ban { until, origin }))

@@ -23,7 +23,7 @@ impl Host {
     /// As configured.
     pub(crate) fn of(config: &Config) -> Self {
         Self {
-            ports: config.policy.management_ports.clone(),
+            ports: vec![config.policy.management_port],
             management: config.policy.management.clone(),
             exempt: config.policy.exempt.clone(),
             floor: config.policy.floor.clone(),

@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use hivewall_view::Snapshot;
 use hivewall_view::policy::{PolicyOutcome, PolicyView, RuleView};
-use hivewall_view::units::{bytes_text, count_text};
+use hivewall_view::units::{bytes as bytes_text, count as count_text};
 use ipnet::IpNet;
 use serde_json::json;
 
