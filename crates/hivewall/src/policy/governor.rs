@@ -17,7 +17,7 @@ use hivewall_host::link::Links;
 use hivewall_model::RuleNames;
 use hivewall_policy::ledger::{Effect, Held, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
-use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, compile, parse, resolve};
+use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, Selector, compile, parse, resolve};
 use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
 use hivewall_view::time::rfc3339;
 use tokio::sync::oneshot;
@@ -324,6 +324,7 @@ impl Governor {
             PolicyCommand::Apply { document, confirm } => {
                 // An error in the text says where it is, before anything is taken up.
                 self.rules_of(Some(document))?;
+                check_selected(document)?;
                 let within = confirm.or(self.confirm_of(document)?);
                 let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
                 let outcome = self.request(&request)?;
@@ -480,6 +481,23 @@ impl Answered {
             Self::Failed(digest, _) => Request::Failed { digest: *digest },
         }
     }
+}
+
+/// A host that a policy does not select would accept everything; whoever applies it here means something else.
+fn check_selected(document: &str) -> Result<(), PolicyRefusal> {
+    let plain = text_of(document.as_bytes())?;
+    let invalid = |error: &dyn std::fmt::Display| PolicyRefusal::Invalid { reason: error.to_string() };
+    let hosts = parse(&plain).map_err(|error| invalid(&error))?.document.hosts;
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let selector: Selector = hosts.parse().map_err(|error| invalid(&error))?;
+    // A host on its own has no labels.
+    if selector.matches(|_| None) {
+        return Ok(());
+    }
+    let reason = format!("the policy is for the hosts where {hosts}, and this one has no labels; leave `hosts` out to apply it here");
+    Err(PolicyRefusal::Conflict { reason })
 }
 
 /// The document within a signed file, or the file itself.
