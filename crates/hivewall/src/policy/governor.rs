@@ -15,7 +15,7 @@ use hivewall_engine::{Event, PolicyTold, RuleHits, RulesTold};
 use hivewall_host::bans::{Bans, KernelStore, Origin};
 use hivewall_host::link::Links;
 use hivewall_model::RuleNames;
-use hivewall_policy::ledger::{Effect, Held, LedgerError, Moment, Outcome, Request};
+use hivewall_policy::ledger::{Alert, Effect, Held, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
 use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, Selector, compile, parse, resolve};
 use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
@@ -107,6 +107,9 @@ impl Governor {
     ) -> anyhow::Result<Self> {
         let state = PathBuf::from(&config.policy.state);
         let vault = Vault::open(&state)?;
+        if let Some(held) = vault.ledger().in_force() {
+            tracing::info!(policy = held.name, version = held.version, "was in force last");
+        }
         let counters = match std::fs::read(state.join(COUNTERS)) {
             Ok(text) => Counters::from_json(&text)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Counters::default(),
@@ -141,6 +144,7 @@ impl Governor {
         governor.vault = None;
         let any = !governor.bans.is_empty();
         governor.enforcer.bans_changed(any)?;
+        governor.tell();
         Ok(governor)
     }
 
@@ -227,8 +231,8 @@ impl Governor {
                     None
                 }
                 Effect::Alert(alert) => {
-                    tracing::warn!(?alert, "policy");
-                    self.reverted += u64::from(matches!(alert, hivewall_policy::ledger::Alert::Reverted { .. }));
+                    self.reverted += u64::from(matches!(alert, Alert::Reverted { .. }));
+                    self.problem(alert_in_words(&alert));
                     None
                 }
                 Effect::Store { .. } | Effect::Persist => None,
@@ -465,6 +469,19 @@ impl Governor {
             (Some(_), None) => "active".to_owned(),
         };
         view
+    }
+}
+
+fn alert_in_words(alert: &Alert) -> String {
+    let name = |held: &Held| format!("{} version {}", held.name, held.version);
+    match alert {
+        Alert::Expired { document } => format!("{} has expired; it stays in force until another is applied", name(document)),
+        Alert::Reverted { document, .. } => {
+            format!("{} was taken back: nobody confirmed it in time, or the host stopped before it was in force", name(document))
+        }
+        Alert::NotEnforced { document } => {
+            format!("{} cannot be enforced; what the kernel held before goes on to hold", name(document))
+        }
     }
 }
 
