@@ -113,7 +113,8 @@ const NOTHING: &str = "tiers:
 #[track_caller]
 fn check_web_only(governed: &Governed, moment: &str) {
     for address in ["10.0.0.2:8080", "[fd00::2]:8080"] {
-        let mut stream = connect(&governed.pair.a, address).unwrap_or_else(|error| panic!("{moment}: {address}: {error}"));
+        let mut stream =
+            connect(&governed.pair.a, address).unwrap_or_else(|error| panic!("{moment}: {address}: {error}"));
         says(&mut stream, b"echo").unwrap();
     }
     for address in ["10.0.0.2:8081", "[fd00::2]:8081"] {
@@ -145,7 +146,8 @@ fn a_policy_is_obeyed_and_outlives_the_agent_in_every_way() {
 
     let shown = agent.until("the rule's counter", |snapshot| {
         let rules = snapshot["firewall_rules"]["rules"].as_array().cloned().unwrap_or_default();
-        let hits = |id: &str| rules.iter().find(|rule| rule["id"] == id).map_or(0, |rule| rule["packets"].as_u64().unwrap());
+        let hits =
+            |id: &str| rules.iter().find(|rule| rule["id"] == id).map_or(0, |rule| rule["packets"].as_u64().unwrap());
         if hits("web") >= 6 && hits("main:default-in") >= 2 { Ok(()) } else { Err(format!("{rules:?}")) }
     });
     assert_eq!(shown["firewall_rules"]["version"], 1);

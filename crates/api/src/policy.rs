@@ -24,6 +24,7 @@ use crate::state::Shared;
 /// Longest that a command or a rehearsal may take: it compiles a policy, or reads all history.
 pub const COMMAND_SECONDS_MAX: u64 = 120;
 
+#[expect(clippy::needless_pass_by_value, reason = "for `map_err`")]
 pub(crate) fn refusal(refusal: PolicyRefusal) -> Refusal {
     let detail = refusal.to_string();
     match refusal {

@@ -12,7 +12,7 @@ use toml::de::DeValue;
 
 use crate::problem::{Fault, Finding, quoted, shown};
 use crate::setting::{Fill, HOST_NAME_BYTES_MAX, NETWORKS_MAX, PATTERNS_MAX};
-use crate::{Backend, Enforcement, Front, Choice, Kind, LogFormat, LogLevel, Pattern};
+use crate::{Backend, Choice, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern};
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
 const PATH_BYTES_MAX: usize = 4_095;

@@ -459,15 +459,27 @@ fn refusal(change: impl FnOnce(&mut RefusalEvent)) -> Event {
 
 #[test]
 fn a_refused_flow_is_a_drop_event() {
-    check(LogFormat::Jsonl, &[refusal(|_| {})], &expect![[r#"
+    check(
+        LogFormat::Jsonl,
+        &[refusal(|_| {})],
+        &expect![[r#"
         {"timestamp":"2023-11-14T22:13:20.250000+0000","flow_id":1,"in_iface":"wan0","event_type":"drop","src_ip":"10.0.0.1","src_port":40000,"dest_ip":"10.0.0.2","dest_port":443,"ip_v":4,"proto":"TCP","direction":"to_server","drop":{"len":60,"syn":true,"ack":true,"psh":true,"rst":false,"urg":false,"fin":true,"reason":"default packet policy"},"alert":{"action":"blocked","gid":1,"signature_id":33,"rev":1,"signature":"main:default-in","category":"Firewall policy","severity":3},"verdict":{"action":"drop","reject":["tcp-reset"]},"community_id":"1:UWHKJ/x6OQ1YiVv4rIl0t3yhjg8=","hivewall":{"direction":"outbound","verdict":"reject","rule":"main:default-in","hook":"in","policy_epoch":7,"packets":2,"ip_bytes":120,"not_logged":4}}
-    "#]]);
-    check(LogFormat::Console, &[refusal(|_| {})], &expect![[r#"
+    "#]],
+    );
+    check(
+        LogFormat::Console,
+        &[refusal(|_| {})],
+        &expect![[r#"
         22:13:20 drop 10.0.0.1:40000 → 10.0.0.2:443 tcp verdict:reject rule:main:default-in 2 packets, 120 B into [wan0] (4 more not logged)
-    "#]]);
-    check(LogFormat::Csv, &[refusal(|_| {})], &expect![[r#"
+    "#]],
+    );
+    check(
+        LogFormat::Csv,
+        &[refusal(|_| {})],
+        &expect![[r#"
         flow_id,community_id,start,end,duration_seconds,protocol,protocol_number,source_ip,src_port,dest_ip,dest_port,icmp_type,icmp_code,direction,roles_known,bytes,packets,bytes_to_server,bytes_to_client,packets_to_server,packets_to_client,wire_bytes_to_server,wire_bytes_to_client,tcp_flags_to_server,tcp_flags_to_client,tcp_state,state,end_reason,bits_per_second,vlan,tunnel,ports_unknown,process,pid,executable,user,container,container_id,cgroup,peer_process,peer_pid,application,application_guessed,server_name,server_name_source,tls_version,tls_alpn,ja4,http_method,http_target,http_status,http_requests,dns_query,dns_type,dns_rcode,ssh_client,ssh_server,handshake_rtt_seconds,handshake_server_seconds,handshake_client_seconds,server_response_seconds,round_trip_seconds,jitter_seconds,smoothed_rtt_seconds,rtt_deviation_seconds,retransmits,out_of_order,verdict,rule,would_drop,policy_epoch,reply_verdict,reply_rule,dropped_packets,dropped_bytes,interfaces
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -496,7 +508,11 @@ fn a_flow_tells_its_verdict_and_rule() {
         (&event["hivewall"]["rule"], &event["hivewall"]["dropped_bytes"]),
         (&"(over limit)".into(), &120.into())
     );
-    check(LogFormat::Console, &[judged], &expect![[r#"
+    check(
+        LogFormat::Console,
+        &[judged],
+        &expect![[r#"
         22:13:20 tcp 10.0.0.1:40000 → 10.0.0.2:443 outbound 292 B in 250ms (3/2 packets) finished verdict:drop rule:"(over limit)" dropped:2 [lan0, wan0] ~https
-    "#]]);
+    "#]],
+    );
 }

@@ -54,7 +54,8 @@ fn code(all: bool) -> ExitCode {
 }
 
 pub(crate) fn uninstall() -> anyhow::Result<ExitCode> {
-    let pins = std::env::var_os("HIVEWALL_POLICY_PINS").map_or_else(|| Config::default().policy.pins.into(), PathBuf::from);
+    let pins =
+        std::env::var_os("HIVEWALL_POLICY_PINS").map_or_else(|| Config::default().policy.pins.into(), PathBuf::from);
     let done = remove_all(Some(&pins))?;
     for line in &done {
         println!("{line}");

@@ -126,14 +126,17 @@ impl hivewall_api::Source for Handle {
             let new = answers.rules(Some(request.document)).await?;
             let current = answers.rules(None).await?;
             let line = format!("last:{}", request.last.as_deref().unwrap_or("24h"));
-            let filter = Filter::parse(&line, now).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+            let filter =
+                Filter::parse(&line, now).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
             let pieces = archive.export(Query { filter, history: true, ..Query::default() }, ExportFormat::Jsonl);
             beside(move || answers::rehearse(&new, &current, pieces)).await?
         })
     }
 
     fn inventory(&self) -> BoxFuture<'static, Result<serde_json::Value, PolicyRefusal>> {
-        Box::pin(async { beside(crate::rules::as_json).await?.map_err(|error| PolicyRefusal::Failed { reason: error.to_string() }) })
+        Box::pin(async {
+            beside(crate::rules::as_json).await?.map_err(|error| PolicyRefusal::Failed { reason: error.to_string() })
+        })
     }
 
     fn command(
@@ -242,7 +245,7 @@ impl<S: Source> Pipeline<S> {
                 questions,
                 live,
                 archive: None,
-            answers: None,
+                answers: None,
             },
             questions: inbox,
             cpu: CpuMeter::default(),

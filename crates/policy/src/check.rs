@@ -15,6 +15,7 @@ mod space;
 #[cfg(test)]
 mod tests;
 
+use std::fmt::Write as _;
 use std::ops::Range;
 
 use crate::document::{Action, Dir, Over, Rule};
@@ -154,7 +155,7 @@ impl Order<'_> {
     fn problem(&self, at: usize, entry: &Entry<'_>) -> Option<Problem> {
         let before = self.deciding_before(at, entry);
         if let Some(by) = self.table.covering(at, &before) {
-            return self.shadowed(entry, self.entries.get(by)?);
+            return Some(Self::shadowed(entry, self.entries.get(by)?));
         }
         // A default that a tier's own rules leave nothing to do is there for safety.
         if matches!(entry.kind, Kind::Default { .. }) {
@@ -180,7 +181,7 @@ impl Order<'_> {
         bits
     }
 
-    fn shadowed(&self, entry: &Entry<'_>, by: &Entry<'_>) -> Option<Problem> {
+    fn shadowed(entry: &Entry<'_>, by: &Entry<'_>) -> Problem {
         let line = by.place.line;
         let fault = match &entry.kind {
             Kind::Default { .. } => Fault::DefaultUnreachable { by: by.name(), line },
@@ -194,7 +195,7 @@ impl Order<'_> {
             }
         };
         let also = vec![(by.place.clone(), "matches first")];
-        Some(Problem { severity: Severity::Error, place: entry.place.clone(), fault, also })
+        Problem { severity: Severity::Error, place: entry.place.clone(), fault, also }
     }
 
     fn shadowed_together(&self, entry: &Entry<'_>, by: &[usize]) -> Option<Problem> {
@@ -203,7 +204,7 @@ impl Order<'_> {
         let named = others.iter().take(NAMED_MAX).map(|by| format!("{} (line {})", by.name(), by.place.line));
         let mut text = named.collect::<Vec<_>>().join(", ");
         if others.len() > NAMED_MAX {
-            text.push_str(&format!(" and {} more", others.len() - NAMED_MAX));
+            let _ = write!(text, " and {} more", others.len() - NAMED_MAX);
         }
         let also = others.iter().take(NAMED_MAX).map(|by| (by.place.clone(), "matches some first")).collect();
         let fault = Fault::ShadowedTogether { id: rule.id.clone(), by: text };

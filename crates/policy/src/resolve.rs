@@ -172,12 +172,11 @@ fn file(path: &str, text: &str) -> Result<Vec<IpNet>, Fault> {
         if line_text.is_empty() {
             continue;
         }
-        match crate::parse::net(line_text) {
-            Ok(net) => nets.push(net),
-            Err(_) => {
-                let given = line_text.to_owned();
-                return Err(Fault::BadFileLine { path: path.to_owned(), line: at + 1, given });
-            }
+        if let Ok(net) = crate::parse::net(line_text) {
+            nets.push(net);
+        } else {
+            let given = line_text.to_owned();
+            return Err(Fault::BadFileLine { path: path.to_owned(), line: at + 1, given });
         }
     }
     Ok(nets)

@@ -54,6 +54,7 @@ pub(crate) enum Event {
 
 /// What the caller must do.
 #[derive(Debug, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "there is one at a time")]
 pub(crate) enum Effect {
     /// Nothing.
     None,

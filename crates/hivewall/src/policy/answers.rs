@@ -49,7 +49,8 @@ impl Answers {
 
     pub(crate) async fn explain(self, request: shown::ExplainRequest) -> Result<shown::Explanation, PolicyRefusal> {
         let rules = self.rules(request.document.clone()).await?;
-        let facts = super::explain::facts_of(&request).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+        let facts =
+            super::explain::facts_of(&request).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
         let told = explain(&rules, &[], &facts, &|_, _| None);
         let step = |step: hivewall_policy::Step| shown::ExplainStep {
             rule: step.rule,

@@ -104,7 +104,8 @@ impl BanBook {
         };
         let all: Vec<Value> = self.bans.iter().map(entry).collect();
         let aside = self.file.with_extension("json.new");
-        std::fs::write(&aside, serde_json::to_vec_pretty(&all)?).with_context(|| format!("cannot write {}", aside.display()))?;
+        std::fs::write(&aside, serde_json::to_vec_pretty(&all)?)
+            .with_context(|| format!("cannot write {}", aside.display()))?;
         std::fs::rename(&aside, &self.file).with_context(|| format!("cannot write {}", self.file.display()))
     }
 }

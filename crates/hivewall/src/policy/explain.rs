@@ -11,8 +11,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_model::{Direction, TcpFlags, protocol_by_name};
 use hivewall_policy::document::{Document, Term};
 use hivewall_policy::oracle::{Facts, Transport, has_ports, has_types};
-use hivewall_view::policy::ExplainRequest;
 use hivewall_policy::{HostFacts, NoMembers, Rule, Ruleset, explain, parse, resolve};
+use hivewall_view::policy::ExplainRequest;
 
 use crate::exit::{Exit, ending};
 

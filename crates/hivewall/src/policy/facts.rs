@@ -37,7 +37,8 @@ impl Host {
             path => {
                 let text = std::fs::read_to_string(path)
                     .map_err(|error| anyhow::anyhow!("cannot read the floor's rules at {path}: {error}"))?;
-                hivewall_policy::parse_floor(&text).map_err(|error| anyhow::anyhow!("{}", error.pointed(path, &text)))?
+                hivewall_policy::parse_floor(&text)
+                    .map_err(|error| anyhow::anyhow!("{}", error.pointed(path, &text)))?
             }
         };
         Ok(HostFacts {

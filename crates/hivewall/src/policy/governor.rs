@@ -222,7 +222,7 @@ impl Governor {
         while let Some(effect) = effects.pop_front() {
             let next = match effect {
                 Effect::Enforce { document, until_uptime_ms } => {
-                    self.enforce(&opened, &document, until_uptime_ms, &now)?
+                    Some(self.enforce(&opened, &document, until_uptime_ms, &now))
                 }
                 Effect::Withdraw => {
                     self.enforcer.withdraw().map_err(|error| failed(&error))?;
@@ -251,13 +251,7 @@ impl Governor {
         Ok(outcome)
     }
 
-    fn enforce(
-        &mut self,
-        vault: &Vault,
-        document: &Held,
-        until_uptime_ms: Option<u64>,
-        now: &Moment,
-    ) -> Result<Option<Answered>, PolicyRefusal> {
+    fn enforce(&mut self, vault: &Vault, document: &Held, until_uptime_ms: Option<u64>, now: &Moment) -> Answered {
         let within = until_uptime_ms.map(|until| Duration::from_millis(until.saturating_sub(now.uptime_ms)));
         let outcome = vault
             .document(document.digest)
@@ -265,14 +259,15 @@ impl Governor {
             .and_then(|bytes| text_of(&bytes))
             .and_then(|text| self.rules_of(Some(&text)))
             .and_then(|rules| self.put_in_force(rules, within));
-        Ok(Some(match outcome {
+        match outcome {
             Ok(()) => Answered::Enforced(document.digest),
             Err(refusal) => Answered::Failed(document.digest, refusal),
-        }))
+        }
     }
 
     fn put_in_force(&mut self, rules: Ruleset, within: Option<Duration>) -> Result<(), PolicyRefusal> {
-        let tables = compile(&rules, &mut self.counters).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+        let tables = compile(&rules, &mut self.counters)
+            .map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
         self.keep_counters().map_err(|error| failed(&error))?;
         let adopted = if self.enforcer.has_policy() { Vec::new() } else { adopted(self.enforcer.clock().seconds()) };
         let plan = Plan { tables, mode: rules.mode, adopted };
@@ -329,10 +324,10 @@ impl Governor {
                 // An error in the text says where it is, before anything is taken up.
                 self.rules_of(Some(document))?;
                 check_selected(document)?;
-                let within = confirm.or(self.confirm_of(document)?);
+                let within = confirm.or(Self::confirm_of(document)?);
                 let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
                 let outcome = self.request(&request)?;
-                self.said(outcome)
+                Self::said(outcome)
             }
             PolicyCommand::Confirm => {
                 if self.changed.is_some_and(|changed| caller.connected <= changed) {
@@ -346,7 +341,7 @@ impl Governor {
                 }
                 let outcome = self.request(&Request::Confirm { digest: None, who: &who })?;
                 self.changed = None;
-                self.said(outcome)
+                Self::said(outcome)
             }
             PolicyCommand::Rollback => {
                 let (ledger, _) = vault::read(&self.state).map_err(|error| failed(&error))?;
@@ -355,7 +350,7 @@ impl Governor {
                     None => Request::RollBack { to: None, confirm: None, who: &who },
                 };
                 let outcome = self.request(&request)?;
-                self.said(outcome)
+                Self::said(outcome)
             }
             PolicyCommand::Ban { prefix, ttl, reason } => {
                 self.bans.add(*prefix, *ttl, &who, reason).map_err(|error| failed(&error))?;
@@ -379,7 +374,7 @@ impl Governor {
         })
     }
 
-    fn confirm_of(&self, document: &str) -> Result<Option<Duration>, PolicyRefusal> {
+    fn confirm_of(document: &str) -> Result<Option<Duration>, PolicyRefusal> {
         let plain = text_of(document.as_bytes())?;
         let parsed = parse(&plain).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
         Ok(parsed.document.confirm.map(|confirm| Duration::from_secs(confirm.within.0)))
@@ -395,11 +390,13 @@ impl Governor {
         }
     }
 
-    fn said(&self, outcome: Outcome) -> String {
+    fn said(outcome: Outcome) -> String {
         let name = |held: &Held| format!("{} version {}", held.name, held.version);
         match outcome {
             Outcome::Unchanged => "nothing had to change".to_owned(),
-            Outcome::Applying { document, .. } | Outcome::Good { document } => format!("{} is in force", name(&document)),
+            Outcome::Applying { document, .. } | Outcome::Good { document } => {
+                format!("{} is in force", name(&document))
+            }
             Outcome::AlreadyThere { document } => format!("{} is in force already", name(&document)),
             Outcome::Waiting { document } => format!(
                 "{} is in force until it is confirmed over a new connection; without that the host goes back by itself",
@@ -475,9 +472,14 @@ impl Governor {
 fn alert_in_words(alert: &Alert) -> String {
     let name = |held: &Held| format!("{} version {}", held.name, held.version);
     match alert {
-        Alert::Expired { document } => format!("{} has expired; it stays in force until another is applied", name(document)),
+        Alert::Expired { document } => {
+            format!("{} has expired; it stays in force until another is applied", name(document))
+        }
         Alert::Reverted { document, .. } => {
-            format!("{} was taken back: nobody confirmed it in time, or the host stopped before it was in force", name(document))
+            format!(
+                "{} was taken back: nobody confirmed it in time, or the host stopped before it was in force",
+                name(document)
+            )
         }
         Alert::NotEnforced { document } => {
             format!("{} cannot be enforced; what the kernel held before goes on to hold", name(document))
@@ -513,7 +515,9 @@ fn check_selected(document: &str) -> Result<(), PolicyRefusal> {
     if selector.matches(|_| None) {
         return Ok(());
     }
-    let reason = format!("the policy is for the hosts where {hosts}, and this one has no labels; leave `hosts` out to apply it here");
+    let reason = format!(
+        "the policy is for the hosts where {hosts}, and this one has no labels; leave `hosts` out to apply it here"
+    );
     Err(PolicyRefusal::Conflict { reason })
 }
 

@@ -24,7 +24,8 @@ fn host() -> Arg {
 
 /// The subcommands.
 pub(super) fn commands() -> Vec<Command> {
-    let prefix = || Arg::new("prefix").required(true).value_name("PREFIX").value_parser(prefix_of).help("Address or prefix");
+    let prefix =
+        || Arg::new("prefix").required(true).value_name("PREFIX").value_parser(prefix_of).help("Address or prefix");
     let with_output = |command: Command| command.arg(host()).arg(super::output());
     vec![
         with_output(Command::new("show").about("Show the policy in force, its rules with their counters, and bans")),
@@ -116,7 +117,11 @@ fn check_session(client: &Client) -> anyhow::Result<()> {
     let Some(since) = snapshot.firewall_rules.since else { return Ok(()) };
     let filter = format!("ip:{peer} port:{peer_port} port:{port} tcp");
     let page: hivewall_view::FlowPage = client.get("flows", &[("filter".to_owned(), filter)])?;
-    let old = page.flows.iter().any(|flow| flow.start < since && flow.source_ip == *peer && flow.src_port.map(|port| port.to_string()).as_deref() == Some(*peer_port));
+    let old = page.flows.iter().any(|flow| {
+        flow.start < since
+            && flow.source_ip == *peer
+            && flow.src_port.map(|port| port.to_string()).as_deref() == Some(*peer_port)
+    });
     if old {
         let text = "this ssh session is older than the change, so it does not show that a new one can be opened; open \
                     another session and confirm there";

@@ -44,8 +44,11 @@ fn action(action: Action) -> &'static str {
 /// What a packet must be like, in one line.
 fn conditions(rule: &Rule) -> String {
     let mut parts = Vec::new();
-    let protocols: Vec<String> =
-        rule.protocols.iter().map(|number| hivewall_model::protocol_name(*number).map_or_else(|| number.to_string(), str::to_lowercase)).collect();
+    let protocols: Vec<String> = rule
+        .protocols
+        .iter()
+        .map(|number| hivewall_model::protocol_name(*number).map_or_else(|| number.to_string(), str::to_lowercase))
+        .collect();
     if !protocols.is_empty() {
         parts.push(protocols.join("/"));
     }
@@ -62,7 +65,10 @@ fn conditions(rule: &Rule) -> String {
             parts.push(format!("{word} {}", ports.join(",")));
         }
     }
-    let icmp = rule.icmp.iter().map(|icmp| icmp.code.map_or_else(|| icmp.kind.to_string(), |code| format!("{}/{code}", icmp.kind)));
+    let icmp = rule
+        .icmp
+        .iter()
+        .map(|icmp| icmp.code.map_or_else(|| icmp.kind.to_string(), |code| format!("{}/{code}", icmp.kind)));
     let icmp: Vec<String> = icmp.collect();
     if !icmp.is_empty() {
         parts.push(format!("type {}", icmp.join(",")));

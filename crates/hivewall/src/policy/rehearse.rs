@@ -128,9 +128,11 @@ fn seen_from(mut row: FlowRow, own: &[IpAddr]) -> FlowRow {
     let is_own = |address: &str| address.parse::<IpAddr>().is_ok_and(|address| own.contains(&address));
     let is_client = is_own(&row.source_ip);
     if is_client || is_own(&row.dest_ip) {
-        row.direction = if is_client { "outbound" } else { "inbound" }.to_owned();
+        let words = if is_client { "outbound" } else { "inbound" };
+        words.clone_into(&mut row.direction);
         for point in &mut row.interfaces {
-            point.direction = if point.to_server == is_client { "egress" } else { "ingress" }.to_owned();
+            let hook = if point.to_server == is_client { "egress" } else { "ingress" };
+            hook.clone_into(&mut point.direction);
         }
     }
     row

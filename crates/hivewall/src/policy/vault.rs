@@ -287,8 +287,7 @@ fn trail(disk: &Disk, findings: &mut Vec<Finding>) -> Result<Trail, VaultError> 
     let end = sound.last().map_or(0, |entry| entry.number);
     // Only a last line can have been cut off by a stop; anything else that is no entry was done by somebody, and stays.
     let torn = file.len() as u64 - bytes;
-    let is_torn =
-        torn > 0 && !file.ends_with(b"\n") && file.iter().filter(|byte| **byte == b'\n').count() == sound.len();
+    let is_torn = torn > 0 && !file.ends_with(b"\n") && file.split(|byte| *byte == b'\n').count() == sound.len() + 1;
     if let Err(broken) = check_trail(&sound) {
         findings.push(Finding::Trail { path: disk.path(TRAIL), number: broken.number });
         sound.retain(|entry| entry.number < broken.number);

@@ -23,8 +23,8 @@ use hivewall_datapath::front::FrontFlags;
 use hivewall_model::Timestamp;
 
 use crate::ebpf::EbpfError;
-pub(crate) use attach::{attach_program, to_io};
 pub use attach::{FrontError, FrontLink, FrontMode, attach, replace_pinned};
+pub(crate) use attach::{attach_program, to_io};
 pub(crate) use entries::{Entries, copy};
 pub use kernel::{KernelStore, MAPS};
 use paint::Paint;

@@ -11,10 +11,10 @@ use hivewall_datapath::{
     TallyKey, WAYS,
 };
 
-use crate::bans::KernelStore;
-use crate::policy::{MAPS, Pins, PolicyMaps};
 use super::memory::{Rings, SharedArray};
 use super::{EbpfError, PeekRing, TestRun};
+use crate::bans::KernelStore;
+use crate::policy::{MAPS, Pins, PolicyMaps};
 
 /// An object file built from `datapath-bpf` and committed beside this crate.
 #[derive(Clone, Copy, Debug)]
@@ -113,12 +113,17 @@ pub struct Loaded {
 
 /// Another handle on a map of an object, which may go on to live elsewhere.
 pub(crate) fn another_handle(ebpf: &Ebpf, name: &'static str) -> Result<MapData, EbpfError> {
-    let map = match ebpf.map(name) {
-        Some(
-            Map::Array(map) | Map::HashMap(map) | Map::LruHashMap(map) | Map::LpmTrie(map) | Map::PerCpuArray(map)
-            | Map::PerCpuHashMap(map) | Map::ArrayOfMaps(map),
-        ) => map,
-        _ => return Err(EbpfError::Missing(name)),
+    let Some(
+        Map::Array(map)
+        | Map::HashMap(map)
+        | Map::LruHashMap(map)
+        | Map::LpmTrie(map)
+        | Map::PerCpuArray(map)
+        | Map::PerCpuHashMap(map)
+        | Map::ArrayOfMaps(map),
+    ) = ebpf.map(name)
+    else {
+        return Err(EbpfError::Missing(name));
     };
     let fd = map.fd().as_fd().try_clone_to_owned();
     let fd = fd.map_err(|source| EbpfError::System { call: "dup of a map", source })?;

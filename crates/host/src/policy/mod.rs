@@ -74,7 +74,8 @@ impl PolicyMaps {
             destinations: outer(ebpf, "POLICY_DESTINATIONS")?,
             interfaces: outer(ebpf, "POLICY_INTERFACES")?,
             connections: HashMap::try_from(Map::LruHashMap(another_handle(ebpf, "CONNECTIONS")?)).map_err(map_error)?,
-            counters: PerCpuArray::try_from(Map::PerCpuArray(another_handle(ebpf, "RULE_COUNTERS")?)).map_err(map_error)?,
+            counters: PerCpuArray::try_from(Map::PerCpuArray(another_handle(ebpf, "RULE_COUNTERS")?))
+                .map_err(map_error)?,
         })
     }
 

@@ -17,9 +17,29 @@ use crate::ebpf::{EbpfError, Geometry, map_error};
 
 /// Maps that outlive the agent.
 pub const MAPS: &[&str] = &[
-    "CACHE", "RINGS", "RING_CONTROL", "FRAGMENTS", "TALLIES", "POLICY", "CONNECTIONS", "LIMITS", "RULE_COUNTERS",
-    "POLICY_HEADS", "POLICY_ROWS", "POLICY_RULES", "POLICY_LIMITS", "POLICY_PORTS", "POLICY_SOURCES",
-    "POLICY_DESTINATIONS", "POLICY_INTERFACES", "BAN_TABLE", "BAN_BLOOM", "BAN_HOSTS", "BAN_NETS", "BAN_EXEMPT", "FRONT",
+    "CACHE",
+    "RINGS",
+    "RING_CONTROL",
+    "FRAGMENTS",
+    "TALLIES",
+    "POLICY",
+    "CONNECTIONS",
+    "LIMITS",
+    "RULE_COUNTERS",
+    "POLICY_HEADS",
+    "POLICY_ROWS",
+    "POLICY_RULES",
+    "POLICY_LIMITS",
+    "POLICY_PORTS",
+    "POLICY_SOURCES",
+    "POLICY_DESTINATIONS",
+    "POLICY_INTERFACES",
+    "BAN_TABLE",
+    "BAN_BLOOM",
+    "BAN_HOSTS",
+    "BAN_NETS",
+    "BAN_EXEMPT",
+    "FRONT",
 ];
 
 /// `BPF_FS_MAGIC` (linux/magic.h).
@@ -89,7 +109,8 @@ impl Pins {
         fs::create_dir_all(&self.folder).map_err(io_error("making a folder for pins"))?;
         let mut meta = [0; 20];
         let (low, high) = (seed.multiplier as u32, (seed.multiplier >> 32) as u32);
-        let first = [ABI_VERSION, geometry.cpus, geometry.sets, geometry.slots, geometry.peeks_per_second, low, high, 0];
+        let first =
+            [ABI_VERSION, geometry.cpus, geometry.sets, geometry.slots, geometry.peeks_per_second, low, high, 0];
         meta.iter_mut().zip(first.iter().chain(&seed.words)).for_each(|(to, from)| *to = *from);
         let mut map: Array<MapData, Meta> = Array::create(1, 0).map_err(map_error)?;
         map.set(0, meta, 0).map_err(map_error)?;

@@ -16,8 +16,8 @@ use nix::unistd::Pid;
 use super::clock::Clock;
 use super::qdisc::remove_empty_clsact;
 use super::{About, Batch, Progress, Source, SourceError, SourceLoss, random_seed, wall_clock};
-use crate::ebpf::{EbpfError, Geometry, Loaded, Object, PeekRing, Rings, SharedArray, TestRun};
 use crate::bans::{self, FrontMode, KernelStore, to_io};
+use crate::ebpf::{EbpfError, Geometry, Loaded, Object, PeekRing, Rings, SharedArray, TestRun};
 use crate::link::{InterfaceFilter, Links};
 use crate::policy::{Pins, PolicyMaps};
 
@@ -272,7 +272,11 @@ impl EbpfSource {
             for (program, held) in &mut attached.links {
                 let place = pins.link(index, side_of(program));
                 let link = match std::mem::replace(held, Held::Pinned(place.clone())) {
-                    Held::Owned(id) => self.loaded.classifier(program)?.take_link(id).map_err(|source| refusal(&attached.name, source))?,
+                    Held::Owned(id) => self
+                        .loaded
+                        .classifier(program)?
+                        .take_link(id)
+                        .map_err(|source| refusal(&attached.name, source))?,
                     Held::Free(link) => link,
                     Held::Pinned(_) => continue,
                 };
@@ -294,7 +298,8 @@ impl EbpfSource {
         let outcome = if place.exists() {
             bans::replace_pinned(self.loaded.object(), &place, attached.link_layer)
         } else {
-            let interface = Interface { index, name: attached.name.clone(), link: attached.link_layer, ..Interface::default() };
+            let interface =
+                Interface { index, name: attached.name.clone(), link: attached.link_layer, ..Interface::default() };
             bans::attach(self.loaded.object(), &interface, mode).and_then(|link| link.pin(&place).map(drop))
         };
         match outcome {

@@ -200,6 +200,7 @@ impl Dir {
 }
 
 impl Established {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "as serde calls it")]
     pub(crate) fn is_default(&self) -> bool {
         *self == Self::default()
     }
@@ -416,6 +417,7 @@ macro_rules! printed {
 }
 
 /// A schema for one value or a list of them.
+#[expect(clippy::needless_pass_by_value, reason = "written into the list twice")]
 fn list_of(one: Value) -> Schema {
     json_schema!({"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]})
 }

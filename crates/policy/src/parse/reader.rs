@@ -4,7 +4,7 @@
 //! one run tells as much as can be told; a document comes out only when its frame could be read, and is thrown away by the
 //! caller when there was any error.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::Range;
 
 use jiff::Timestamp;
@@ -30,7 +30,7 @@ pub(super) struct Reader<'t> {
     /// Names of the sets, once they are known.
     sets: Vec<String>,
     /// Sets that were named.
-    used: BTreeMap<String, ()>,
+    used: BTreeSet<String>,
     /// Rules by name, and the line of each.
     ids: HashMap<String, Place>,
 }
@@ -54,7 +54,7 @@ impl<'t> Reader<'t> {
             lines: Lines::new(text),
             problems: Vec::new(),
             sets: Vec::new(),
-            used: BTreeMap::new(),
+            used: BTreeSet::new(),
             ids: HashMap::new(),
         }
     }
@@ -228,16 +228,15 @@ impl<'t> Reader<'t> {
     pub(super) fn word<W: Word>(&mut self, node: &Node) -> Option<W> {
         let words = || W::WORDS.iter().map(|(word, _)| *word);
         let given = self.scalar(node, "a word", words().next().unwrap_or_default())?;
-        match W::WORDS.iter().find(|(word, _)| *word == given) {
-            Some((_, value)) => Some(*value),
-            None => {
-                let fault = Fault::NotPossible {
-                    given: given.to_owned(),
-                    suggestion: nearest(given, words()),
-                    allowed: listed(words()),
-                };
-                self.fault(&node.span, fault)
-            }
+        if let Some((_, value)) = W::WORDS.iter().find(|(word, _)| *word == given) {
+            Some(*value)
+        } else {
+            let fault = Fault::NotPossible {
+                given: given.to_owned(),
+                suggestion: nearest(given, words()),
+                allowed: listed(words()),
+            };
+            self.fault(&node.span, fault)
         }
     }
 
@@ -451,7 +450,7 @@ impl<'t> Reader<'t> {
 
     fn set_named(&mut self, node: &Node, name: &str) -> Option<Term> {
         if self.sets.iter().any(|set| set == name) {
-            self.used.insert(name.to_owned(), ());
+            self.used.insert(name.to_owned());
             return Some(Term::Set(name.to_owned()));
         }
         let suggestion = nearest(name, self.sets.iter().map(String::as_str)).map(|near| format!("@{near}"));
@@ -464,7 +463,7 @@ impl<'t> Reader<'t> {
 
     fn unused(&mut self, sets: &BTreeMap<String, Set>, places: &[Place]) {
         for (name, place) in sets.keys().zip(places) {
-            if !self.used.contains_key(name) {
+            if !self.used.contains(name) {
                 self.problem(Severity::Warning, &place.span, Fault::UnusedSet { name: name.clone() }, None);
             }
         }

@@ -152,6 +152,7 @@ impl Reader<'_> {
     }
 
     /// `true`, `false`, or a map with a rate.
+    #[expect(clippy::option_option, reason = "refused, none, or one")]
     fn log(&mut self, node: &Node) -> Option<Option<Log>> {
         const EXAMPLE: &str = "log: true, or log: {rate: 1/s}";
         match &node.value {

@@ -40,7 +40,7 @@ impl App {
         let policy = self.snapshot.as_deref().map(|snapshot| &snapshot.firewall_rules);
         let possible = match action {
             PolicyAction::Confirm => policy.is_some_and(|policy| policy.pending.is_some()),
-            _ => policy.is_some_and(|policy| policy.is_in_force()),
+            _ => policy.is_some_and(hivewall_view::policy::PolicyView::is_in_force),
         };
         if possible {
             self.prompt = Some(Prompt::Asking(action));

@@ -50,7 +50,10 @@ fn a_rule_goes_to_its_chain_and_a_reply_is_asked_about_by_its_flow() {
         },
         Rule { protocols: Vec::new(), ..rule("main:default-in", Action::Drop) },
     ];
-    check(rules, &["in-t0", "inb-t0", "r"], &expect![[r#"
+    check(
+        rules,
+        &["in-t0", "inb-t0", "r"],
+        &expect![[r#"
         -A HIVEWALL-in-t0 -p 6 -m multiport --dports 22,8000:8100 -s 10.9.0.0/24 -g HIVEWALL-r0
         -A HIVEWALL-in-t0 -g HIVEWALL-r1
         -A HIVEWALL-in-t0 -g HIVEWALL-in-end
@@ -59,18 +62,23 @@ fn a_rule_goes_to_its_chain_and_a_reply_is_asked_about_by_its_flow() {
         -A HIVEWALL-inb-t0 -g HIVEWALL-r1
         -A HIVEWALL-inb-t0 -g HIVEWALL-inb-end
         -A HIVEWALL-r0 -m comment --comment "ssh" -j RETURN
-        -A HIVEWALL-r1 -m comment --comment "main:default-in" -j DROP"#]]);
+        -A HIVEWALL-r1 -m comment --comment "main:default-in" -j DROP"#]],
+    );
 }
 
 #[test]
 fn what_passes_is_counted_and_goes_on_to_the_next_tier() {
     let next = Rule { stage: Stage::Tier(1), ..rule("next", Action::Drop) };
-    check(vec![rule("on", Action::Pass), next], &["in-t"], &expect![[r#"
+    check(
+        vec![rule("on", Action::Pass), next],
+        &["in-t"],
+        &expect![[r#"
         -A HIVEWALL-in-t0 -p 6 -j HIVEWALL-r0
         -A HIVEWALL-in-t0 -p 6 -g HIVEWALL-in-t1
         -A HIVEWALL-in-t0 -g HIVEWALL-in-t1
         -A HIVEWALL-in-t1 -p 6 -g HIVEWALL-r1
-        -A HIVEWALL-in-t1 -g HIVEWALL-in-end"#]]);
+        -A HIVEWALL-in-t1 -g HIVEWALL-in-end"#]],
+    );
 }
 
 #[test]
@@ -83,7 +91,10 @@ fn many_addresses_become_chains_that_go_on_behind_the_rule() {
         },
         rule("rest", Action::Accept),
     ];
-    check(rules, &["in-t"], &expect![[r#"
+    check(
+        rules,
+        &["in-t"],
+        &expect![[r#"
         -A HIVEWALL-in-t0 -s 10.0.0.0/8 -g HIVEWALL-in-t0-0
         -A HIVEWALL-in-t0 -s 192.168.0.0/16 -g HIVEWALL-in-t0-0
         -A HIVEWALL-in-t0 -g HIVEWALL-in-t0-0f
@@ -93,5 +104,6 @@ fn many_addresses_become_chains_that_go_on_behind_the_rule() {
         -A HIVEWALL-in-t0-0t -p 6 -g HIVEWALL-r0
         -A HIVEWALL-in-t0-0t -g HIVEWALL-in-t0-0
         -A HIVEWALL-in-t0-0 -p 6 -g HIVEWALL-r1
-        -A HIVEWALL-in-t0-0 -g HIVEWALL-in-end"#]]);
+        -A HIVEWALL-in-t0-0 -g HIVEWALL-in-end"#]],
+    );
 }

@@ -207,7 +207,8 @@ fn counters(ruleset: &Ruleset, draft: &Draft) -> Vec<Counter> {
         VerdictCause::Related,
     ];
     let causes = causes.map(|cause| Counter { name: cause_counter(cause).to_owned(), id: cause.label().to_owned() });
-    let is_used = |index: usize| [Hook::Prerouting, Hook::Postrouting].iter().any(|hook| draft.targets.contains(&(index, *hook)));
+    let is_used =
+        |index: usize| [Hook::Prerouting, Hook::Postrouting].iter().any(|hook| draft.targets.contains(&(index, *hook)));
     let rules = ruleset.rules.iter().enumerate().filter(|(index, _)| is_used(*index));
     let rules = rules.map(|(index, rule)| Counter { name: format!("r{index}"), id: rule.id.clone() });
     causes.into_iter().chain(rules).collect()

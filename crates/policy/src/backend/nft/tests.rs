@@ -259,7 +259,10 @@ fn limits_are_in_the_chain_of_the_rule() {
         Rule { limit: Some(limit(true, Action::Drop)), ..tcp("web", Action::Accept, Addresses::Any, 80) },
         Rule { limit: Some(limit(false, Action::Reject)), ..tcp("api", Action::Accept, Addresses::Any, 81) },
     ];
-    check(rules, &["r0", "r1"], &expect![[r#"
+    check(
+        rules,
+        &["r0", "r1"],
+        &expect![[r#"
           counter r0 {
             comment "web"
             packets 0 bytes 0
@@ -315,7 +318,8 @@ fn limits_are_in_the_chain_of_the_rule() {
             counter name r1
             accept
           }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -325,7 +329,10 @@ fn logs_and_refusals_are_in_the_chain_of_the_rule_and_nothing_sent_is_rejected()
         direction: None,
         ..tcp("no \"telnet\"", Action::Reject, Addresses::Any, 23)
     };
-    check(vec![rule], &["r0"], &expect![[r#"
+    check(
+        vec![rule],
+        &["r0"],
+        &expect![[r#"
           counter r0 {
             comment "no _telnet_"
             packets 0 bytes 0
@@ -343,7 +350,8 @@ fn logs_and_refusals_are_in_the_chain_of_the_rule_and_nothing_sent_is_rejected()
             counter name r0
             drop
           }
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
