@@ -94,11 +94,7 @@ impl Shape {
     /// Bytes of [`Reply::body`].
     #[inline(always)]
     pub fn body_len(self) -> u32 {
-        if self.is_tcp() {
-            TCP_LEN as u32
-        } else {
-            ICMP_LEN as u32 + self.head_len() + QUOTED_LEN as u32
-        }
+        if self.is_tcp() { TCP_LEN as u32 } else { ICMP_LEN as u32 + self.head_len() + QUOTED_LEN as u32 }
     }
 }
 
