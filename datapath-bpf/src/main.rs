@@ -6,6 +6,7 @@
 mod front;
 mod peek;
 mod policy;
+mod reply;
 mod shell;
 
 use shell::Fate;
@@ -19,31 +20,32 @@ const NEXT: i32 = -1;
 const DROP: i32 = 2;
 
 #[inline(always)]
-fn answer(fate: Fate) -> i32 {
-    match fate {
+fn run(ctx: &TcContext, link: Link, direction: Direction) -> i32 {
+    match shell::observe(ctx, link, direction, shell::ticks()) {
         Fate::Next => NEXT,
-        Fate::Drop | Fate::Reject => DROP,
+        Fate::Drop => DROP,
+        Fate::Reject => reply::answer(ctx.skb.skb, link, direction),
     }
 }
 
 #[classifier]
 pub fn hivewall_in_eth(ctx: TcContext) -> i32 {
-    answer(shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks()))
+    run(&ctx, Link::Ethernet, Direction::Ingress)
 }
 
 #[classifier]
 pub fn hivewall_out_eth(ctx: TcContext) -> i32 {
-    answer(shell::observe(&ctx, Link::Ethernet, Direction::Egress, shell::ticks()))
+    run(&ctx, Link::Ethernet, Direction::Egress)
 }
 
 #[classifier]
 pub fn hivewall_in_ip(ctx: TcContext) -> i32 {
-    answer(shell::observe(&ctx, Link::Ip, Direction::Ingress, shell::ticks()))
+    run(&ctx, Link::Ip, Direction::Ingress)
 }
 
 #[classifier]
 pub fn hivewall_out_ip(ctx: TcContext) -> i32 {
-    answer(shell::observe(&ctx, Link::Ip, Direction::Egress, shell::ticks()))
+    run(&ctx, Link::Ip, Direction::Egress)
 }
 
 /// Never attached: user space runs it on each CPU in turn with `BPF_PROG_TEST_RUN`.

@@ -223,6 +223,14 @@ pub extern "C" fn hivewall_is_over() -> u32 {
     }
 }
 
+/// Whether a limit is used up.
+#[inline(always)]
+pub fn is_over(key: &LimitKey, limit: &Limit) -> bool {
+    let Some(desk) = limit_desk() else { return true };
+    *desk = (*key, *limit);
+    hivewall_is_over() != 0
+}
+
 /// Whether the address that is asked about is banned.
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -236,9 +244,7 @@ struct Memory;
 impl State for Memory {
     #[inline(always)]
     fn is_over(&mut self, key: &LimitKey, limit: &Limit) -> bool {
-        let Some(desk) = limit_desk() else { return true };
-        *desk = (*key, *limit);
-        hivewall_is_over() != 0
+        is_over(key, limit)
     }
 
     #[inline(always)]

@@ -15,7 +15,7 @@ use hivewall_datapath::{
     Bytes, Cause, Direction, FlowKey, FlowLine, FlowSet, FragmentId, Fragments, Frame, HEADERS_MAX, HashSeed, Link, Reason, Record,
     Ring, RingControl, Seed, Sets, Shard, SweepControl, Tallies, Tally, TallyKey, Tunnel, Watch, cache::Counted, flow_hash,
     parse::{self, Extensions, Parsed},
-    policy::{PolicyWord, Verdict, VerdictCause},
+    policy::{Action, PolicyWord, Verdict, VerdictCause, is_reply},
 };
 
 /// Flow sets: `cpu × sets + set`. Sized at load.
@@ -286,7 +286,7 @@ pub fn with_shard<O>(now: u32, epoch: u32, work: impl FnOnce(&mut Shard<'_, Maps
 }
 
 /// Link layer and direction in one word, to cross a function border.
-fn pack_place(link: Link, direction: Direction) -> u32 {
+pub fn pack_place(link: Link, direction: Direction) -> u32 {
     u32::from(matches!(direction, Direction::Egress)) | u32::from(matches!(link, Link::Ip)) << 1
 }
 
@@ -328,7 +328,12 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, ticks: u64) ->
         return refuse(skb, PolicyWord(word));
     }
     if told == TOLD_UNJUDGED {
-        told = hivewall_settle(skb, place, policy::hivewall_judge(skb, word, ticks), now);
+        let verdict = if is_our_reply(skb) {
+            Verdict::new(0, Action::Accept, VerdictCause::Reply as u32).0
+        } else {
+            policy::hivewall_judge(skb, word, ticks)
+        };
+        told = hivewall_settle(skb, place, verdict, now);
     }
     let (start, end) = (told as u32, (told >> 32) as u32);
     if start & START_DROPS != 0 {
@@ -341,6 +346,25 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, ticks: u64) ->
         observe_inner(ctx, place, start, end, now);
     }
     Fate::Next
+}
+
+/// The mark of an answer on its way from one hook to the other, where it is taken off.
+#[inline(always)]
+pub fn mark() -> u32 {
+    constant(&SEED.words[0]) | 1
+}
+
+/// Whether the packet that was left is an answer of ours. Resets and ICMP errors are never told from the cache, so that no
+/// other packet pays for the question. The mark is a secret; whoever finds it out can send resets and "prohibited".
+#[inline(always)]
+fn is_our_reply(skb: *mut __sk_buff) -> bool {
+    // SAFETY: the context is valid, and the mark the program's to write.
+    let skb = unsafe { &mut *skb };
+    if skb.mark != mark() || !policy::left().is_some_and(is_reply) {
+        return false;
+    }
+    skb.mark = 0;
+    true
 }
 
 /// Counts the inside of a tunnel, and what a segmented inside adds to its outside.

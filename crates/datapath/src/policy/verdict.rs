@@ -83,6 +83,10 @@ causes! {
     Fragment = 8, "(fragment)";
     /// The tables of the policy could not be read: a defect. Dropped where a policy is enforced; must stay 0.
     Broken = 9, "(broken tables)";
+    /// What the agent sent to tell the sender of a refused packet: accepted.
+    Reply = 10, "(reply)";
+    /// Beyond the rate at which senders of refused packets are told: these were dropped silently.
+    ReplyOver = 11, "(reply, over its rate)";
 }
 
 impl Cause {
