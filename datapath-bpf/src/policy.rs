@@ -120,7 +120,10 @@ struct Slot(u32);
 impl Tables for Slot {
     #[inline(always)]
     fn head(&self) -> Option<&PolicyHead> {
-        POLICY_HEADS.get_value(self.0, &0)
+        // A variable: a reference to the literal would be a constant, which the compiler merges with another of the same
+        // value, and that may be one of those that the loader replaces.
+        let first = 0;
+        POLICY_HEADS.get_value(self.0, &first)
     }
 
     #[inline(always)]

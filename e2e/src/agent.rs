@@ -77,11 +77,12 @@ impl Agent {
         let messages = File::create(directory.path().join("messages")).expect("a file for the messages");
         let mut command = host.command(binary::path());
         // The usual place is the machine's own; several agents at once would quarrel over it.
-        let history = ["--history-directory", ""];
-        let own = args.contains(&history[0]);
+        let usual = [["--history-directory", ""], ["--policy-state", ""]];
+        let usual = usual.iter().filter(|[flag, _]| !args.contains(flag)).flatten();
         command
             .arg("run")
-            .args(history.iter().filter(|_| !own))
+            .args(usual)
+            .env("HIVEWALL_TOKEN_FILE", directory.path().join("token"))
             .args(args)
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -110,6 +111,14 @@ impl Agent {
     /// What it has said about itself so far.
     pub fn messages(&self) -> String {
         std::fs::read_to_string(self.directory.path().join("messages")).unwrap_or_default()
+    }
+
+    /// Runs a command of the product that speaks to it, with its token.
+    #[track_caller]
+    pub fn tell(&self, args: &[&str]) -> tool::Said {
+        let mut command = self.host.command(binary::path());
+        command.args(args).env("HIVEWALL_TOKEN_FILE", self.directory.path().join("token"));
+        tool::run(command)
     }
 
     /// Where its log is.

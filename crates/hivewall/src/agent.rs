@@ -37,6 +37,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
     // Before the kernel is touched: a second agent by mistake must not disturb the first.
     let api = if config.api.enabled { Some(Bound::to(config.api.listen)?) } else { None };
+    // Before anybody can ask: who finds the port taken finds the token, too.
+    let access = access();
     let log = LogWriter::start(&settings::log_options(&config))?;
     let (source, governor) = open(&config)?;
     let about = source.about();
@@ -56,10 +58,6 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let access = crate::token::access(crate::token::file()).unwrap_or_else(|error| {
-        tracing::warn!("no commands are taken over the API: {error:#}");
-        hivewall_api::Access::none()
-    });
     let server = api.map(|api| api.serve(pipeline.handle(), access)).transpose()?;
     if let Some(server) = &server {
         tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
@@ -89,6 +87,14 @@ fn watch(pipeline: &mut Pipeline<Box<dyn Source>>, signals: &Signals) -> Result<
         }
         pipeline.step(POLL)?;
     }
+}
+
+/// Who may command.
+fn access() -> hivewall_api::Access {
+    crate::token::access(crate::token::file()).unwrap_or_else(|error| {
+        tracing::warn!("no commands are taken over the API: {error:#}");
+        hivewall_api::Access::none()
+    })
 }
 
 /// Starts the policy's thread beside the pipeline.
@@ -152,10 +158,15 @@ fn open_governed(config: &Config, options: EbpfOptions, by_filter: &Keeper) -> a
         source.hold()?;
     }
     source.start()?;
-    if keeper.is_some()
-        && let Err(error) = take_away(Path::new(&config.policy.state))
-    {
-        tracing::error!(error = format!("{error:#}"), "what an agent before this one put into the packet filter is still there");
+    if let Some((governor, _)) = &keeper {
+        if !governor.holds_datapath() {
+            // What an agent before this one left to hold was taken back meanwhile.
+            source.release()?;
+        }
+        if let Err(error) = take_away(Path::new(&config.policy.state)) {
+            let error = format!("{error:#}");
+            tracing::error!(error, "what an agent before this one put into the packet filter is still there");
+        }
     }
     Ok((Box::new(source), keeper))
 }

@@ -152,7 +152,7 @@ impl<'a> Rows<'a> {
         };
         let kind = head.kinds.get(opener.kind as usize & (KINDS - 1))?;
         // Flags are as unknown as ports are: row 0 has all rules.
-        let flags = if opener.portless { &0 } else { head.flags.get(opener.tcp_flags as usize & 255)? };
+        let flags = if opener.portless { 0 } else { *head.flags.get(opener.tcp_flags as usize & 255)? };
         Some(Self {
             rows: [
                 tables.row(source)?,
@@ -160,7 +160,7 @@ impl<'a> Rows<'a> {
                 tables.row(source_port)?,
                 tables.row(destination_port)?,
                 tables.row(u32::from(*kind))?,
-                tables.row(u32::from(*flags))?,
+                tables.row(u32::from(flags))?,
                 tables.row(interface)?,
             ],
         })

@@ -15,9 +15,9 @@ use hivewall_config::Config;
 use hivewall_engine::{Event, PolicyTold, RulesTold};
 use hivewall_host::bans::{Bans, Origin};
 use hivewall_model::RuleNames;
-use hivewall_policy::ledger::{Effect, Held, LedgerError, Moment, Outcome, Request};
+use hivewall_policy::ledger::{Alert, Effect, Held, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
-use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, parse, resolve};
+use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, Selector, parse, resolve};
 use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
 use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
@@ -108,6 +108,9 @@ impl Governor {
     ) -> anyhow::Result<Self> {
         let state = PathBuf::from(&config.policy.state);
         let vault = Vault::open(&state)?;
+        if let Some(held) = vault.ledger().in_force() {
+            tracing::info!(policy = held.name, version = held.version, "was in force last");
+        }
         let counters = match std::fs::read(state.join(COUNTERS)) {
             Ok(text) => Counters::from_json(&text)?,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => Counters::default(),
@@ -141,6 +144,7 @@ impl Governor {
         // Other commands work on the state, too.
         governor.vault = None;
         governor.enforcer.bans_changed(&governor.bans, None)?;
+        governor.tell();
         Ok(governor)
     }
 
@@ -226,8 +230,8 @@ impl Governor {
                     None
                 }
                 Effect::Alert(alert) => {
-                    tracing::warn!(?alert, "policy");
-                    self.reverted += u64::from(matches!(alert, hivewall_policy::ledger::Alert::Reverted { .. }));
+                    self.reverted += u64::from(matches!(alert, Alert::Reverted { .. }));
+                    self.problem(alert_in_words(&alert));
                     None
                 }
                 Effect::Store { .. } | Effect::Persist => None,
@@ -330,6 +334,7 @@ impl Governor {
                 if let Some(reason) = self.enforcer.refusal(&rules) {
                     return Err(PolicyRefusal::Invalid { reason });
                 }
+                check_selected(document)?;
                 let within = confirm.or(self.confirm_of(document)?);
                 let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
                 let outcome = self.request(&request)?;
@@ -469,6 +474,19 @@ impl Governor {
     }
 }
 
+fn alert_in_words(alert: &Alert) -> String {
+    let name = |held: &Held| format!("{} version {}", held.name, held.version);
+    match alert {
+        Alert::Expired { document } => format!("{} has expired; it stays in force until another is applied", name(document)),
+        Alert::Reverted { document, .. } => {
+            format!("{} was taken back: nobody confirmed it in time, or the host stopped before it was in force", name(document))
+        }
+        Alert::NotEnforced { document } => {
+            format!("{} cannot be enforced; what the kernel held before goes on to hold", name(document))
+        }
+    }
+}
+
 /// What the ledger is told after an attempt to enforce.
 enum Answered {
     Enforced(hivewall_policy::sign::Digest),
@@ -482,6 +500,23 @@ impl Answered {
             Self::Failed(digest, _) => Request::Failed { digest: *digest },
         }
     }
+}
+
+/// A host that a policy does not select would accept everything; whoever applies it here means something else.
+fn check_selected(document: &str) -> Result<(), PolicyRefusal> {
+    let plain = text_of(document.as_bytes())?;
+    let invalid = |error: &dyn std::fmt::Display| PolicyRefusal::Invalid { reason: error.to_string() };
+    let hosts = parse(&plain).map_err(|error| invalid(&error))?.document.hosts;
+    if hosts.is_empty() {
+        return Ok(());
+    }
+    let selector: Selector = hosts.parse().map_err(|error| invalid(&error))?;
+    // A host on its own has no labels.
+    if selector.matches(|_| None) {
+        return Ok(());
+    }
+    let reason = format!("the policy is for the hosts where {hosts}, and this one has no labels; leave `hosts` out to apply it here");
+    Err(PolicyRefusal::Conflict { reason })
 }
 
 /// The document within a signed file, or the file itself.
