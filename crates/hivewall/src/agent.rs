@@ -1,6 +1,6 @@
 //! `hivewall run`: the agent on this host.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::mpsc::{Receiver, channel};
 use std::time::{Duration, Instant};
@@ -9,7 +9,7 @@ use clap::ArgMatches;
 use hivewall_config::{Backend, Config, Enforcement, Front};
 use hivewall_engine::Event;
 use hivewall_export::LogWriter;
-use hivewall_host::bans::FrontMode;
+use hivewall_host::bans::{FrontMode, MemoryStore};
 use hivewall_host::link::InterfaceFilter;
 use hivewall_host::signal::Signals;
 use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
@@ -18,7 +18,11 @@ use crate::exit::{Exit, ending};
 use crate::history::History;
 use crate::pipeline::{Governed, Pipeline};
 use crate::policy::answers::Answers;
+use crate::policy::bans::Store;
+use crate::policy::enforce::Enforce;
 use crate::policy::enforcer::{Enforcer, KernelClock};
+use crate::policy::fallback::take_away;
+use crate::policy::filters::PacketFilter;
 use crate::policy::governor::{Governor, Running};
 use crate::serve::Bound;
 use crate::settings;
@@ -108,38 +112,68 @@ fn govern(
 /// The policy's keeper, and what it will tell.
 type Keeper = Option<(Governor, Receiver<Event<'static>>)>;
 
-/// Loads the datapath, puts the last good policy into it, and only then attaches it: from its first packet on it judges.
-fn open_governed(config: &Config, options: EbpfOptions) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
-    let mut source = EbpfSource::prepare(options)?;
-    if config.policy.state.is_empty() || config.policy.backend != Enforcement::Ebpf {
-        source.start()?;
-        return Ok((Box::new(source), None));
-    }
-    let (ticks, per_second) = source.ticks();
-    let clock = KernelClock { ticks, per_second, read: Instant::now() };
-    let enforcer = Enforcer::new(source.policy_maps()?, clock);
+/// Begins to keep a policy, by this and with bans in that.
+fn keep(config: &Config, enforcer: anyhow::Result<Box<dyn Enforce>>, bans: Store) -> Keeper {
     let (news, told) = channel();
-    let governor = match Governor::begin(config, enforcer, source.ban_maps()?, news) {
+    match enforcer.and_then(|enforcer| Governor::begin(config, enforcer, bans, news)) {
         Ok(governor) => Some((governor, told)),
         Err(error) => {
             // Packets are seen all the same, and what the kernel holds goes on to hold.
             tracing::error!(error = format!("{error:#}"), "no policy can be changed until this is mended");
             None
         }
-    };
-    if governor.as_ref().is_some_and(|(governor, _)| governor.holds_anything()) {
+    }
+}
+
+/// The policy in a packet filter, where that is configured: in force before anything is captured.
+fn keep_by_filter(config: &Config) -> Keeper {
+    if config.policy.state.is_empty() || config.policy.backend == Enforcement::Ebpf {
+        return None;
+    }
+    let filter = PacketFilter::open(config).map(|filter| -> Box<dyn Enforce> { Box::new(filter) });
+    keep(config, filter, Box::new(MemoryStore::default()))
+}
+
+/// Loads the datapath, puts the last good policy into it, and only then attaches it: from its first packet on it judges.
+fn open_governed(config: &Config, options: EbpfOptions, by_filter: &Keeper) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
+    let mut source = EbpfSource::prepare(options)?;
+    if config.policy.state.is_empty() {
+        source.start()?;
+        return Ok((Box::new(source), None));
+    }
+    let (ticks, per_second) = source.ticks();
+    let clock = KernelClock { ticks, per_second, read: Instant::now() };
+    let mut enforcer = Enforcer::new(source.policy_maps()?, clock);
+    if config.policy.backend != Enforcement::Ebpf {
+        if by_filter.is_some() {
+            // What an agent before this one left to hold: the packet filter has the policy now.
+            enforcer.clear()?;
+            source.release()?;
+        }
+        source.start()?;
+        return Ok((Box::new(source), None));
+    }
+    let keeper = keep(config, Ok(Box::new(enforcer)), Box::new(source.ban_maps()?));
+    if keeper.as_ref().is_some_and(|(governor, _)| governor.holds_datapath()) {
         source.hold()?;
     }
     source.start()?;
-    if governor.as_ref().is_some_and(|(governor, _)| !governor.holds_anything()) {
-        // What an agent before this one left to hold was taken back meanwhile.
-        source.release()?;
+    if let Some((governor, _)) = &keeper {
+        if !governor.holds_datapath() {
+            // What an agent before this one left to hold was taken back meanwhile.
+            source.release()?;
+        }
+        if let Err(error) = take_away(Path::new(&config.policy.state)) {
+            let error = format!("{error:#}");
+            tracing::error!(error, "what an agent before this one put into the packet filter is still there");
+        }
     }
-    Ok((Box::new(source), governor))
+    Ok((Box::new(source), keeper))
 }
 
 /// The best source there is, or the one that was asked for.
 fn open(config: &Config) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
+    let by_filter = keep_by_filter(config);
     let patterns = config.capture.interfaces.iter().map(ToString::to_string);
     let filter = InterfaceFilter::new(patterns, config.capture.loopback).map_err(|error| ending(Exit::Usage, error))?;
     let hook = match config.capture.backend {
@@ -147,7 +181,8 @@ fn open(config: &Config) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
         Backend::Ebpf | Backend::EbpfTcx => Hook::Tcx,
         Backend::EbpfClsact => Hook::Clsact,
         Backend::AfPacket => {
-            return Ok((packets(PacketSource::open(filter, config.capture.sweep_interval(), None)?, config), None));
+            let source = PacketSource::open(filter, config.capture.sweep_interval(), None)?;
+            return Ok((packets(source, config), by_filter));
         }
     };
     let options = EbpfOptions {
@@ -164,13 +199,13 @@ fn open(config: &Config) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
             Front::Off => None,
         },
     };
-    match open_governed(config, options) {
-        Ok(opened) => Ok(opened),
+    match open_governed(config, options, &by_filter) {
+        Ok((source, keeper)) => Ok((source, keeper.or(by_filter))),
         Err(error) if matches!(error.downcast_ref(), Some(SourceError::NoInterface { .. })) => Err(error),
         Err(error) if config.capture.backend == Backend::Auto => {
             let why = format!("eBPF is not to be had: {}", first_line(&error.to_string()));
             match PacketSource::open(filter, config.capture.sweep_interval(), Some(why)) {
-                Ok(source) => Ok((packets(source, config), None)),
+                Ok(source) => Ok((packets(source, config), by_filter)),
                 // Both ways fail for want of privilege: say so once, by the better way's name.
                 Err(_) => Err(error),
             }

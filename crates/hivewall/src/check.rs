@@ -6,10 +6,12 @@ use std::process::ExitCode;
 use clap::ArgMatches;
 use hivewall_config::Config;
 use hivewall_host::probe::probe_kernel;
+use hivewall_host::rules;
 use hivewall_host::source::uninstall as remove_all;
 
 use crate::exit::Exit;
 use crate::flows::Format;
+use crate::policy::fallback;
 use crate::settings;
 
 pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
@@ -54,9 +56,15 @@ fn code(all: bool) -> ExitCode {
 }
 
 pub(crate) fn uninstall() -> anyhow::Result<ExitCode> {
-    let pins =
-        std::env::var_os("HIVEWALL_POLICY_PINS").map_or_else(|| Config::default().policy.pins.into(), PathBuf::from);
-    let done = remove_all(Some(&pins))?;
+    let configured = Config::default().policy;
+    let path = |variable: &str, usual: String| std::env::var_os(variable).map_or_else(|| usual.into(), PathBuf::from);
+    let pins = path("HIVEWALL_POLICY_PINS", configured.pins);
+    let state = path("HIVEWALL_POLICY_STATE", configured.state);
+    // First what would put it back: the file that a running agent repairs from, and the process that waits to go back.
+    rules::forget(&state)?;
+    fallback::disarm(&state)?;
+    let mut done = rules::clear()?;
+    done.extend(remove_all(Some(&pins))?);
     for line in &done {
         println!("{line}");
     }

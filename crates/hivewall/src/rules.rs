@@ -17,7 +17,7 @@ use hivewall_model::protocol_by_name;
 use crate::exit::{Exit, ending};
 
 /// Where the agent keeps what it put into a packet filter.
-const DIRECTORY: &str = "/var/lib/hivewall";
+const DIRECTORY: &str = "/var/lib/hivewall/policy";
 /// Numbers of `tcp[13]` by the letters that tools print.
 const FLAGS: &[(char, u8)] = &[('F', 1), ('S', 2), ('R', 4), ('P', 8), ('A', 16), ('U', 32)];
 
@@ -50,6 +50,7 @@ pub(crate) fn command() -> Command {
                 Arg::new("directory")
                     .long("directory")
                     .value_name("DIRECTORY")
+                    .env("HIVEWALL_POLICY_STATE")
                     .default_value(DIRECTORY)
                     .value_parser(value_parser!(PathBuf))
                     .help("Where the agent keeps what it put there"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hivewall_datapath::policy::Address;
-use hivewall_host::bans::{Ban, Bans, KernelStore, Origin, Prefix};
+use hivewall_host::bans::{Ban, BanStore, Bans, Origin, Prefix};
 use hivewall_host::source::wall_clock;
 use hivewall_view::policy::BanView;
 use hivewall_view::time::{parse_rfc3339, rfc3339};
@@ -18,15 +18,18 @@ use serde_json::{Value, json};
 
 const FILE: &str = "bans.json";
 
+/// Tables of bans: the kernel's, or only ours where a packet filter has its own.
+pub(crate) type Store = Box<dyn BanStore + Send>;
+
 /// The bans of this host.
-pub(super) struct BanBook {
-    bans: Bans<KernelStore>,
+pub(crate) struct BanBook {
+    bans: Bans<Store>,
     file: PathBuf,
 }
 
 impl BanBook {
     /// What is in the kernel, with what the file says about it; bans of the file that a reboot took are made again.
-    pub(super) fn open(mut bans: Bans<KernelStore>, state: &Path) -> anyhow::Result<Self> {
+    pub(super) fn open(mut bans: Bans<Store>, state: &Path) -> anyhow::Result<Self> {
         let file = state.join(FILE);
         let now = wall_clock();
         for (prefix, ban) in read(&file)? {
@@ -80,6 +83,17 @@ impl BanBook {
         Ok(self.bans.set_exempt(prefixes)?)
     }
 
+    /// All, as a packet filter is given them.
+    pub(super) fn all(&self) -> Vec<hivewall_policy::backend::Ban> {
+        self.bans.iter().map(|(prefix, ban)| given(prefix, ban)).collect()
+    }
+
+    /// One of them.
+    pub(super) fn one(&self, net: IpNet) -> Option<hivewall_policy::backend::Ban> {
+        let wanted = Prefix::from(net);
+        self.bans.iter().find(|(prefix, _)| *prefix == wanted).map(|(prefix, ban)| given(prefix, ban))
+    }
+
     /// At most so many, in order.
     pub(super) fn views(&self, most: usize) -> Vec<BanView> {
         let now = wall_clock();
@@ -108,6 +122,11 @@ impl BanBook {
             .with_context(|| format!("cannot write {}", aside.display()))?;
         std::fs::rename(&aside, &self.file).with_context(|| format!("cannot write {}", self.file.display()))
     }
+}
+
+fn given(prefix: Prefix, ban: &Ban) -> hivewall_policy::backend::Ban {
+    let left = |until: hivewall_model::Timestamp| Duration::from_secs_f64(until.since(wall_clock()).as_secs_f64().max(0.001));
+    hivewall_policy::backend::Ban { net: IpNet::from(prefix), expires_in: ban.until.map(left) }
 }
 
 fn family(address: &Address) -> u32 {

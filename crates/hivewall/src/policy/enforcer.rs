@@ -5,21 +5,19 @@
 
 use std::time::{Duration, Instant};
 
-use hivewall_datapath::policy::{Connection, ConnectionKey, PolicyControl, PolicyWord};
+use anyhow::Context as _;
+use hivewall_datapath::policy::{PolicyControl, PolicyWord};
+use hivewall_engine::RuleHits;
 use hivewall_host::ebpf::EbpfError;
-use hivewall_host::policy::{Hits, PolicyMaps};
-use hivewall_policy::Mode;
+use hivewall_host::link::Links;
+use hivewall_host::policy::PolicyMaps;
+use hivewall_policy::{Counters, Mode, Ruleset, compile};
 use hivewall_soft::PolicyTables;
+use ipnet::IpNet;
 
-/// A policy, compiled.
-pub(crate) struct Plan {
-    /// What the kernel gets.
-    pub(crate) tables: PolicyTables,
-    /// Whether refusals are carried out.
-    pub(crate) mode: Mode,
-    /// Connections that are there already, for the first policy.
-    pub(crate) adopted: Vec<(ConnectionKey, Connection)>,
-}
+use super::bans::BanBook;
+use super::enforce::{Enforce, Order};
+use super::facts::adopted;
 
 /// The kernel's clock, read once and carried on.
 #[derive(Clone, Copy, Debug)]
@@ -39,7 +37,7 @@ impl KernelClock {
     }
 
     /// Seconds of the datapath's clock.
-    pub(crate) fn seconds(&self) -> u32 {
+    fn seconds(&self) -> u32 {
         (self.after(Duration::ZERO) / u64::from(self.per_second.max(1))) as u32
     }
 }
@@ -52,6 +50,8 @@ pub(crate) struct Enforcer {
     epoch: u16,
     /// Tables by slot, for interfaces that come later.
     tables: Vec<Option<PolicyTables>>,
+    /// Made ready for the next change.
+    next: Option<PolicyTables>,
     bans: bool,
     /// Policies put in force since the start.
     changes: u64,
@@ -64,32 +64,17 @@ impl Enforcer {
         let word = PolicyWord(control.word);
         let epoch = word.epoch().max(PolicyWord(control.fallback).epoch());
         let tables = vec![None; hivewall_host::policy::SLOTS as usize];
-        Self { maps, clock, epoch, tables, bans: word.has(PolicyWord::BANS), changes: 0 }
-    }
-
-    /// The clock that connections' ages are told by.
-    pub(crate) fn clock(&self) -> KernelClock {
-        self.clock
-    }
-
-    /// The epoch in force.
-    pub(crate) fn epoch(&self) -> u16 {
-        PolicyWord(self.maps.control().word).epoch()
-    }
-
-    /// Policies put in force since the start.
-    pub(crate) fn changes(&self) -> u64 {
-        self.changes
+        Self { maps, clock, epoch, tables, next: None, bans: word.has(PolicyWord::BANS), changes: 0 }
     }
 
     /// Whether a policy is in the kernel.
-    pub(crate) fn has_policy(&self) -> bool {
+    fn has_policy(&self) -> bool {
         PolicyWord(self.maps.control().word).has(PolicyWord::TABLES)
     }
 
-    /// Whether anything is to outlive the agent.
-    pub(crate) fn holds_anything(&self) -> bool {
-        self.maps.control().word != 0
+    /// Judges nothing any more: something else does.
+    pub(crate) fn clear(&mut self) -> Result<(), EbpfError> {
+        self.maps.set_control(self.control(0, 0, 0))
     }
 
     fn next_epoch(&mut self) -> u16 {
@@ -101,22 +86,56 @@ impl Enforcer {
         PolicyControl { word, fallback, deadline, ticks_per_second: self.clock.per_second, ..PolicyControl::default() }
     }
 
-    /// Puts a policy in force; with `within`, the kernel goes back after that time unless [`Enforcer::confirm`] comes.
-    pub(crate) fn enforce(
-        &mut self,
-        plan: &Plan,
-        interfaces: &[(u32, String)],
-        within: Option<Duration>,
-    ) -> Result<(), EbpfError> {
+    /// Tells the tables in force which interfaces there are now.
+    fn name_interfaces(&mut self, interfaces: &[(u32, String)]) -> Result<(), EbpfError> {
+        let slot = PolicyWord(self.maps.control().word).slot();
+        match self.tables.get(slot as usize) {
+            Some(Some(tables)) => self.maps.name_interfaces(slot, tables, interfaces),
+            _ => Ok(()),
+        }
+    }
+}
+
+impl Enforce for Enforcer {
+    fn name(&self) -> &'static str {
+        "ebpf"
+    }
+
+    fn epoch(&self) -> u16 {
+        PolicyWord(self.maps.control().word).epoch()
+    }
+
+    fn changes(&self) -> u64 {
+        self.changes
+    }
+
+    fn holds_datapath(&self) -> bool {
+        self.maps.control().word != 0
+    }
+
+    fn refusal(&self, _: &Ruleset) -> Option<String> {
+        None
+    }
+
+    fn prepare(&mut self, rules: &Ruleset, counters: &mut Counters) -> anyhow::Result<()> {
+        self.next = Some(compile(rules, counters)?);
+        Ok(())
+    }
+
+    /// While the change is to be confirmed, the kernel goes back by itself when the time is over.
+    fn enforce(&mut self, order: &Order<'_>, bans: &mut BanBook) -> anyhow::Result<()> {
+        let tables = self.next.take().context("no policy was made ready")?;
+        let left = |until: u64| Duration::from_millis(until.saturating_sub(order.now.uptime_ms));
+        let within = order.until_uptime_ms.map(left);
         let slot = self.maps.free_slot();
-        self.maps.fill(slot, &plan.tables, interfaces)?;
+        self.maps.fill(slot, &tables, &interfaces())?;
         if !self.has_policy() {
-            for (key, connection) in &plan.adopted {
-                self.maps.adopt(key, connection)?;
+            for (key, connection) in adopted(self.clock.seconds()) {
+                self.maps.adopt(&key, &connection)?;
             }
         }
         let mut word = u32::from(self.next_epoch()) | slot << 16 | PolicyWord::TABLES;
-        if plan.mode == Mode::Enforce {
+        if order.rules.mode == Mode::Enforce {
             word |= PolicyWord::ENFORCE;
         }
         if self.bans {
@@ -128,15 +147,15 @@ impl Enforcer {
             None => self.control(word, word, 0),
         };
         self.maps.set_control(control)?;
-        if let Some(place) = self.tables.get_mut(slot as usize) {
-            *place = Some(plan.tables.clone());
-        }
         self.changes += 1;
+        bans.set_exempt(&tables.exempt)?;
+        if let Some(place) = self.tables.get_mut(slot as usize) {
+            *place = Some(tables);
+        }
         Ok(())
     }
 
-    /// Keeps what waits for confirmation; `false` when the kernel has gone back already.
-    pub(crate) fn confirm(&mut self) -> Result<bool, EbpfError> {
+    fn confirm(&mut self) -> anyhow::Result<bool> {
         let control = self.maps.control();
         if control.deadline != 0 && self.clock.after(Duration::ZERO) >= control.deadline {
             return Ok(false);
@@ -145,14 +164,14 @@ impl Enforcer {
         Ok(true)
     }
 
-    /// Enforces no policy; bans stay.
-    pub(crate) fn withdraw(&mut self) -> Result<(), EbpfError> {
+    fn withdraw(&mut self, _: &BanBook) -> anyhow::Result<()> {
         let word = if self.bans { u32::from(self.next_epoch()) | PolicyWord::BANS } else { 0 };
-        self.maps.set_control(self.control(word, word, 0))
+        Ok(self.maps.set_control(self.control(word, word, 0))?)
     }
 
-    /// Has every flow judged once more: bans came or went.
-    pub(crate) fn bans_changed(&mut self, any: bool) -> Result<(), EbpfError> {
+    /// Has every flow judged once more.
+    fn bans_changed(&mut self, bans: &BanBook, _: Option<IpNet>) -> anyhow::Result<()> {
+        let any = !bans.is_empty();
         self.bans = any;
         let control = self.maps.control();
         let mut renewed = |word: u32| {
@@ -162,20 +181,27 @@ impl Enforcer {
         };
         let fallback = if control.fallback == control.word { None } else { Some(renewed(control.fallback)) };
         let word = renewed(control.word);
-        self.maps.set_control(self.control(word, fallback.unwrap_or(word), control.deadline))
+        Ok(self.maps.set_control(self.control(word, fallback.unwrap_or(word), control.deadline))?)
     }
 
-    /// Tells the tables in force which interfaces there are now.
-    pub(crate) fn name_interfaces(&mut self, interfaces: &[(u32, String)]) -> Result<(), EbpfError> {
-        let slot = PolicyWord(self.maps.control().word).slot();
-        match self.tables.get(slot as usize) {
-            Some(Some(tables)) => self.maps.name_interfaces(slot, tables, interfaces),
-            _ => Ok(()),
-        }
+    fn second(&mut self, _: &BanBook) -> anyhow::Result<()> {
+        Ok(self.name_interfaces(&interfaces())?)
     }
 
-    /// What a counter has.
-    pub(crate) fn hits(&self, counter: u32) -> Result<Hits, EbpfError> {
-        self.maps.hits_of(counter)
+    fn hits(&mut self, wanted: &[(u32, String)]) -> Vec<RuleHits> {
+        let hits = wanted.iter().filter_map(|(counter, _)| {
+            let hits = self.maps.hits_of(*counter).ok()?;
+            Some(RuleHits { counter: *counter, packets: hits.packets, bytes: hits.bytes })
+        });
+        hits.collect()
     }
+
+    fn problems(&self) -> Vec<String> {
+        Vec::new()
+    }
+}
+
+fn interfaces() -> Vec<(u32, String)> {
+    let all = Links::open().and_then(|mut links| links.dump()).unwrap_or_default();
+    all.into_iter().map(|interface| (interface.index, interface.name)).collect()
 }

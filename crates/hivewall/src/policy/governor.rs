@@ -1,6 +1,7 @@
 //! The running agent's side of the policy: one thread that takes commands, keeps the ledger, and has the kernel enforce.
 //!
-//! What a request means is decided by `hivewall_policy::ledger`; how it comes into the kernel is in `enforcer`. Invariant:
+//! What a request means is decided by `hivewall_policy::ledger`; how it comes into the kernel is told by what enforces
+//! (`enforce`). Invariant:
 //! whatever fails, the kernel goes on with what it held, and the ledger says so.
 
 use std::path::PathBuf;
@@ -11,20 +12,20 @@ use std::time::{Duration, Instant};
 
 use hivewall_api::{Caller, PolicyCommand, PolicyRefusal};
 use hivewall_config::Config;
-use hivewall_engine::{Event, PolicyTold, RuleHits, RulesTold};
-use hivewall_host::bans::{Bans, KernelStore, Origin};
-use hivewall_host::link::Links;
+use hivewall_engine::{Event, PolicyTold, RulesTold};
+use hivewall_host::bans::{Bans, Origin};
 use hivewall_model::RuleNames;
 use hivewall_policy::ledger::{Alert, Effect, Held, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
-use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, Selector, compile, parse, resolve};
+use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, Selector, parse, resolve};
 use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
 use hivewall_view::time::rfc3339;
+use ipnet::IpNet;
 use tokio::sync::oneshot;
 
-use super::bans::BanBook;
-use super::enforcer::{Enforcer, Plan};
-use super::facts::{Host, adopted};
+use super::bans::{BanBook, Store};
+use super::enforce::{Enforce, Order};
+use super::facts::Host;
 use super::news::{logged, rule_view};
 use super::vault::{self, Vault, VaultError};
 
@@ -58,7 +59,7 @@ pub(crate) enum Ask {
 
 /// The thread.
 pub(crate) struct Governor {
-    enforcer: Enforcer,
+    enforcer: Box<dyn Enforce>,
     bans: BanBook,
     host: Host,
     state: PathBuf,
@@ -101,8 +102,8 @@ impl Governor {
     /// Opens the state, and puts the last good policy in force before anything is attached.
     pub(crate) fn begin(
         config: &Config,
-        enforcer: Enforcer,
-        store: KernelStore,
+        enforcer: Box<dyn Enforce>,
+        store: Store,
         news: Sender<Event<'static>>,
     ) -> anyhow::Result<Self> {
         let state = PathBuf::from(&config.policy.state);
@@ -142,15 +143,14 @@ impl Governor {
         }
         // Other commands work on the state, too.
         governor.vault = None;
-        let any = !governor.bans.is_empty();
-        governor.enforcer.bans_changed(any)?;
+        governor.enforcer.bans_changed(&governor.bans, None)?;
         governor.tell();
         Ok(governor)
     }
 
     /// Whether the datapath is to outlive the agent.
-    pub(crate) fn holds_anything(&self) -> bool {
-        self.enforcer.holds_anything()
+    pub(crate) fn holds_datapath(&self) -> bool {
+        self.enforcer.holds_datapath()
     }
 
     /// Runs; the datapath is kept or let go through `hold`.
@@ -188,12 +188,11 @@ impl Governor {
             self.problem(refusal.to_string());
         }
         match self.bans.expire() {
-            Ok(true) => self.after_bans(),
+            Ok(true) => self.after_bans(None),
             Ok(false) => {}
             Err(error) => self.problem(error.to_string()),
         }
-        let interfaces = interfaces();
-        if let Err(error) = self.enforcer.name_interfaces(&interfaces) {
+        if let Err(error) = self.enforcer.second(&self.bans) {
             self.problem(error.to_string());
         }
         self.tell();
@@ -225,7 +224,7 @@ impl Governor {
                     Some(self.enforce(&opened, &document, until_uptime_ms, &now))
                 }
                 Effect::Withdraw => {
-                    self.enforcer.withdraw().map_err(|error| failed(&error))?;
+                    self.enforcer.withdraw(&self.bans).map_err(|error| failed(&error))?;
                     self.rules = None;
                     self.keep()?;
                     None
@@ -251,31 +250,40 @@ impl Governor {
         Ok(outcome)
     }
 
-    fn enforce(&mut self, vault: &Vault, document: &Held, until_uptime_ms: Option<u64>, now: &Moment) -> Answered {
-        let within = until_uptime_ms.map(|until| Duration::from_millis(until.saturating_sub(now.uptime_ms)));
+    fn enforce(
+        &mut self,
+        vault: &Vault,
+        document: &Held,
+        until_uptime_ms: Option<u64>,
+        now: &Moment,
+    ) -> Answered {
         let outcome = vault
             .document(document.digest)
             .map_err(|error| failed(&error))
             .and_then(|bytes| text_of(&bytes))
             .and_then(|text| self.rules_of(Some(&text)))
-            .and_then(|rules| self.put_in_force(rules, within));
+            .and_then(|rules| self.put_in_force(rules, document, until_uptime_ms, now));
         match outcome {
             Ok(()) => Answered::Enforced(document.digest),
             Err(refusal) => Answered::Failed(document.digest, refusal),
         }
     }
 
-    fn put_in_force(&mut self, rules: Ruleset, within: Option<Duration>) -> Result<(), PolicyRefusal> {
-        let tables = compile(&rules, &mut self.counters)
-            .map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+    fn put_in_force(
+        &mut self,
+        rules: Ruleset,
+        document: &Held,
+        until_uptime_ms: Option<u64>,
+        now: &Moment,
+    ) -> Result<(), PolicyRefusal> {
+        let invalid = |error: anyhow::Error| PolicyRefusal::Invalid { reason: error.to_string() };
+        self.enforcer.prepare(&rules, &mut self.counters).map_err(invalid)?;
         self.keep_counters().map_err(|error| failed(&error))?;
-        let adopted = if self.enforcer.has_policy() { Vec::new() } else { adopted(self.enforcer.clock().seconds()) };
-        let plan = Plan { tables, mode: rules.mode, adopted };
         // Before the records that it will judge.
         self.tell_rules(&rules);
-        self.enforcer.enforce(&plan, &interfaces(), within).map_err(|error| failed(&error))?;
-        self.bans.set_exempt(&plan.tables.exempt).map_err(|error| failed(&error))?;
-        self.changed = within.map(|_| Instant::now());
+        let order = Order { rules: &rules, digest: document.digest, until_uptime_ms, now };
+        self.enforcer.enforce(&order, &mut self.bans).map_err(|error| failed(&format!("{error:#}")))?;
+        self.changed = until_uptime_ms.map(|_| Instant::now());
         self.since = Some(rfc3339(hivewall_host::source::wall_clock()));
         tracing::info!(policy = rules.name, version = rules.version, rules = rules.rules.len(), "in force");
         self.rules = Some(rules);
@@ -286,7 +294,7 @@ impl Governor {
     fn keep(&mut self) -> Result<(), PolicyRefusal> {
         let Some(hold) = &self.hold else { return Ok(()) };
         let (done, outcome) = channel();
-        let asked = hold.send(Hold { keep: self.enforcer.holds_anything(), done });
+        let asked = hold.send(Hold { keep: self.enforcer.holds_datapath(), done });
         let gone = || failed(&"the agent is stopping");
         asked.map_err(|_| gone())?;
         outcome.recv().map_err(|_| gone())?.map_err(|why| failed(&why))
@@ -322,7 +330,10 @@ impl Governor {
         let message = match command {
             PolicyCommand::Apply { document, confirm } => {
                 // An error in the text says where it is, before anything is taken up.
-                self.rules_of(Some(document))?;
+                let rules = self.rules_of(Some(document))?;
+                if let Some(reason) = self.enforcer.refusal(&rules) {
+                    return Err(PolicyRefusal::Invalid { reason });
+                }
                 check_selected(document)?;
                 let within = confirm.or(Self::confirm_of(document)?);
                 let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
@@ -354,14 +365,14 @@ impl Governor {
             }
             PolicyCommand::Ban { prefix, ttl, reason } => {
                 self.bans.add(*prefix, *ttl, &who, reason).map_err(|error| failed(&error))?;
-                self.after_bans();
+                self.after_bans(Some(*prefix));
                 format!("{prefix} is banned")
             }
             PolicyCommand::Unban { prefix } => {
                 if !self.bans.remove(*prefix).map_err(|error| failed(&error))? {
                     return Err(PolicyRefusal::Conflict { reason: format!("{prefix} is not banned") });
                 }
-                self.after_bans();
+                self.after_bans(None);
                 format!("{prefix} is no longer banned")
             }
         };
@@ -380,9 +391,8 @@ impl Governor {
         Ok(parsed.document.confirm.map(|confirm| Duration::from_secs(confirm.within.0)))
     }
 
-    fn after_bans(&mut self) {
-        let any = !self.bans.is_empty();
-        if let Err(error) = self.enforcer.bans_changed(any) {
+    fn after_bans(&mut self, one: Option<IpNet>) {
+        if let Err(error) = self.enforcer.bans_changed(&self.bans, one) {
             self.problem(error.to_string());
         }
         if let Err(refusal) = self.keep() {
@@ -419,27 +429,24 @@ impl Governor {
     }
 
     fn tell(&mut self) {
-        let causes = hivewall_datapath::policy::VerdictCause::ALL.iter().map(|cause| *cause as u32);
+        let causes = hivewall_datapath::policy::VerdictCause::ALL.iter();
+        let causes = causes.map(|cause| (*cause as u32, cause.label().to_owned()));
         let rules = self.rules.iter().flat_map(|rules| &rules.rules);
-        let numbers = rules.filter_map(|rule| self.counters.number(&rule.id).map(u32::from));
-        let mut numbers: Vec<u32> = causes.chain(numbers).collect();
-        numbers.dedup();
-        let hits = numbers.into_iter().filter_map(|counter| {
-            let hits = self.enforcer.hits(counter).ok()?;
-            Some(RuleHits { counter, packets: hits.packets, bytes: hits.bytes })
-        });
-        let told = PolicyTold { hits: hits.collect(), view: self.view(), front: Vec::new() };
+        let numbers = rules.filter_map(|rule| Some((u32::from(self.counters.number(&rule.id)?), rule.id.clone())));
+        let mut wanted: Vec<(u32, String)> = causes.chain(numbers).collect();
+        wanted.dedup_by_key(|(number, _)| *number);
+        let told = PolicyTold { hits: self.enforcer.hits(&wanted), view: self.view(), front: Vec::new() };
         let _ = self.news.send(Event::Policy(Box::new(told)));
     }
 
     fn view(&self) -> PolicyView {
         let mut view = PolicyView {
-            backend: "ebpf".to_owned(),
+            backend: self.enforcer.name().to_owned(),
             epoch: self.enforcer.epoch(),
             changes: self.enforcer.changes(),
             reverted: self.reverted,
             since: self.since.clone(),
-            problems: self.problems.clone(),
+            problems: self.problems.iter().cloned().chain(self.enforcer.problems()).collect(),
             bans_total: self.bans.len() as u64,
             bans: self.bans.views(BANS_SHOWN),
             ..PolicyView::default()
@@ -531,11 +538,6 @@ fn text_of(bytes: &[u8]) -> Result<String, PolicyRefusal> {
         bytes.to_vec()
     };
     String::from_utf8(text).map_err(|_| invalid("the document is not UTF-8 text".to_owned()))
-}
-
-fn interfaces() -> Vec<(u32, String)> {
-    let all = Links::open().and_then(|mut links| links.dump()).unwrap_or_default();
-    all.into_iter().map(|interface| (interface.index, interface.name)).collect()
 }
 
 fn failed(error: &impl ToString) -> PolicyRefusal {

@@ -2,12 +2,15 @@
 //! crate `hivewall-policy`; here are files, the terminal and the running agent.
 
 pub(crate) mod answers;
-mod bans;
+pub(crate) mod bans;
 mod check;
 mod diff;
+pub(crate) mod enforce;
 pub(crate) mod enforcer;
 mod explain;
 mod facts;
+pub(crate) mod fallback;
+pub(crate) mod filters;
 pub(crate) mod governor;
 mod live;
 mod news;
@@ -36,6 +39,7 @@ pub(crate) fn command() -> Command {
         .subcommand(check::command())
         .subcommand(diff::command())
         .subcommand(check::schema_command())
+        .subcommand(fallback::command())
 }
 
 /// Runs what was asked for.
@@ -48,6 +52,7 @@ pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("check", args)) => check::run(args),
         Some(("diff", args)) => diff::run(args),
         Some(("schema", _)) => check::schema(),
+        Some(("revert-at", args)) => fallback::run(args),
         _ => Ok(ExitCode::from(Exit::Usage as u8)),
     }
 }

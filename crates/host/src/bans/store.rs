@@ -75,6 +75,44 @@ pub trait BanStore {
     fn counts(&self) -> FrontCounts;
 }
 
+impl<S: BanStore + ?Sized> BanStore for Box<S> {
+    fn table(&self, index: u32) -> u64 {
+        (**self).table(index)
+    }
+
+    fn set_table(&mut self, index: u32, word: u64) {
+        (**self).set_table(index, word);
+    }
+
+    fn bloom(&self, index: u32) -> u64 {
+        (**self).bloom(index)
+    }
+
+    fn set_bloom(&mut self, index: u32, word: u64) {
+        (**self).set_bloom(index, word);
+    }
+
+    fn set_flags(&mut self, flags: u64) {
+        (**self).set_flags(flags);
+    }
+
+    fn insert(&mut self, list: List, prefixes: &[Prefix]) -> Result<(), (usize, BanError)> {
+        (**self).insert(list, prefixes)
+    }
+
+    fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError> {
+        (**self).remove(list, prefix)
+    }
+
+    fn list(&self, list: List) -> Result<Vec<Prefix>, BanError> {
+        (**self).list(list)
+    }
+
+    fn counts(&self) -> FrontCounts {
+        (**self).counts()
+    }
+}
+
 /// Tables in memory.
 pub struct MemoryStore {
     table: Vec<u64>,

@@ -8,6 +8,7 @@
 mod cgroup;
 mod container;
 mod read;
+mod session;
 mod state;
 mod table;
 mod users;
@@ -15,6 +16,7 @@ mod users;
 pub use cgroup::CgroupMount;
 pub(crate) use cgroup::unescape;
 pub use container::{Runtime, identify};
+pub use session::{die_with_parent, leave_session};
 pub use table::ProcessTable;
 
 /// The owner of a socket, as a kernel program saw it at the moment it was used.

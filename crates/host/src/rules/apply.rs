@@ -1,5 +1,7 @@
 //! Putting our rules into the kernel and taking them away, each by one run of a program that does all or nothing.
 
+use std::collections::BTreeMap;
+
 use serde_json::Value;
 
 use super::iptables::OWN_PREFIX;
@@ -84,6 +86,31 @@ pub fn apply_iptables(variant: IptablesVariant, v4: &str, v6: &str) -> Result<()
     Ok(())
 }
 
+/// What the rules of our chains counted, by the comment they have: rule id, packets, bytes.
+pub fn iptables_counters(variant: IptablesVariant) -> Result<Vec<(String, u64, u64)>, RulesError> {
+    let mut sums: BTreeMap<String, (u64, u64)> = BTreeMap::new();
+    for saver in variant.savers() {
+        for line in run(saver, &["-c", "-t", IPTABLES_TABLE], None)?.lines() {
+            let Some((id, packets, bytes)) = counted(line) else { continue };
+            let sum = sums.entry(id.to_owned()).or_default();
+            *sum = (sum.0 + packets, sum.1 + bytes);
+        }
+    }
+    Ok(sums.into_iter().map(|(id, (packets, bytes))| (id, packets, bytes)).collect())
+}
+
+/// `[12:3456] -A HIVEWALL-r0 … --comment "id" …`
+fn counted(line: &str) -> Option<(&str, u64, u64)> {
+    let (count, rule) = line.strip_prefix('[')?.split_once("] -A ")?;
+    let (packets, bytes) = count.split_once(':')?;
+    let (_, rest) = rule.strip_prefix(OWN_PREFIX)?.split_once("--comment ")?;
+    let id = match rest.strip_prefix('"') {
+        Some(quoted) => quoted.split_once('"')?.0,
+        None => rest.split_once(' ').map_or(rest, |(id, _)| id),
+    };
+    Some((id, packets.parse().ok()?, bytes.parse().ok()?))
+}
+
 /// Takes our chains out of iptables. Nothing happens when there are none.
 pub fn remove_iptables(variant: IptablesVariant) -> Result<(), RulesError> {
     for (saver, restorer) in variant.savers().into_iter().zip(variant.restorers()) {
@@ -116,6 +143,16 @@ fn removal(saved: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_go_to_the_rule_that_the_comment_names() {
+        let line = |rest: &str| format!("[3:120] -A {rest}");
+        assert_eq!(counted(&line("HIVEWALL-r0 -m comment --comment web -j RETURN")), Some(("web", 3, 120)));
+        let quoted = line("HIVEWALL-banned -m comment --comment \"(ban)\" -j DROP");
+        assert_eq!(counted(&quoted), Some(("(ban)", 3, 120)));
+        assert_eq!(counted(&line("other -m comment --comment web -j RETURN")), None);
+        assert_eq!(counted(":HIVEWALL-IN - [0:0]"), None);
+    }
 
     #[test]
     fn only_our_chains_and_the_jumps_to_them_are_removed() {

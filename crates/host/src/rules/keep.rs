@@ -54,6 +54,23 @@ pub enum Repair {
 }
 
 impl Kept {
+    /// Which packet filter it is for.
+    pub fn backend(&self) -> &'static str {
+        match self {
+            Self::Nftables { .. } => "nftables",
+            Self::Iptables { .. } => "iptables",
+        }
+    }
+
+    /// Takes out of the packet filter what this put there.
+    pub fn remove(&self) -> Result<(), RulesError> {
+        match self {
+            Self::Nftables { .. } => super::remove_nft(),
+            Self::Iptables { legacy: true, .. } => super::remove_iptables(IptablesVariant::Legacy),
+            Self::Iptables { .. } => super::remove_iptables(IptablesVariant::Nft),
+        }
+    }
+
     fn put(&self) -> Result<(), RulesError> {
         match self {
             Self::Nftables { text } => apply_nft(text),
@@ -87,9 +104,27 @@ impl Kept {
         out
     }
 
-    /// Puts the rules into the kernel and remembers them in this directory.
+    /// Puts the rules into the kernel and remembers them in this directory. What another packet filter has of ours goes
+    /// once these hold.
     pub fn apply(&self, directory: &Path) -> Result<(), RulesError> {
+        let before = kept(directory)?;
         self.put()?;
+        self.keep(directory)?;
+        match before {
+            Some(before) if !before.is_replaced_by(self) => before.remove(),
+            _ => Ok(()),
+        }
+    }
+
+    fn is_replaced_by(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Iptables { legacy: a, .. }, Self::Iptables { legacy: b, .. }) => a == b,
+            _ => self.backend() == other.backend(),
+        }
+    }
+
+    /// Remembers rules that are in the kernel.
+    pub fn keep(&self, directory: &Path) -> Result<(), RulesError> {
         let document = Document { kept: self.clone(), hashes: self.hashes(&inventory()) };
         let io = |source| RulesError::Io { tool: FILE, source };
         let text = serde_json::to_string(&document).map_err(|source| RulesError::Json { tool: FILE, source })?;
@@ -100,13 +135,28 @@ impl Kept {
     }
 }
 
-/// Puts our rules back where something of them was changed.
-pub fn repair(directory: &Path) -> Result<Repair, RulesError> {
+fn read(directory: &Path) -> Result<Option<Document>, RulesError> {
     let text = match std::fs::read_to_string(directory.join(FILE)) {
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Repair::NothingKept),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         other => other.map_err(|source| RulesError::Io { tool: FILE, source })?,
     };
-    let document: Document = serde_json::from_str(&text).map_err(|source| RulesError::Json { tool: FILE, source })?;
+    serde_json::from_str(&text).map(Some).map_err(|source| RulesError::Json { tool: FILE, source })
+}
+
+/// What is kept in this directory.
+pub fn kept(directory: &Path) -> Result<Option<Kept>, RulesError> {
+    Ok(read(directory)?.map(|document| document.kept))
+}
+
+/// Whether the kernel still has what is kept in this directory; none when nothing is.
+pub fn is_whole(directory: &Path) -> Result<Option<bool>, RulesError> {
+    let Some(document) = read(directory)? else { return Ok(None) };
+    Ok(Some(document.kept.hashes(&inventory()) == document.hashes))
+}
+
+/// Puts our rules back where something of them was changed.
+pub fn repair(directory: &Path) -> Result<Repair, RulesError> {
+    let Some(document) = read(directory)? else { return Ok(Repair::NothingKept) };
     if document.kept.hashes(&inventory()) == document.hashes {
         return Ok(Repair::Whole);
     }

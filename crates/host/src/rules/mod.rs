@@ -5,6 +5,7 @@
 //! changed, and a change is one transaction of those programs.
 
 mod apply;
+mod clear;
 mod drift;
 mod error;
 mod inventory;
@@ -15,11 +16,12 @@ mod run;
 mod walk;
 mod watch;
 
-pub use apply::{IptablesVariant, apply_iptables, apply_nft, nft_counters, remove_iptables, remove_nft};
+pub use apply::{IptablesVariant, apply_iptables, apply_nft, iptables_counters, nft_counters, remove_iptables, remove_nft};
+pub use clear::clear;
 pub use drift::{Change, Drift, compare};
 pub use error::RulesError;
 pub use inventory::{Base, Chain, Inventory, Missing, Rule, Set, Source, Table, inventory};
-pub use keep::{Kept, Repair, forget, repair};
+pub use keep::{Kept, Repair, forget, is_whole, kept, repair};
 pub use run::TOOL_TIME_MAX;
 pub use walk::{Answer, Packet, Stop, Traversal, walk};
 pub use watch::Watch;

@@ -81,13 +81,10 @@ impl Drop for Watch {
 
 /// The processes that changed nftables, as `nft monitor` tells them: `# new generation 6 by process 4706 (nft)`.
 fn listen() -> Option<(Child, Receiver<String>)> {
-    let mut child = Command::new("nft")
-        .args(["monitor"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()
-        .ok()?;
+    let mut command = Command::new("nft");
+    command.args(["monitor"]).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::null());
+    crate::process::die_with_parent(&mut command);
+    let mut child = command.spawn().ok()?;
     let stdout = child.stdout.take()?;
     let (send, receive) = mpsc::channel();
     std::thread::spawn(move || {

@@ -658,8 +658,16 @@ pub fn uninstall(pins: Option<&Path>) -> Result<Vec<String>, SourceError> {
         let removed = Pins::at(folder)?.clear(true)?;
         done.extend(removed.into_iter().map(|name| format!("removed the pin {name}")));
     }
-    let mut programs = BTreeSet::new();
-    for interface in Links::open()?.dump()? {
+    let mut links = Links::open()?;
+    let at_drivers: BTreeSet<u32> = links.xdp_programs().unwrap_or_default().into_values().collect();
+    let ours = |program: &ProgramInfo| program.name().starts_with(PROGRAM_PREFIX.as_bytes());
+    let mut programs: BTreeSet<u32> = if at_drivers.is_empty() {
+        BTreeSet::new()
+    } else {
+        let listed = aya::programs::loaded_programs().flatten();
+        listed.filter(|program| at_drivers.contains(&program.id()) && ours(program)).map(|program| program.id()).collect()
+    };
+    for interface in links.dump()? {
         let removed = remove_filters(&interface);
         if removed > 0 {
             done.push(format!("removed {removed} filters from {}", interface.name));
@@ -667,8 +675,7 @@ pub fn uninstall(pins: Option<&Path>) -> Result<Vec<String>, SourceError> {
         for side in [TcAttachType::Ingress, TcAttachType::Egress] {
             // A kernel without tcx has nothing there.
             let Ok((_, all)) = SchedClassifier::query_tcx(&interface.name, side) else { continue };
-            let ours = all.iter().filter(|program| program.name().starts_with(PROGRAM_PREFIX.as_bytes()));
-            programs.extend(ours.map(ProgramInfo::id));
+            programs.extend(all.iter().filter(|program| ours(program)).map(ProgramInfo::id));
         }
     }
     done.extend(crate::ebpf::detach_links(&programs)?);

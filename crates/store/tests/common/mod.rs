@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use hivewall_model::{
-    Container, Direction, DnsMessage, EndReason, Flow, FlowId, FlowNames, HttpRequest, NameSource, Perspective, Point,
-    Process, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel, Tuple,
+    Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowId, FlowNames, HttpRequest, Judgement, NameSource,
+    Perspective, Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel, Tuple,
 };
 use hivewall_store::{Store, StoreOptions, StoreReader};
 use hivewall_view::{Filter, FlowPage, Query, Sort};
