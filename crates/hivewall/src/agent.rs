@@ -135,7 +135,11 @@ fn keep_by_filter(config: &Config) -> Keeper {
 }
 
 /// Loads the datapath, puts the last good policy into it, and only then attaches it: from its first packet on it judges.
-fn open_governed(config: &Config, options: EbpfOptions, by_filter: &Keeper) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
+fn open_governed(
+    config: &Config,
+    options: EbpfOptions,
+    by_filter: &Keeper,
+) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
     let mut source = EbpfSource::prepare(options)?;
     if config.policy.state.is_empty() {
         source.start()?;

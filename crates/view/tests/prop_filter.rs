@@ -169,6 +169,7 @@ prop_compose! {
             start: Timestamp(start), last: Timestamp(start + lasted),
             tcp_state: (tuple.protocol == 6).then_some(state),
             ended, portless: false, points, rate, client_process, server_process, names, timing,
+            judgement: None,
         }
     }
 }

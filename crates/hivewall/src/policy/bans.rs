@@ -125,7 +125,8 @@ impl BanBook {
 }
 
 fn given(prefix: Prefix, ban: &Ban) -> hivewall_policy::backend::Ban {
-    let left = |until: hivewall_model::Timestamp| Duration::from_secs_f64(until.since(wall_clock()).as_secs_f64().max(0.001));
+    let left =
+        |until: hivewall_model::Timestamp| Duration::from_secs_f64(until.since(wall_clock()).as_secs_f64().max(0.001));
     hivewall_policy::backend::Ban { net: IpNet::from(prefix), expires_in: ban.until.map(left) }
 }
 

@@ -12,7 +12,7 @@ use ipnet::IpNet;
 use super::bans::BanBook;
 
 /// A policy to be put in force.
-pub(super) struct Order<'a> {
+pub(crate) struct Order<'a> {
     /// Its rules, as they hold here.
     pub(super) rules: &'a Ruleset,
     /// Its document.

@@ -41,7 +41,8 @@ impl Fallback {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).with_context(|| format!("cannot read {}", state.join(FILE).display())),
         };
-        let value: Value = serde_json::from_slice(&text).with_context(|| format!("in {}", state.join(FILE).display()))?;
+        let value: Value =
+            serde_json::from_slice(&text).with_context(|| format!("in {}", state.join(FILE).display()))?;
         let word = |key: &str| value.get(key).and_then(Value::as_str).unwrap_or_default();
         let digest = Digest::parse(word("digest")).context("the fallback names no document")?;
         let until_uptime_ms = value.get("until_uptime_ms").and_then(Value::as_u64).unwrap_or_default();
@@ -58,8 +59,10 @@ impl Fallback {
             "before": self.before,
         });
         let aside = state.join("fallback.json.new");
-        std::fs::write(&aside, serde_json::to_vec(&text)?).with_context(|| format!("cannot write {}", aside.display()))?;
-        std::fs::rename(&aside, state.join(FILE)).with_context(|| format!("cannot write {}", state.join(FILE).display()))
+        std::fs::write(&aside, serde_json::to_vec(&text)?)
+            .with_context(|| format!("cannot write {}", aside.display()))?;
+        std::fs::rename(&aside, state.join(FILE))
+            .with_context(|| format!("cannot write {}", state.join(FILE).display()))
     }
 
     fn is_of(&self, digest: Digest, boot: &str, until_uptime_ms: u64) -> bool {
@@ -73,7 +76,8 @@ pub(super) fn arm(state: &Path, digest: Digest, now: &Moment, until_uptime_ms: u
     if !is_armed {
         Fallback { digest, boot: now.boot.clone(), until_uptime_ms, before: kept(state)? }.write(state)?;
     }
-    let status = process(state, digest, until_uptime_ms)?.status().context("the process that goes back cannot be started")?;
+    let status =
+        process(state, digest, until_uptime_ms)?.status().context("the process that goes back cannot be started")?;
     if !status.success() {
         bail!("the process that would go back without a confirmation ended with {status}; nothing was changed");
     }
@@ -113,7 +117,13 @@ pub(super) fn command() -> Command {
                 .help("Time since the machine started, ms"),
         )
         .arg(Arg::new("document").long("document").required(true).help("Digest of what has to be confirmed"))
-        .arg(Arg::new("state").long("state").required(true).value_parser(value_parser!(PathBuf)).help("Directory of the policy's state"))
+        .arg(
+            Arg::new("state")
+                .long("state")
+                .required(true)
+                .value_parser(value_parser!(PathBuf))
+                .help("Directory of the policy's state"),
+        )
         .arg(Arg::new("stay").long("stay").action(ArgAction::SetTrue).help("Be the process that waits"))
 }
 

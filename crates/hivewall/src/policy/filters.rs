@@ -14,9 +14,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, bail};
 use hivewall_config::{Config, Enforcement};
 use hivewall_engine::RuleHits;
-use hivewall_host::rules::{
-    Drift, IptablesVariant, Kept, Watch, apply_nft, iptables_counters, is_whole, nft_counters,
-};
+use hivewall_host::rules::{Drift, IptablesVariant, Kept, Watch, apply_nft, iptables_counters, is_whole, nft_counters};
 use hivewall_policy::backend::nft::{ban_host, replace_bans};
 use hivewall_policy::backend::{Ban, Count, Options, Shortfall, iptables, nft};
 use hivewall_policy::sign::Digest;
@@ -192,7 +190,8 @@ impl PacketFilter {
                     1 => "once".to_owned(),
                     times => format!("{times} times"),
                 };
-                let incident = format!("{by} changed our rules in {name}; they were put back ({times} since the agent's start)");
+                let incident =
+                    format!("{by} changed our rules in {name}; they were put back ({times} since the agent's start)");
                 tracing::warn!(incident, "policy");
                 self.incident = Some(incident);
             }
@@ -316,7 +315,8 @@ impl Enforce for PacketFilter {
 
     fn hits(&mut self, wanted: &[(u32, String)]) -> Vec<RuleHits> {
         let pause = if self.home == Home::Nftables { COUNT_NFT } else { COUNT_IPTABLES };
-        if self.stands && self.counted.is_none_or(|counted| counted.elapsed() >= pause)
+        if self.stands
+            && self.counted.is_none_or(|counted| counted.elapsed() >= pause)
             && let Err(error) = self.count()
         {
             tracing::warn!(error = format!("{error:#}"), "the rules' counters cannot be read");

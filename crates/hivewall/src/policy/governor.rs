@@ -250,13 +250,7 @@ impl Governor {
         Ok(outcome)
     }
 
-    fn enforce(
-        &mut self,
-        vault: &Vault,
-        document: &Held,
-        until_uptime_ms: Option<u64>,
-        now: &Moment,
-    ) -> Answered {
+    fn enforce(&mut self, vault: &Vault, document: &Held, until_uptime_ms: Option<u64>, now: &Moment) -> Answered {
         let outcome = vault
             .document(document.digest)
             .map_err(|error| failed(&error))

@@ -16,7 +16,9 @@ mod run;
 mod walk;
 mod watch;
 
-pub use apply::{IptablesVariant, apply_iptables, apply_nft, iptables_counters, nft_counters, remove_iptables, remove_nft};
+pub use apply::{
+    IptablesVariant, apply_iptables, apply_nft, iptables_counters, nft_counters, remove_iptables, remove_nft,
+};
 pub use clear::clear;
 pub use drift::{Change, Drift, compare};
 pub use error::RulesError;

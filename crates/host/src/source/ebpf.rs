@@ -665,7 +665,10 @@ pub fn uninstall(pins: Option<&Path>) -> Result<Vec<String>, SourceError> {
         BTreeSet::new()
     } else {
         let listed = aya::programs::loaded_programs().flatten();
-        listed.filter(|program| at_drivers.contains(&program.id()) && ours(program)).map(|program| program.id()).collect()
+        listed
+            .filter(|program| at_drivers.contains(&program.id()) && ours(program))
+            .map(|program| program.id())
+            .collect()
     };
     for interface in links.dump()? {
         let removed = remove_filters(&interface);
