@@ -3,7 +3,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[path = "diff_policy/bench.rs"]
 #[allow(dead_code, reason = "its other half is for nftables")]
 mod bench;
 

@@ -6,7 +6,6 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-#[path = "diff_policy/bench.rs"]
 mod bench;
 
 use bench::{Bench, Flow, with_mark};

@@ -39,10 +39,27 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except(Rule::Unsafe, "datapath-bpf/src/main.rs", "a kernel program: context, maps and helpers are raw pointers"),
     except(Rule::Unsafe, "datapath-bpf/src/workbench.rs", "a kernel program, as above"),
     except(Rule::Unsafe, "datapath-bpf/src/sockets.rs", "kernel programs, as above"),
+    except(Rule::Unsafe, "datapath-bpf/src/guard.rs", "a kernel program, as above"),
     except(Rule::SystemCrate, "hivewall-testkit:libc", "sockets and namespaces that the standard library lacks"),
     except(Rule::SystemCrate, "hivewall-e2e:libc", "signals and limits of the processes under test"),
     except(Rule::SystemCrate, "xtask:aya", "the benchmark fills a map of workbench.o, which the product never loads"),
     except(Rule::FunctionLength, "crates/api/tests/support/data.rs:snapshot", "a value written out, a line a field"),
+    except(Rule::FileLength, "crates/policy/src/parse/tests.rs", "a picture of each mistake that can be made in a document"),
+    except(
+        Rule::FunctionLength,
+        "crates/policy/src/check/tests.rs:a_rule_within_an_earlier_one_is_refused",
+        "pictures of messages, many lines each",
+    ),
+    except(
+        Rule::FunctionLength,
+        "crates/policy/src/parse/tests.rs:yaml_that_cannot_be_read_says_how_to_mend_it",
+        "pictures of messages, many lines each",
+    ),
+    except(
+        Rule::FunctionLength,
+        "crates/policy/src/parse/tests.rs:other_values_have_to_fit_as_well",
+        "pictures of messages, many lines each",
+    ),
     except(Rule::FunctionLength, "crates/view/src/text/tests.rs:server", "a value written out, a line a field"),
     except(Rule::FunctionLength, "crates/view/tests/prop_filter.rs:term", "a list of all terms of the language"),
 ];
