@@ -14,13 +14,13 @@ use super::bans::BanBook;
 /// A policy to be put in force.
 pub(crate) struct Order<'a> {
     /// Its rules, as they hold here.
-    pub(super) rules: &'a Ruleset,
+    pub(crate) rules: &'a Ruleset,
     /// Its document.
-    pub(super) digest: Digest,
+    pub(crate) digest: Digest,
     /// Time since the machine started at which the host goes back unless it was confirmed.
-    pub(super) until_uptime_ms: Option<u64>,
+    pub(crate) until_uptime_ms: Option<u64>,
     /// Now.
-    pub(super) now: &'a Moment,
+    pub(crate) now: &'a Moment,
 }
 
 /// What enforces.

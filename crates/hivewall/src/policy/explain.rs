@@ -26,9 +26,22 @@ pub(super) fn command() -> Command {
         .long_about(
             "Tell which rule of a policy decides about a packet that begins a flow, and for every rule before it the \
              first of its conditions that fails. Replies are not judged: they follow their flow.\n\n\
-             The host's own guard is left out, since it is not in the document.",
+             The host's own guard is left out, since it is not in the document.\n\n\
+             With --live, or without a file, this host's nftables and iptables are asked as well, since what we accept they \
+             may still drop.",
         )
-        .arg(Arg::new("policy").required(true).value_name("FILE").value_parser(value_parser!(PathBuf)).help("Policy"))
+        .arg(
+            Arg::new("policy")
+                .value_name("FILE")
+                .value_parser(value_parser!(PathBuf))
+                .help("Policy [default: the one in force on this host]"),
+        )
+        .arg(
+            Arg::new("live")
+                .long("live")
+                .action(ArgAction::SetTrue)
+                .help("Ask this host's packet filters, too; for root"),
+        )
         .arg(arg("from", "ADDRESS", "Source").required(true).value_parser(value_parser!(IpAddr)))
         .arg(arg("to", "ADDRESS", "Destination").required(true).value_parser(value_parser!(IpAddr)))
         .arg(arg("proto", "NAME", "Protocol, by name or number [default: tcp, icmp with --icmp]"))
@@ -55,18 +68,42 @@ pub(super) fn command() -> Command {
 
 pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let facts = facts(args)?;
-    let path = args.get_one::<PathBuf>("policy").context("no policy named")?;
-    let (document, ruleset) = load(path)?;
+    let path = args.get_one::<PathBuf>("policy");
+    let (document, ruleset) = match path {
+        Some(path) => load(path)?,
+        None => in_force()?,
+    };
     let bans: Vec<ipnet::IpNet> = args.get_many("ban").into_iter().flatten().copied().collect();
     let explanation = explain(&ruleset, &bans, &facts, &|rule, side| written(&document, rule, side));
+    let live = (path.is_none() || args.get_flag("live")).then(|| super::beside::ask(&facts));
     let mut out = std::io::stdout().lock();
     if super::is_json(args) {
-        writeln!(out, "{}", serde_json::to_string_pretty(&explanation)?)?;
+        let mut value = serde_json::to_value(&explanation)?;
+        if let (Some(live), Some(fields)) = (&live, value.as_object_mut()) {
+            fields.insert("live".to_owned(), serde_json::to_value(&live.answer)?);
+        }
+        writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
     } else {
         write!(out, "{}", explanation.text())?;
+        if let Some(live) = &live {
+            writeln!(out, "{}", live.text(explanation.verdict))?;
+        }
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// The policy that this host's state says is in force.
+fn in_force() -> anyhow::Result<(Document, Ruleset)> {
+    let state = std::env::var_os("HIVEWALL_POLICY_STATE")
+        .map_or_else(|| hivewall_config::Config::default().policy.state.into(), PathBuf::from);
+    let (ledger, _) = super::vault::read(&state)?;
+    let Some(held) = ledger.in_force() else {
+        return Err(ending(Exit::Usage, "no policy is in force on this host; name a file"));
+    };
+    let bytes = super::vault::read_document(&state, held.digest)?;
+    let text = super::governor::text_of(&bytes).map_err(|refusal| ending(Exit::Failed, refusal.to_string()))?;
+    read("the policy in force", &text)
 }
 
 /// A policy and its rules, on a host without members and without a guard.
@@ -75,8 +112,12 @@ pub(super) fn load(path: &Path) -> anyhow::Result<(Document, Ruleset)> {
     let text = std::fs::read_to_string(path).map_err(|error| {
         ending(Exit::Usage, format!("the policy {name} cannot be read: {error}; name another file"))
     })?;
-    let refused = |error: hivewall_policy::PolicyError| ending(Exit::Usage, error.pointed(&name, &text));
-    let parsed = parse(&text).map_err(refused)?;
+    read(&name, &text)
+}
+
+fn read(name: &str, text: &str) -> anyhow::Result<(Document, Ruleset)> {
+    let refused = |error: hivewall_policy::PolicyError| ending(Exit::Usage, error.pointed(name, text));
+    let parsed = parse(text).map_err(refused)?;
     let members = NoMembers(|file: &str| std::fs::read_to_string(file));
     let resolved = resolve(&parsed, &HostFacts::default(), &members).map_err(refused)?;
     Ok((parsed.document, resolved.ruleset))

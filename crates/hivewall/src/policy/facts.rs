@@ -7,8 +7,11 @@ use hivewall_config::Config;
 use hivewall_datapath::policy::{Action, Connection, ConnectionKey, Verdict, VerdictCause};
 use hivewall_host::diag::{DiagSocket, SocketDiag};
 use hivewall_model::SocketState;
-use hivewall_policy::{HostFacts, Session, words};
+use hivewall_policy::{Addresses, Established, HostFacts, Rule, Ruleset, Session, Stage, words};
 use ipnet::IpNet;
+
+/// Connections that a first policy in a packet filter leaves alone: each is two rules of it.
+const ADOPTED_MAX: usize = 1024;
 
 /// What the configuration says of the host.
 #[derive(Clone, Debug, Default)]
@@ -76,6 +79,57 @@ fn sockets() -> Vec<DiagSocket> {
 
 /// Connections of this host's sockets, for the first policy to leave alone.
 pub(crate) fn adopted(now_s: u32) -> Vec<(ConnectionKey, Connection)> {
+    connections().into_iter().map(|(protocol, from, to)| conversation(protocol, from, to, now_s)).collect()
+}
+
+/// The same for a packet filter: rules before those of the first tier, so that bans still hold. Which end conntrack takes
+/// for the one that began is not known: the first packet that it sees decides, so each connection has a rule either way.
+pub(super) fn with_adopted(rules: &Ruleset) -> Ruleset {
+    adopting(rules, &connections())
+}
+
+fn adopting(rules: &Ruleset, connections: &[(u8, SocketAddr, SocketAddr)]) -> Ruleset {
+    let mut rules = rules.clone();
+    let Some(at) = rules.rules.iter().position(|rule| matches!(rule.stage, Stage::Tier(_))) else { return rules };
+    let Some(stage) = rules.rules.get(at).map(|rule| rule.stage) else { return rules };
+    if connections.len() > ADOPTED_MAX {
+        tracing::warn!(
+            connections = connections.len(),
+            adopted = ADOPTED_MAX,
+            "more connections are open than a first policy in a packet filter leaves alone; the others may be cut"
+        );
+    }
+    let both = connections.iter().take(ADOPTED_MAX).flat_map(|(protocol, a, b)| [(*protocol, *a, *b), (*protocol, *b, *a)]);
+    let adopted: Vec<Rule> = both.map(|(protocol, from, to)| adopting_rule(stage, protocol, from, to)).collect();
+    drop(rules.rules.splice(at..at, adopted));
+    rules
+}
+
+fn adopting_rule(stage: Stage, protocol: u8, from: SocketAddr, to: SocketAddr) -> Rule {
+    let only = |end: SocketAddr| Addresses::In(vec![IpNet::from(canonical(end.ip()))]);
+    let port = |end: SocketAddr| std::iter::once(end.port()..=end.port()).collect();
+    Rule {
+        id: format!("{} {protocol} {from} {to}", VerdictCause::Adopted.label()),
+        stage,
+        direction: None,
+        protocols: vec![protocol],
+        from: only(from),
+        to: only(to),
+        source_ports: port(from),
+        destination_ports: port(to),
+        icmp: Vec::new(),
+        flags: None,
+        interfaces: Vec::new(),
+        action: Action::Accept,
+        established: Established::Reevaluate,
+        limit: None,
+        log: None,
+        line: 0,
+    }
+}
+
+/// Connections of this host's sockets: protocol, who began, with whom.
+fn connections() -> Vec<(u8, SocketAddr, SocketAddr)> {
     let sockets = sockets();
     let listening: HashSet<(u8, u16)> = sockets
         .iter()
@@ -95,7 +149,7 @@ pub(crate) fn adopted(now_s: u32) -> Vec<(ConnectionKey, Connection)> {
             let (local, remote) = (socket.ends.local, socket.ends.remote);
             let began_here = !listening.contains(&(socket.ends.protocol, local.port()));
             let (from, to) = if began_here { (local, remote) } else { (remote, local) };
-            conversation(socket.ends.protocol, from, to, now_s)
+            (socket.ends.protocol, from, to)
         })
         .collect()
 }
@@ -112,4 +166,23 @@ pub(crate) fn conversation(protocol: u8, from: SocketAddr, to: SocketAddr, now_s
 
 fn canonical(address: IpAddr) -> IpAddr {
     address.to_canonical()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn open_connections_are_accepted_either_way_behind_the_guard_and_before_the_tiers() {
+        let (a, b): (SocketAddr, SocketAddr) = ("10.0.0.1:40000".parse().unwrap(), "10.0.0.2:8081".parse().unwrap());
+        let rule = |id: &str, stage| Rule { id: id.to_owned(), ..adopting_rule(stage, 6, a, b) };
+        let rules = vec![rule("guard:ssh", Stage::Guard), rule("web", Stage::Tier(0)), rule("db", Stage::Tier(1))];
+        let rules = Ruleset { rules, ..Ruleset::default() };
+        let adopted = adopting(&rules, &[(6, a, b)]);
+        let ids: Vec<&str> = adopted.rules.iter().map(|rule| rule.id.as_str()).collect();
+        let [forth, back] = ["(adopted) 6 10.0.0.1:40000 10.0.0.2:8081", "(adopted) 6 10.0.0.2:8081 10.0.0.1:40000"];
+        assert_eq!(ids, ["guard:ssh", forth, back, "web", "db"]);
+        assert!(adopted.rules.iter().map(|rule| rule.stage).is_sorted());
+        assert_eq!(adopting(&Ruleset::default(), &[(6, a, b)]), Ruleset::default());
+    }
 }

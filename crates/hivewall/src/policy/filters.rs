@@ -13,6 +13,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 use hivewall_config::{Config, Enforcement};
+use hivewall_datapath::policy::VerdictCause;
 use hivewall_engine::RuleHits;
 use hivewall_host::rules::{Drift, IptablesVariant, Kept, Watch, apply_nft, iptables_counters, is_whole, nft_counters};
 use hivewall_policy::backend::nft::{ban_host, replace_bans};
@@ -23,6 +24,7 @@ use ipnet::IpNet;
 
 use super::bans::BanBook;
 use super::enforce::{Enforce, Order};
+use super::facts::with_adopted;
 use super::fallback::{arm, disarm, take_away};
 
 /// What announces nothing (iptables-legacy) is looked at so often.
@@ -253,11 +255,14 @@ impl Enforce for PacketFilter {
             arm(&self.state, order.digest, order.now, until)?;
         }
         self.count()?;
-        self.put(order.rules, bans)?;
+        // Conntrack may know nothing of connections that are open while nothing of ours stands, or that the policy before
+        // this agent had left alone.
+        let rules = if self.current.is_none() { with_adopted(order.rules) } else { order.rules.clone() };
+        self.put(&rules, bans)?;
         if order.until_uptime_ms.is_none() {
             disarm(&self.state)?;
         }
-        self.current = Some((order.digest, order.rules.clone()));
+        self.current = Some((order.digest, rules));
         self.incident = None;
         self.changes += 1;
         Ok(())
@@ -321,8 +326,14 @@ impl Enforce for PacketFilter {
         {
             tracing::warn!(error = format!("{error:#}"), "the rules' counters cannot be read");
         }
+        let adopted = VerdictCause::Adopted.label();
+        let of_adopted = self.counts.iter().filter(|(id, _)| id.starts_with(adopted));
+        let sum = of_adopted.fold(Count::default(), |sum, (_, count)| Count {
+            packets: sum.packets + count.packets,
+            bytes: sum.bytes + count.bytes,
+        });
         let hits = wanted.iter().filter_map(|(counter, id)| {
-            let Count { packets, bytes } = *self.counts.get(id)?;
+            let Count { packets, bytes } = if id == adopted { sum } else { *self.counts.get(id)? };
             Some(RuleHits { counter: *counter, packets, bytes })
         });
         hits.collect()
@@ -358,6 +369,27 @@ fn watch(send: &Sender<Vec<Drift>>, stop: &AtomicBool) {
         let drift = watch.wait(WATCH);
         if !drift.is_empty() && send.send(drift).is_err() {
             return;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn judged_of(patterns: &[&str]) -> (Vec<String>, usize) {
+        let mut config = Config::default();
+        config.capture.interfaces = patterns.iter().map(|pattern| pattern.parse().unwrap()).collect();
+        let (interfaces, notes) = judged(&config);
+        (interfaces, notes.len())
+    }
+
+    #[test]
+    fn patterns_that_a_packet_filter_lacks_widen_the_policy_to_all_interfaces_and_are_told() {
+        assert_eq!(judged_of(&[]), (vec![], 0));
+        assert_eq!(judged_of(&["eth0", "wg*"]), (vec!["eth0".to_owned(), "wg*".to_owned()], 0));
+        for pattern in ["!docker0", "eth?", "e*0"] {
+            assert_eq!(judged_of(&["eth1", pattern]), (vec![], 1), "{pattern}");
         }
     }
 }

@@ -523,7 +523,7 @@ fn check_selected(document: &str) -> Result<(), PolicyRefusal> {
 }
 
 /// The document within a signed file, or the file itself.
-fn text_of(bytes: &[u8]) -> Result<String, PolicyRefusal> {
+pub(super) fn text_of(bytes: &[u8]) -> Result<String, PolicyRefusal> {
     let invalid = |reason: String| PolicyRefusal::Invalid { reason };
     let text = if is_signed(bytes) {
         let signed = Signed::parse(bytes).map_err(|error| invalid(error.to_string()))?;

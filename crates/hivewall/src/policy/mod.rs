@@ -3,6 +3,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod bans;
+mod beside;
 mod check;
 mod diff;
 pub(crate) mod enforce;

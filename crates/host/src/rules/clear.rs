@@ -2,15 +2,15 @@
 //!
 //! Only what is listed as ours is removed. Invariant: what is kept in files is not asked; a table without a file goes, too.
 
-use super::inventory::{Source, inventory};
+use super::inventory::{Source, Table, inventory};
 use super::{IptablesVariant, RulesError, remove_iptables, remove_nft};
 
 /// Removes our table and our chains; a line for each packet filter that had any.
 pub fn clear() -> Result<Vec<String>, RulesError> {
     let found = inventory();
     let has = |source: Source| {
-        let tables = found.tables.iter().filter(move |table| table.source == source);
-        tables.into_iter().any(|table| table.ours || table.chains.iter().any(|chain| chain.ours))
+        let is_ours = |table: &Table| table.ours || table.chains.iter().any(|chain| chain.ours);
+        found.tables.iter().any(|table| table.source == source && is_ours(table))
     };
     let mut done = Vec::new();
     if has(Source::Nftables) {

@@ -1,0 +1,85 @@
+//! What stands beside a policy on this host: the packet filters that may drop what it accepts.
+//!
+//! They are asked as they are listed now; nothing is sent. Invariant: what cannot be known is told as such.
+
+use hivewall_host::rules::{Answer, Missing, Packet, Stop, Traversal, inventory, walk};
+use hivewall_model::Direction;
+use hivewall_policy::oracle::{Facts, has_ports, has_types};
+
+/// What the packet filters say.
+pub(super) struct Beside {
+    /// About the packet.
+    pub(super) answer: Answer,
+    missing: Vec<Missing>,
+}
+
+/// Asks this host's packet filters about a packet that begins a flow.
+pub(super) fn ask(facts: &Facts) -> Beside {
+    let found = inventory();
+    let received = facts.direction == Direction::Ingress;
+    let traversal = if received { Traversal::Received } else { Traversal::Sent };
+    let answer = walk(&found, &packet(facts, received), traversal);
+    Beside { answer, missing: found.missing }
+}
+
+fn packet(facts: &Facts, received: bool) -> Packet {
+    let ports = facts.transport.filter(|_| has_ports(facts.proto));
+    let kind = facts.transport.filter(|_| has_types(facts.proto));
+    let interface = Some(facts.interface.clone()).filter(|name| !name.is_empty());
+    Packet {
+        from: facts.from,
+        to: facts.to,
+        protocol: facts.proto,
+        source_port: ports.map(|transport| transport.source_port),
+        destination_port: ports.map(|transport| transport.destination_port),
+        icmp: kind.map(|transport| (transport.source_port as u8, transport.destination_port as u8)),
+        flags: facts.transport.map_or(0, |transport| transport.flags),
+        in_interface: interface.clone().filter(|_| received),
+        out_interface: interface.filter(|_| !received),
+        new: true,
+        original: true,
+    }
+}
+
+impl Beside {
+    /// In a sentence, behind our own verdict.
+    pub(super) fn text(&self, verdict: &str) -> String {
+        let Answer { stop, place, ours, why, .. } = &self.answer;
+        let us = match verdict {
+            "accept" => "accepted by us",
+            "reject" => "rejected by us",
+            _ => "dropped by us",
+        };
+        let mut text = match stop {
+            Stop::Accepted => format!("on this host: {us}; no packet filter drops it"),
+            Stop::Dropped if *ours => format!("on this host: dropped by us, in {place}: {why}"),
+            Stop::Rejected if *ours => format!("on this host: rejected by us, in {place}: {why}"),
+            Stop::Dropped => format!("on this host: {us}, dropped by {place}: {why}"),
+            Stop::Rejected => format!("on this host: {us}, rejected by {place}: {why}"),
+            Stop::CannotTell => format!("on this host: {us}; what follows cannot be told: {place} {why}"),
+        };
+        for missing in &self.missing {
+            text.push_str(&format!("\nnot asked: {}", missing.why));
+        }
+        text
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(stop: Stop, ours: bool, verdict: &str) -> String {
+        let (place, why) = ("nftables inet filter input handle 12".to_owned(), "tcp dport 22 drop".to_owned());
+        Beside { answer: Answer { stop, place, ours, why, accepted_by: Vec::new() }, missing: Vec::new() }.text(verdict)
+    }
+
+    #[test]
+    fn a_foreign_rule_behind_ours_is_named_with_its_place() {
+        let wanted = "on this host: accepted by us, dropped by nftables inet filter input handle 12: tcp dport 22 drop";
+        assert_eq!(told(Stop::Dropped, false, "accept"), wanted);
+        assert_eq!(told(Stop::Accepted, false, "drop"), "on this host: dropped by us; no packet filter drops it");
+        assert!(told(Stop::CannotTell, false, "accept").contains("cannot be told"));
+        assert!(told(Stop::Dropped, true, "drop").starts_with("on this host: dropped by us, in nftables"));
+    }
+}
