@@ -126,7 +126,10 @@ fn parameters_that_are_not_understood_are_refused_on_every_path() {
     let server = Server::start();
     for path in paths() {
         let answer = server.get(&format!("{path}?nonsense=1"));
-        assert_eq!((answer.status, answer.error().as_str()), (400, "unknown_parameter"), "{path}");
+        // Commands and questions with a body are not for GET; see `policy.rs`.
+        let is_read = !path.starts_with("/api/v1/policy/");
+        let want = if is_read { (400, "unknown_parameter") } else { (405, "unknown_method") };
+        assert_eq!((answer.status, answer.error().as_str()), want, "{path}");
     }
     for (query, error, hint) in [
         ("prot=443", "unknown_parameter", "did you mean"),
@@ -370,7 +373,8 @@ fn the_page_for_people_names_every_path() {
     let answer = server.get("/");
     assert_eq!((answer.status, answer.media_type()), (200, "text/plain"));
     for path in paths() {
-        assert!(answer.body.contains(&format!("\n{path} ")), "{path}\n{}", answer.body);
+        let is_named = |line: &str| line.split_whitespace().take(2).any(|word| word == path);
+        assert!(answer.body.lines().any(is_named), "{path}\n{}", answer.body);
     }
 }
 

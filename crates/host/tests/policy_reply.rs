@@ -80,9 +80,11 @@ impl Guarded {
         let tables = compile(&ruleset, &mut self.counters).unwrap();
         let slot = self.maps.free_slot();
         self.maps.fill(slot, &tables, &[]).unwrap();
-        let mut control = PolicyControl::default();
-        control.word = self.epoch | slot << 16 | PolicyWord::ENFORCE | PolicyWord::TABLES;
-        control.ticks_per_second = self.source.ticks().1;
+        let control = PolicyControl {
+            word: self.epoch | slot << 16 | PolicyWord::ENFORCE | PolicyWord::TABLES,
+            ticks_per_second: self.source.ticks().1,
+            ..PolicyControl::default()
+        };
         self.maps.set_control(control).unwrap();
     }
 
@@ -208,7 +210,7 @@ fn a_connection_that_a_new_policy_refuses_is_reset_at_both_ends() {
         guarded.enforce(vec![rule(Direction::Ingress, TCP, 80, Action::Drop)]);
         // More than a packet holds, so that buffers of many segments are answered too.
         for end in [&mut client, &mut server] {
-            end.write_all(&[9; 20_000]).unwrap();
+            end.write_all(&[9; 16_000]).unwrap();
             assert_eq!(end.read(&mut [0; 10]).unwrap_err().kind(), ErrorKind::ConnectionReset, "{address}");
         }
     }

@@ -358,7 +358,7 @@ mod tests {
         check(
             &facts("10.1.2.3", 22),
             &[],
-            &expect![[r#"
+            &expect![[r"
             tcp 10.1.2.3:40000 → 10.0.0.1:22 ......S., received on eth0
 
             guard
@@ -374,7 +374,7 @@ mod tests {
             * main:default-in  matches: drop
 
             drop: rule main:default-in
-        "#]],
+        "]],
         );
     }
 
@@ -383,14 +383,14 @@ mod tests {
         check(
             &facts("10.9.0.7", 22),
             &["10.0.0.0/8"],
-            &expect![[r#"
+            &expect![[r"
             tcp 10.9.0.7:40000 → 10.0.0.1:22 ......S., received on eth0
 
             guard
             * guard:ssh  matches: accept
 
             accept: rule guard:ssh
-        "#]],
+        "]],
         );
     }
 
@@ -399,14 +399,14 @@ mod tests {
         check(
             &facts("10.1.2.3", 443),
             &["10.0.0.0/8"],
-            &expect![[r#"
+            &expect![[r"
             tcp 10.1.2.3:40000 → 10.0.0.1:443 ......S., received on eth0
 
             guard
               guard:ssh  source 10.1.2.3 is not in @mgmt
 
             drop: 10.1.2.3 is banned, and no rule of guard or exemptions is for it
-        "#]],
+        "]],
         );
     }
 
@@ -415,7 +415,7 @@ mod tests {
         check(
             &Facts { transport: None, ..facts("10.1.2.3", 0) },
             &[],
-            &expect![[r#"
+            &expect![[r"
             tcp 10.1.2.3 → 10.0.0.1 (later fragment), received on eth0
 
             guard
@@ -429,7 +429,7 @@ mod tests {
             * web        may match, and is the first that could let the datagram through
 
             accept: rule web (line 9)
-        "#]],
+        "]],
         );
     }
 

@@ -116,6 +116,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "a picture is written in place")]
     fn check(text: &str, want: Expect) {
         want.assert_eq(&match parse(text) {
             Ok(list) => format!("{list:?}"),

@@ -59,7 +59,8 @@ impl Beside {
             Stop::CannotTell => format!("on this host: {us}; what follows cannot be told: {place} {why}"),
         };
         for missing in &self.missing {
-            text.push_str(&format!("\nnot asked: {}", missing.why));
+            text += "\nnot asked: ";
+            text += &missing.why.to_string();
         }
         text
     }

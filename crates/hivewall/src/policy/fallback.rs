@@ -220,7 +220,9 @@ mod tests {
 
     #[test]
     fn what_is_settled_is_not_gone_back_from() {
-        let state = tempfile::tempdir().unwrap();
+        use std::os::unix::fs::PermissionsExt as _;
+        let mode = std::fs::Permissions::from_mode(0o700);
+        let state = tempfile::Builder::new().permissions(mode).tempdir().unwrap();
         let boot = vault::now().unwrap().boot;
         // Rules that no packet filter would take: an attempt to put them back would fail.
         Fallback { boot, ..fallback("nonsense") }.write(state.path()).unwrap();

@@ -178,10 +178,10 @@ fn a_tier_behind_a_default_is_reached_by_pass_alone() {
              \x20 - {{id: dns, dir: in, proto: udp, dport: 53, action: accept}}\n"
         )
     };
-    expect![[r#"
+    expect![[r"
         line 13, column 17: no packet reaches this default: the default of tier `first` (in) on line 9 has decided already; take it out
         line 15, column 10: the rule `ssh` can never match: the default of tier `first` (in) on line 9 matches all of its packets first; move this tier before that one, or let a rule of that tier `pass`
-        line 16, column 10: the rule `dns` can never match: the default of tier `first` (in) on line 9 matches all of its packets first; move this tier before that one, or let a rule of that tier `pass`"#]].assert_eq(&said(&tiers("")));
+        line 16, column 10: the rule `dns` can never match: the default of tier `first` (in) on line 9 matches all of its packets first; move this tier before that one, or let a rule of that tier `pass`"]].assert_eq(&said(&tiers("")));
     expect!["line 17, column 10: the rule `dns` can never match: the default of tier `first` (in) on line 9 matches all of its packets first; move this tier before that one, or let a rule of that tier `pass`"].assert_eq(&said(&tiers("  - {id: go-on, dir: in, proto: tcp, dport: 22, action: pass}\n")));
     assert_eq!(said(&tiers("  - {id: go-on, dir: in, action: pass}\n")), "");
 }

@@ -92,8 +92,8 @@ fn only_what_has_to_move_is_moved() {
     };
     let before = parse(&text(&["a", "b", "c", "d", "e"])).expect("before");
     let after = parse(&text(&["e", "a", "b", "c", "d"])).expect("after");
-    expect![[r#"
+    expect![[r"
         > rule `e` in main, moved (behind `d` -> first)
-    "#]]
+    "]]
     .assert_eq(&diff_documents(&before.document, &after.document).to_string());
 }

@@ -139,7 +139,7 @@ fn slips_of_keys_are_named_all_at_once() {
 fn what_is_missing_is_named() {
     check(
         "kind: Policy\n",
-        expect![[r#"
+        expect![[r"
         error: a policy needs `metadata`; for example `metadata: {name: edge, version: 1}`
           --> edge.yaml:1:1
            1 | kind: Policy
@@ -148,11 +148,11 @@ fn what_is_missing_is_named() {
           --> edge.yaml:1:1
            1 | kind: Policy
              | ^^^^
-    "#]],
+    "]],
     );
     check_rules(
         "  - {proto: tcp}\n",
-        expect![[r#"
+        expect![[r"
         error: a rule needs an `id`; for example `{id: ssh, dir: in, proto: tcp, dport: 22, action: accept}`
           --> edge.yaml:10:6
           10 |   - {proto: tcp}
@@ -165,34 +165,34 @@ fn what_is_missing_is_named() {
           --> edge.yaml:10:6
           10 |   - {proto: tcp}
              |      ^^^^^
-    "#]],
+    "]],
     );
     check(
         "",
-        expect![[r#"
+        expect![[r"
         error: there is no policy in this text; begin with `kind: Policy`
           --> edge.yaml:1:1
            1 | 
              | ^
-    "#]],
+    "]],
     );
     check(
         "# nothing\n",
-        expect![[r#"
+        expect![[r"
         error: there is no policy in this text; begin with `kind: Policy`
           --> edge.yaml:1:1
            1 | # nothing
              | ^
-    "#]],
+    "]],
     );
     check(
         "- a\n",
-        expect![[r#"
+        expect![[r"
         error: a list stands here in place of a map of keys and values; for example `kind: Policy`
           --> edge.yaml:1:1
            1 | - a
              | ^
-    "#]],
+    "]],
     );
 }
 
@@ -246,12 +246,12 @@ fn yaml_that_cannot_be_read_says_how_to_mend_it() {
         ),
         (
             "  - {id: a, dir: in, action: accept\n",
-            expect![[r#"
+            expect![[r"
             error: this is not valid YAML: unclosed bracket '{'; write the bracket that closes it
               --> edge.yaml:10:5
               10 |   - {id: a, dir: in, action: accept
                  |     ^
-        "#]],
+        "]],
         ),
         (
             "  - {id: a, dir: in, action: \"accept}\n",
@@ -264,12 +264,12 @@ fn yaml_that_cannot_be_read_says_how_to_mend_it() {
         ),
         (
             "\t- {id: a, dir: in, action: accept}\n",
-            expect![[r#"
+            expect![[r"
             error: this is not valid YAML: tabs disallowed within this context (block indentation); indent with spaces
               --> edge.yaml:10:2
               10 |  - {id: a, dir: in, action: accept}
                  |  ^
-        "#]],
+        "]],
         ),
         (
             "  - &x {id: a, dir: in, action: accept}\n",
@@ -282,33 +282,33 @@ fn yaml_that_cannot_be_read_says_how_to_mend_it() {
         ),
         (
             "---\nkind: Policy\n",
-            expect![[r#"
+            expect![[r"
             error: a second document begins here; write one policy a file
               --> edge.yaml:11:1
               11 | kind: Policy
                  | ^
-        "#]],
+        "]],
         ),
     ] {
         check_rules(rules, expected);
     }
     check(
         &format!("kind: {}", "[".repeat(300)),
-        expect![[r#"
+        expect![[r"
         error: lists or maps stand too deep in one another; no policy needs more than 12
           --> edge.yaml:1:262
            1 | …[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[
              |                                          ^
-    "#]],
+    "]],
     );
     check(
         &format!("kind: {}{}", "[".repeat(20), "]".repeat(20)),
-        expect![[r#"
+        expect![[r"
         error: lists or maps stand too deep in one another; no policy needs more than 12
           --> edge.yaml:1:19
            1 | kind: [[[[[[[[[[[[[[[[[[[[]]]]]]]]]]]]]]]]]]]]
              |                   ^
-    "#]],
+    "]],
     );
 }
 
@@ -562,7 +562,7 @@ fn the_frame_has_to_fit() {
     );
     check(
         "kind: Policy\nmetadata: {name: e, version: 1}\nsets: {a: {cidr: [10.0.0.0/8]}}\ntiers:\n- name: a\n- name: a\n",
-        expect![[r#"
+        expect![[r"
             warning: no rule names the set `a`; take it out, or write `@a` where it was meant
               --> edge.yaml:3:8
                3 | sets: {a: {cidr: [10.0.0.0/8]}}
@@ -573,7 +573,7 @@ fn the_frame_has_to_fit() {
                  |         ^
                5 | - name: a
                  |         ^ the first
-        "#]],
+        "]],
     );
 }
 
@@ -581,12 +581,12 @@ fn the_frame_has_to_fit() {
 fn a_set_that_is_not_used_is_a_warning() {
     check(
         "kind: Policy\nmetadata: {name: e, version: 1}\nsets: {a: {cidr: [10.0.0.0/8]}}\ntiers:\n- name: a\n",
-        expect![[r#"
+        expect![[r"
             warning: no rule names the set `a`; take it out, or write `@a` where it was meant
               --> edge.yaml:3:8
                3 | sets: {a: {cidr: [10.0.0.0/8]}}
                  |        ^
-        "#]],
+        "]],
     );
 }
 
@@ -612,12 +612,12 @@ fn long_lines_are_shown_around_the_place() {
     let many: Vec<String> = (0..60).map(|n| format!("10.0.{n}.0/24")).collect();
     check_rules(
         &format!("  - {{id: a, dir: in, from: [{}, 10.0.0.300, 10.1.0.0/16], action: accept}}\n", many.join(", ")),
-        expect![[r#"
+        expect![[r"
             error: `10.0.0.300` is not an address or a prefix; for example `10.0.0.0/8`
               --> edge.yaml:10:859
               10 | ….0.57.0/24, 10.0.58.0/24, 10.0.59.0/24, 10.0.0.300, 10.1.0.0/16], action: accept}
                  |                                          ^^^^^^^^^^
-        "#]],
+        "]],
     );
 }
 

@@ -91,7 +91,7 @@ fn whom_a_policy_would_cut_is_told_by_rule() {
     ];
     check(
         &rehearse(&policy(&[443, 8443]), None, &flows),
-        &expect![[r#"
+        &expect![[r"
         edge version 7
         judged          4 flows, 40 packets, 8.0 kB
         would refuse    3 flows, 30 packets, 6.0 kB
@@ -103,7 +103,7 @@ fn whom_a_policy_would_cut_is_told_by_rule() {
                                  process sshd: 2 flows, 20 packets, 4.0 kB
 
         rules that decide about none of these flows: port-8443, main:default-out
-    "#]],
+    "]],
     );
 }
 
@@ -112,7 +112,7 @@ fn only_what_changes_is_told_beside_the_present_policy() {
     let flows = [flow("192.0.2.1", 22, RECEIVED), flow("192.0.2.2", 443, RECEIVED), flow("192.0.2.3", 25, RECEIVED)];
     check(
         &rehearse(&policy(&[443]), Some(&policy(&[22])), &flows),
-        &expect![[r#"
+        &expect![[r"
         edge version 7
         judged          3 flows, 30 packets, 6.0 kB
         would refuse    2 flows, 20 packets, 4.0 kB
@@ -125,7 +125,7 @@ fn only_what_changes_is_told_beside_the_present_policy() {
                                  process sshd: 1 flows, 10 packets, 2.0 kB
 
         rules that decide about none of these flows: main:default-out
-    "#]],
+    "]],
     );
 }
 

@@ -87,7 +87,7 @@ fn names_become_prefixes_and_defaults_rules() {
             "tiers:\n- name: first\n  default: {out: pass}\n  rules:\n  - {id: a, dir: in, from: \"@list\", action: drop}\n- name: main\n  default: {in: drop, out: reject}\n  rules:\n  - {id: b, dir: in, proto: tcp, from: [\"@webs\", 10.1.0.10], dport: 5432, action: accept}\n  - {id: c, dir: both, to: [\"!@two\"], action: accept}\n  - {id: d, dir: out, to: \"@none\", action: accept}\n",
         ),
         &HostFacts::default(),
-        expect![[r#"
+        expect![[r"
             Tier(0) a in [] [203.0.113.0/24 2001:db8::/32] -> any Drop line 12
             Tier(1) b in [6] [10.1.0.8/31 10.1.0.10/32 fd00::8/128] -> any 5432-5432 Accept line 16
             Tier(1) c both [] any -> not [10.0.0.0/8] Accept line 17
@@ -95,7 +95,7 @@ fn names_become_prefixes_and_defaults_rules() {
             Tier(1) main:default-in in [] any -> any Drop line 14
             Tier(1) main:default-out out [] any -> any Reject line 14
             note on line 5: the set `none` has no members here, so that rules with it match nothing until there are some
-        "#]],
+        "]],
     );
 }
 
@@ -118,7 +118,7 @@ fn the_guard_stands_before_everything() {
             "exempt: \"@m\"\ntiers:\n- name: main\n  default: {in: drop, out: drop}\n",
         ),
         &host,
-        expect![[r#"
+        expect![[r"
             Guard guard:management in [6] [10.9.0.0/24] -> any 22-22 2222-2222 Accept line 0
             Guard guard:management:reply out [6] any 22-22 2222-2222 -> [10.9.0.0/24] Accept line 0
             Guard guard:session-192.0.2.7-50123-22 in [6] [192.0.2.7/32] 50123-50123 -> any 22-22 Accept line 0
@@ -134,7 +134,7 @@ fn the_guard_stands_before_everything() {
             Exempt exempt:policy-out out [] any -> [10.5.0.0/24] Accept line 0
             Tier(0) main:default-in in [] any -> any Drop line 8
             Tier(0) main:default-out out [] any -> any Drop line 8
-        "#]],
+        "]],
     );
 }
 
@@ -146,9 +146,9 @@ fn files_that_cannot_be_read_are_told() {
             "tiers:\n- name: main\n  rules:\n  - {id: a, dir: in, from: [\"@a\", \"@b\"], action: drop}\n",
         ),
         &HostFacts::default(),
-        expect![[r#"
+        expect![[r"
             line 4, column 3: the file `/missing` of the set `a` cannot be read: entity not found; make it readable or correct the path
-            line 5, column 3: line 2 of the file `/broken`: `203.0.113.5/24` is not an address or a prefix; one a line, `#` begins a comment"#]],
+            line 5, column 3: line 2 of the file `/broken`: `203.0.113.5/24` is not an address or a prefix; one a line, `#` begins a comment"]],
     );
 }
 

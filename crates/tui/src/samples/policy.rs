@@ -57,10 +57,10 @@ fn rule(n: u64) -> RuleView {
 fn ban(n: u64) -> BanView {
     BanView {
         prefix: if n % 4 == 3 { format!("2001:db8:bad:{n:x}::/64") } else { format!("203.0.113.{n}") },
-        reason: if n % 2 == 0 { "port scan of 120 ports" } else { "" }.to_owned(),
-        origin: if n % 2 == 0 { "port-scan" } else { "operator" }.to_owned(),
+        reason: if n.is_multiple_of(2) { "port scan of 120 ports" } else { "" }.to_owned(),
+        origin: if n.is_multiple_of(2) { "port-scan" } else { "operator" }.to_owned(),
         since: Some(format!("2026-11-21T09:{:02}:00.000000Z", 30 - n)),
-        seconds_left: (n % 5 != 0).then(|| n as f64 * 300.0),
+        seconds_left: (!n.is_multiple_of(5)).then_some(n as f64 * 300.0),
     }
 }
 

@@ -72,12 +72,12 @@ fn what_passes_is_counted_and_goes_on_to_the_next_tier() {
     check(
         vec![rule("on", Action::Pass), next],
         &["in-t"],
-        &expect![[r#"
+        &expect![[r"
         -A HIVEWALL-in-t0 -p 6 -j HIVEWALL-r0
         -A HIVEWALL-in-t0 -p 6 -g HIVEWALL-in-t1
         -A HIVEWALL-in-t0 -g HIVEWALL-in-t1
         -A HIVEWALL-in-t1 -p 6 -g HIVEWALL-r1
-        -A HIVEWALL-in-t1 -g HIVEWALL-in-end"#]],
+        -A HIVEWALL-in-t1 -g HIVEWALL-in-end"]],
     );
 }
 
@@ -94,7 +94,7 @@ fn many_addresses_become_chains_that_go_on_behind_the_rule() {
     check(
         rules,
         &["in-t"],
-        &expect![[r#"
+        &expect![[r"
         -A HIVEWALL-in-t0 -s 10.0.0.0/8 -g HIVEWALL-in-t0-0
         -A HIVEWALL-in-t0 -s 192.168.0.0/16 -g HIVEWALL-in-t0-0
         -A HIVEWALL-in-t0 -g HIVEWALL-in-t0-0f
@@ -104,6 +104,6 @@ fn many_addresses_become_chains_that_go_on_behind_the_rule() {
         -A HIVEWALL-in-t0-0t -p 6 -g HIVEWALL-r0
         -A HIVEWALL-in-t0-0t -g HIVEWALL-in-t0-0
         -A HIVEWALL-in-t0-0 -p 6 -g HIVEWALL-r1
-        -A HIVEWALL-in-t0-0 -g HIVEWALL-in-end"#]],
+        -A HIVEWALL-in-t0-0 -g HIVEWALL-in-end"]],
     );
 }

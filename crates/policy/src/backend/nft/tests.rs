@@ -135,7 +135,7 @@ fn a_rule_within_another_is_cut_out_of_it_or_asked_in_the_map_before() {
     check(
         rules,
         &["in4_t0"],
-        &expect![[r#"
+        &expect![[r"
               map in4_t0_0p0 {
                 typeof meta l4proto . ip saddr . ip daddr . th sport . th dport : verdict
                 flags interval
@@ -154,7 +154,7 @@ fn a_rule_within_another_is_cut_out_of_it_or_asked_in_the_map_before() {
               chain in4_t0 {
                 meta l4proto { 1, 6, 17, 33, 58, 132, 136 } meta l4proto . ip saddr . ip daddr . th sport . th dport vmap @in4_t0_0p0
               }
-        "#]],
+        "]],
     );
 }
 
@@ -170,7 +170,7 @@ fn icmp_types_are_looked_up_as_a_source_port_and_turned_around_for_answers() {
     check(
         rules,
         &["in4_t0"],
-        &expect![[r#"
+        &expect![[r"
               map in4_t0_0p0 {
                 typeof meta l4proto . ip saddr . ip daddr . th sport . th dport : verdict
                 flags interval
@@ -183,7 +183,7 @@ fn icmp_types_are_looked_up_as_a_source_port_and_turned_around_for_answers() {
               chain in4_t0 {
                 meta l4proto { 1, 6, 17, 33, 58, 132, 136 } meta l4proto . ip saddr . ip daddr . th sport . th dport vmap @in4_t0_0p0
               }
-        "#]],
+        "]],
     );
 }
 
