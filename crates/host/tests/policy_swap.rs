@@ -57,7 +57,7 @@ fn policies() -> [PolicyTables; 2] {
             .collect(),
     );
     let open = tables(
-        [rule("yes", Some(ACCEPTED), Action::Accept), rule("no", Some(REFUSED), Action::Reject)]
+        [rule("yes", Some(ACCEPTED), Action::Accept), rule("no", Some(REFUSED), Action::Drop)]
             .into_iter()
             .chain(filler(30_000))
             .chain([rule("all", None, Action::Accept)])

@@ -44,7 +44,11 @@ pub(super) const EXCEPTIONS: &[Exception] = &[
     except(Rule::SystemCrate, "hivewall-e2e:libc", "signals and limits of the processes under test"),
     except(Rule::SystemCrate, "xtask:aya", "the benchmark fills a map of workbench.o, which the product never loads"),
     except(Rule::FunctionLength, "crates/api/tests/support/data.rs:snapshot", "a value written out, a line a field"),
-    except(Rule::FileLength, "crates/policy/src/parse/tests.rs", "a picture of each mistake that can be made in a document"),
+    except(
+        Rule::FileLength,
+        "crates/policy/src/parse/tests.rs",
+        "a picture of each mistake that can be made in a document",
+    ),
     except(
         Rule::FunctionLength,
         "crates/policy/src/check/tests.rs:a_rule_within_an_earlier_one_is_refused",

@@ -99,7 +99,8 @@ fn adopting(rules: &Ruleset, connections: &[(u8, SocketAddr, SocketAddr)]) -> Ru
             "more connections are open than a first policy in a packet filter leaves alone; the others may be cut"
         );
     }
-    let both = connections.iter().take(ADOPTED_MAX).flat_map(|(protocol, a, b)| [(*protocol, *a, *b), (*protocol, *b, *a)]);
+    let both =
+        connections.iter().take(ADOPTED_MAX).flat_map(|(protocol, a, b)| [(*protocol, *a, *b), (*protocol, *b, *a)]);
     let adopted: Vec<Rule> = both.map(|(protocol, from, to)| adopting_rule(stage, protocol, from, to)).collect();
     drop(rules.rules.splice(at..at, adopted));
     rules

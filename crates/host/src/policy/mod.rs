@@ -116,14 +116,25 @@ impl PolicyMaps {
         let ports: Array<MapData, [u16; PORTS]> =
             array(2 * 65536 / PORTS, 0, packed(&tables.source_ports).chain(packed(&tables.destination_ports)))?;
         let named = HashMap::create(INTERFACES_MAX, NO_PREALLOC).map_err(map_error)?;
-        self.heads.set(slot, &head, 0).map_err(map_error)?;
-        self.rows.set(slot, &rows, 0).map_err(map_error)?;
-        self.rules.set(slot, &rules, 0).map_err(map_error)?;
-        self.limits.set(slot, &limits, 0).map_err(map_error)?;
-        self.ports.set(slot, &ports, 0).map_err(map_error)?;
-        self.sources.set(slot, &trie(&tables.sources)?, 0).map_err(map_error)?;
-        self.destinations.set(slot, &trie(&tables.destinations)?, 0).map_err(map_error)?;
-        self.interfaces.set(slot, &named, 0).map_err(map_error)?;
+        let (from, to) = (trie(&tables.sources)?, trie(&tables.destinations)?);
+        let outer = &mut *self;
+        // Each of these waits until every running program has ended: side by side, they wait together.
+        let outcomes = std::thread::scope(|scope| {
+            [
+                scope.spawn(|| outer.heads.set(slot, &head, 0)),
+                scope.spawn(|| outer.rows.set(slot, &rows, 0)),
+                scope.spawn(|| outer.rules.set(slot, &rules, 0)),
+                scope.spawn(|| outer.limits.set(slot, &limits, 0)),
+                scope.spawn(|| outer.ports.set(slot, &ports, 0)),
+                scope.spawn(|| outer.sources.set(slot, &from, 0)),
+                scope.spawn(|| outer.destinations.set(slot, &to, 0)),
+                scope.spawn(|| outer.interfaces.set(slot, &named, 0)),
+            ]
+            .map(std::thread::ScopedJoinHandle::join)
+        });
+        for outcome in outcomes {
+            outcome.map_err(|_| EbpfError::Missing("thread that fills a slot"))?.map_err(map_error)?;
+        }
         self.name_interfaces(slot, tables, interfaces)
     }
 
