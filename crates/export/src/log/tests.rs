@@ -158,7 +158,7 @@ fn each_rotated_json_file_is_a_whole_document() {
 
 #[test]
 fn each_rotated_table_has_its_header_once() {
-    let mut bench = Bench::new(LogFormat::Csv, by_size(1500, 9));
+    let mut bench = Bench::new(LogFormat::Csv, by_size(2500, 9));
     bench.push(20);
     bench.finish();
     let ids: Vec<u64> =

@@ -60,17 +60,21 @@ fn io_error(call: &'static str) -> impl Fn(io::Error) -> EbpfError {
 }
 
 impl Pins {
-    /// The folder, which need not exist; the file system above it is mounted where it is missing.
-    pub fn at(folder: impl Into<PathBuf>) -> Result<Self, EbpfError> {
-        let folder = folder.into();
-        let above = folder.parent().unwrap_or(Path::new("/")).to_owned();
+    /// The folder, which need not exist.
+    pub fn at(folder: impl Into<PathBuf>) -> Self {
+        Self { folder: folder.into() }
+    }
+
+    /// Mounts the file system above the folder where it is missing.
+    fn mount(&self) -> Result<(), EbpfError> {
+        let above = self.folder.parent().unwrap_or(Path::new("/")).to_owned();
         fs::create_dir_all(&above).map_err(io_error("making the folder of the BPF file system"))?;
         let is_bpf = statfs(&above).is_ok_and(|facts| facts.filesystem_type() == BPF_FS);
         if !is_bpf {
             mount(Some("bpf"), &above, Some("bpf"), MsFlags::empty(), None::<&str>)
                 .map_err(|errno| io_error("mounting a BPF file system for what outlives the agent")(errno.into()))?;
         }
-        Ok(Self { folder })
+        Ok(())
     }
 
     /// The folder.
@@ -106,6 +110,7 @@ impl Pins {
 
     /// Makes the folder, with the sizes of what will be pinned there.
     pub fn begin(&self, geometry: Geometry, seed: &HashSeed) -> Result<(), EbpfError> {
+        self.mount()?;
         fs::create_dir_all(&self.folder).map_err(io_error("making a folder for pins"))?;
         let mut meta = [0; 20];
         let (low, high) = (seed.multiplier as u32, (seed.multiplier >> 32) as u32);

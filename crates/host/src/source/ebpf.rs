@@ -156,7 +156,7 @@ impl EbpfSource {
 
     /// Loads the datapath, over what an agent before this one left to hold, if it left anything. Nothing is attached yet.
     pub fn prepare(options: EbpfOptions) -> Result<Self, SourceError> {
-        let pins = options.pins.clone().map(Pins::at).transpose()?;
+        let pins = options.pins.clone().map(Pins::at);
         let is_held = pins.as_ref().is_some_and(Pins::is_held);
         let default = Geometry::host_default()?;
         let lines = options.lines.unwrap_or(default.sets * hivewall_datapath::WAYS as u32);
@@ -655,7 +655,7 @@ fn remove_filters(interface: &Interface) -> usize {
 pub fn uninstall(pins: Option<&Path>) -> Result<Vec<String>, SourceError> {
     let mut done = Vec::new();
     if let Some(folder) = pins.filter(|folder| folder.exists()) {
-        let removed = Pins::at(folder)?.clear(true)?;
+        let removed = Pins::at(folder).clear(true)?;
         done.extend(removed.into_iter().map(|name| format!("removed the pin {name}")));
     }
     let mut links = Links::open()?;

@@ -135,7 +135,7 @@ fn a_rule_within_another_is_cut_out_of_it_or_asked_in_the_map_before() {
     check(
         rules,
         &["in4_t0"],
-        &expect![[r"
+        &expect![[r#"
               map in4_t0_0p0 {
                 typeof meta l4proto . ip saddr . ip daddr . th sport . th dport : verdict
                 flags interval
@@ -154,7 +154,7 @@ fn a_rule_within_another_is_cut_out_of_it_or_asked_in_the_map_before() {
               chain in4_t0 {
                 meta l4proto { 1, 6, 17, 33, 58, 132, 136 } meta l4proto . ip saddr . ip daddr . th sport . th dport vmap @in4_t0_0p0
               }
-        "]],
+        "#]],
     );
 }
 
@@ -170,7 +170,7 @@ fn icmp_types_are_looked_up_as_a_source_port_and_turned_around_for_answers() {
     check(
         rules,
         &["in4_t0"],
-        &expect![[r"
+        &expect![[r#"
               map in4_t0_0p0 {
                 typeof meta l4proto . ip saddr . ip daddr . th sport . th dport : verdict
                 flags interval
@@ -183,7 +183,7 @@ fn icmp_types_are_looked_up_as_a_source_port_and_turned_around_for_answers() {
               chain in4_t0 {
                 meta l4proto { 1, 6, 17, 33, 58, 132, 136 } meta l4proto . ip saddr . ip daddr . th sport . th dport vmap @in4_t0_0p0
               }
-        "]],
+        "#]],
     );
 }
 
@@ -263,62 +263,62 @@ fn limits_are_in_the_chain_of_the_rule() {
         rules,
         &["r0", "r1"],
         &expect![[r#"
-          counter r0 {
-            comment "web"
-            packets 0 bytes 0
-          }
-          counter r1 {
-            comment "api"
-            packets 0 bytes 0
-          }
-          set r0_ip {
-            type ipv4_addr
-            size 65536
-            flags dynamic, timeout
-            timeout 1s
-          }
-          set r0_ip6 {
-            type ipv6_addr
-            size 65536
-            flags dynamic, timeout
-            timeout 1s
-          }
-          chain r0_over {
-            counter name over_limit
-            drop
-          }
-          chain r0 {
-            comment "web"
-            ct status confirmed counter name r0 accept
-            update @r0_ip { ip saddr limit rate over 2000/second burst 100 packets } goto r0_over
-            update @r0_ip6 { ip6 saddr limit rate over 2000/second burst 100 packets } goto r0_over
-            counter name r0
-            accept
-          }
-          chain r1_over {
-            counter name over_limit
-            meta l4proto 6 reject with tcp reset
-            reject with icmpx admin-prohibited
-          }
-          chain r1 {
-            comment "api"
-            ct status confirmed counter name r1 accept
-            limit rate over 2000/second burst 100 packets goto r1_over
-            counter name r1
-            accept
-          }
-          chain r1_sent_over {
-            counter name over_limit
-            drop
-          }
-          chain r1_sent {
-            comment "api"
-            ct status confirmed counter name r1 accept
-            limit rate over 2000/second burst 100 packets goto r1_sent_over
-            counter name r1
-            accept
-          }
-    "#]],
+              counter r0 {
+                comment "web"
+                packets 0 bytes 0
+              }
+              counter r1 {
+                comment "api"
+                packets 0 bytes 0
+              }
+              set r0_ip {
+                type ipv4_addr
+                size 65536
+                flags dynamic, timeout
+                timeout 1s
+              }
+              set r0_ip6 {
+                type ipv6_addr
+                size 65536
+                flags dynamic, timeout
+                timeout 1s
+              }
+              chain r0_over {
+                counter name over_limit
+                drop
+              }
+              chain r0 {
+                comment "web"
+                ct status confirmed counter name r0 accept
+                update @r0_ip { ip saddr limit rate over 2000/second burst 100 packets } goto r0_over
+                update @r0_ip6 { ip6 saddr limit rate over 2000/second burst 100 packets } goto r0_over
+                counter name r0
+                accept
+              }
+              chain r1_over {
+                counter name over_limit
+                meta l4proto 6 reject with tcp reset
+                reject with icmpx admin-prohibited
+              }
+              chain r1 {
+                comment "api"
+                ct status confirmed counter name r1 accept
+                limit rate over 2000/second burst 100 packets goto r1_over
+                counter name r1
+                accept
+              }
+              chain r1_sent_over {
+                counter name over_limit
+                drop
+              }
+              chain r1_sent {
+                comment "api"
+                ct status confirmed counter name r1 accept
+                limit rate over 2000/second burst 100 packets goto r1_sent_over
+                counter name r1
+                accept
+              }
+        "#]],
     );
 }
 
@@ -333,24 +333,24 @@ fn logs_and_refusals_are_in_the_chain_of_the_rule_and_nothing_sent_is_rejected()
         vec![rule],
         &["r0"],
         &expect![[r#"
-          counter r0 {
-            comment "no _telnet_"
-            packets 0 bytes 0
-          }
-          chain r0 {
-            comment "no _telnet_"
-            limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
-            counter name r0
-            meta l4proto 6 reject with tcp reset
-            reject with icmpx admin-prohibited
-          }
-          chain r0_sent {
-            comment "no _telnet_"
-            limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
-            counter name r0
-            drop
-          }
-    "#]],
+              counter r0 {
+                comment "no _telnet_"
+                packets 0 bytes 0
+              }
+              chain r0 {
+                comment "no _telnet_"
+                limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
+                counter name r0
+                meta l4proto 6 reject with tcp reset
+                reject with icmpx admin-prohibited
+              }
+              chain r0_sent {
+                comment "no _telnet_"
+                limit rate 5/minute log prefix "hivewall rule=no _telnet_ "
+                counter name r0
+                drop
+              }
+        "#]],
     );
 }
 
