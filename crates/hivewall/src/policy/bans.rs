@@ -3,6 +3,7 @@
 //! Invariant: the kernel is changed first, so that the file never claims a ban that does not hold; what the file lacks
 //! after a crash is found in the kernel again, without an end.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -147,7 +148,12 @@ fn read(file: &Path) -> anyhow::Result<Vec<(Prefix, Ban)>> {
     let word = |entry: &Value, key: &str| entry.get(key).and_then(Value::as_str).unwrap_or_default().to_owned();
     all.iter()
         .map(|entry| {
-            let prefix: IpNet = word(entry, "prefix").parse().with_context(|| format!("in {}", file.display()))?;
+            let text = word(entry, "prefix");
+            // A single address is written without a length.
+            let prefix: IpNet = text
+                .parse()
+                .or_else(|_| text.parse().map(|address: IpAddr| IpNet::from(address)))
+                .with_context(|| format!("{text} in {} is no address", file.display()))?;
             let until = match word(entry, "until") {
                 text if text.is_empty() => None,
                 text => Some(parse_rfc3339(&text).with_context(|| format!("{text} in {} is no time", file.display()))?),
@@ -156,4 +162,24 @@ fn read(file: &Path) -> anyhow::Result<Vec<(Prefix, Ban)>> {
             Ok((Prefix::from(prefix), Ban { until, origin }))
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bans_of_addresses_and_networks_are_read_as_they_are_written() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join(FILE);
+        let texts = ["10.0.0.1", "10.1.0.0/16", "2001:db8::1", "2001:db8:1::/48"];
+        let prefixes = texts.map(|text| {
+            let net = text.parse().unwrap_or_else(|_| IpNet::from(text.parse::<IpAddr>().unwrap()));
+            Prefix::from(net)
+        });
+        let all: Vec<Value> = prefixes.iter().map(|prefix| json!({ "prefix": prefix.to_string() })).collect();
+        std::fs::write(&file, serde_json::to_vec(&all).unwrap()).unwrap();
+        let found: Vec<Prefix> = read(&file).unwrap().into_iter().map(|(prefix, _)| prefix).collect();
+        assert_eq!(found, prefixes);
+    }
 }
