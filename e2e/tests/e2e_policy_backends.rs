@@ -132,7 +132,7 @@ fn connect(host: &Host, to: &str) -> std::io::Result<TcpStream> {
     Ok(stream)
 }
 
-fn says(stream: &mut TcpStream, word: &[u8; 4]) -> std::io::Result<()> {
+fn says(stream: &mut TcpStream, word: &[u8]) -> std::io::Result<()> {
     stream.write_all(word)?;
     let mut back = [0; 4];
     stream.read_exact(&mut back)?;

@@ -60,7 +60,7 @@ impl Beside {
         };
         for missing in &self.missing {
             text += "\nnot asked: ";
-            text += &missing.why.to_string();
+            text += &missing.why;
         }
         text
     }

@@ -21,6 +21,7 @@ fn said(tiers: &str) -> String {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a picture is written in place")]
 fn check(rules: &str, expected: Expect) {
     expected.assert_eq(&said(&format!("- name: main\n  default: {{in: drop}}\n  rules:\n{rules}")));
 }

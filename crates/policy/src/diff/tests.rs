@@ -23,6 +23,7 @@ tiers:
 ";
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a picture is written in place")]
 fn check(after: &str, expected: Expect) {
     let (before, after) = (parse(BEFORE).expect("before"), parse(after).expect("after"));
     let diff = diff_documents(&before.document, &after.document);

@@ -13,6 +13,7 @@ fn said(text: &str) -> String {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a picture is written in place")]
 fn check(text: &str, expected: Expect) {
     expected.assert_eq(&said(text));
 }

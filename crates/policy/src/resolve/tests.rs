@@ -38,7 +38,7 @@ fn picture(resolved: &Resolved) -> String {
     let mut text = String::new();
     for rule in &resolved.ruleset.rules {
         let ports = |ports: &[ruleset::PortRange]| {
-            ports.iter().map(|range| format!(" {}-{}", range.start(), range.end())).collect::<String>()
+            ports.iter().map(|range| format!(" {}-{}", range.start(), range.end())).collect::<Vec<_>>().concat()
         };
         let direction = match rule.direction {
             None => "both",
@@ -66,6 +66,7 @@ fn picture(resolved: &Resolved) -> String {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a picture is written in place")]
 fn check(text: &str, host: &HostFacts, expected: Expect) {
     let parsed = parse(text).expect("a document");
     let said = match resolve(&parsed, host, &Fleet) {
