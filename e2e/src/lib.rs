@@ -11,6 +11,7 @@ pub mod binary;
 pub mod books;
 pub mod hooks;
 pub mod network;
+pub mod talk;
 pub mod tool;
 
 use std::time::{Duration, Instant};

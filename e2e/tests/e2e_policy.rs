@@ -3,21 +3,15 @@
 //! What passes is judged by peers in other namespaces.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
-use std::io::{Read as _, Write as _};
-use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::time::Duration;
 
 use hivewall_e2e::agent::Agent;
 use hivewall_e2e::network::Pair;
+use hivewall_e2e::talk::{NOTHING, SHORT, WEB_ONLY, connect, document, echo, says};
 use hivewall_e2e::until;
-use hivewall_testkit::netns::Host;
 use hivewall_testkit::require_root;
 use tempfile::TempDir;
-
-/// How long a connection that is not answered is waited for.
-const SHORT: Duration = Duration::from_millis(700);
 
 /// A host under a policy: its state and its pins, which outlive agents.
 struct Governed {
@@ -48,9 +42,7 @@ impl Governed {
 
     /// Writes a document and gives its path.
     fn document(&self, version: u32, body: &str) -> String {
-        let path = self.path(&format!("policy-{version}.yaml"));
-        std::fs::write(&path, format!("kind: Policy\nmetadata: {{name: test, version: {version}}}\n{body}")).unwrap();
-        path
+        document(self.directory.path(), version, body)
     }
 }
 
@@ -62,53 +54,6 @@ impl Drop for Governed {
         let _ = Command::new("umount").arg(self.directory.path().join("bpf")).status();
     }
 }
-
-/// Echoes what it is sent, on a port of `host`, until the test ends.
-fn echo(host: &Host, port: u16) {
-    let listener = host.enter(|| TcpListener::bind(("::", port))).unwrap().unwrap();
-    std::thread::spawn(move || {
-        for stream in listener.incoming().filter_map(Result::ok) {
-            std::thread::spawn(move || {
-                let mut stream = stream;
-                let mut bytes = [0; 64];
-                while let Ok(count @ 1..) = stream.read(&mut bytes) {
-                    if stream.write_all(&bytes[..count]).is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-}
-
-fn connect(host: &Host, to: &str) -> std::io::Result<TcpStream> {
-    let to: SocketAddr = to.parse().unwrap();
-    let stream = host.enter(|| TcpStream::connect_timeout(&to, SHORT)).unwrap()?;
-    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
-    Ok(stream)
-}
-
-#[track_caller]
-fn says(stream: &mut TcpStream, word: &[u8]) -> std::io::Result<()> {
-    stream.write_all(word)?;
-    let mut back = [0; 4];
-    stream.read_exact(&mut back)?;
-    assert_eq!(&back, word);
-    Ok(())
-}
-
-const WEB_ONLY: &str = "tiers:
-- name: main
-  default: {in: drop, out: accept}
-  rules:
-  - {id: web, dir: in, proto: tcp, dport: 8080, action: accept}
-";
-
-const NOTHING: &str = "tiers:
-- name: main
-  default: {in: drop, out: drop}
-  rules: []
-";
 
 #[track_caller]
 fn check_web_only(governed: &Governed, moment: &str) {

@@ -473,13 +473,7 @@ fn a_refused_flow_is_a_drop_event() {
         22:13:20 drop 10.0.0.1:40000 → 10.0.0.2:443 tcp verdict:reject rule:main:default-in 2 packets, 120 B into [wan0] (4 more not logged)
     "#]],
     );
-    check(
-        LogFormat::Csv,
-        &[refusal(|_| {})],
-        &expect![[r#"
-            flow_id,community_id,start,end,duration_seconds,protocol,protocol_number,source_ip,src_port,dest_ip,dest_port,icmp_type,icmp_code,direction,roles_known,bytes,packets,bytes_to_server,bytes_to_client,packets_to_server,packets_to_client,wire_bytes_to_server,wire_bytes_to_client,tcp_flags_to_server,tcp_flags_to_client,tcp_state,state,end_reason,bits_per_second,vlan,tunnel,ports_unknown,process,pid,executable,user,container,container_id,cgroup,peer_process,peer_pid,application,application_guessed,server_name,server_name_source,tls_version,tls_alpn,ja4,http_method,http_target,http_status,http_requests,dns_query,dns_type,dns_rcode,ssh_client,ssh_server,handshake_rtt_seconds,handshake_server_seconds,handshake_client_seconds,server_response_seconds,round_trip_seconds,jitter_seconds,smoothed_rtt_seconds,rtt_deviation_seconds,retransmits,out_of_order,verdict,rule,would_drop,policy_epoch,reply_verdict,reply_rule,dropped_packets,dropped_bytes,interfaces
-        "#]],
-    );
+    assert_eq!(file(LogFormat::Csv, &[refusal(|_| {})]).lines().count(), 1, "a table of flows has its header alone");
 }
 
 #[test]

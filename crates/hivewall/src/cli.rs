@@ -258,7 +258,8 @@ fn which_flows(command: Command) -> Command {
     command
 }
 
-fn host() -> Arg {
+/// Which agent is asked.
+pub(crate) fn host() -> Arg {
     Arg::new("host")
         .long("host")
         .value_name("HOST[:PORT]")

@@ -13,7 +13,7 @@ use hivewall_host::link::InterfaceFilter;
 use hivewall_host::policy::PolicyMaps;
 use hivewall_host::source::{Batch, EbpfOptions, EbpfSource, Hook, Source as _};
 use hivewall_model::Direction;
-use hivewall_policy::{Action, Addresses, Counters, Established, Mode, Rule, Ruleset, Stage, compile};
+use hivewall_policy::{Action, Counters, Established, Mode, Rule, Ruleset, Stage, compile};
 use hivewall_testkit::netns::{Host, Lab, Offloads};
 use hivewall_testkit::require_root;
 use hivewall_testkit::traffic::udp_blast;
@@ -31,22 +31,11 @@ fn to(text: &str) -> SocketAddr {
 fn rule(direction: Direction, proto: u8, port: u16, action: Action) -> Rule {
     let id = format!("{direction:?}-{proto}-{port}-{action:?}");
     Rule {
-        id,
-        stage: Stage::Tier(0),
-        direction: Some(direction),
         protocols: if proto == 0 { vec![] } else { vec![proto] },
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: vec![],
         destination_ports: if port == 0 { vec![] } else { vec![port..=port] },
-        icmp: vec![],
-        flags: None,
-        interfaces: vec![],
         action,
         established: Established::Reset,
-        limit: None,
-        log: None,
-        line: 0,
+        ..Rule::plain(id, Stage::Tier(0), Some(direction))
     }
 }
 

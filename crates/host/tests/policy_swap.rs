@@ -10,7 +10,7 @@ use hivewall_datapath::Direction;
 use hivewall_datapath::policy::{PolicyControl, PolicyWord};
 use hivewall_host::policy::PolicyMaps;
 use hivewall_host::source::{Batch, EbpfOptions, EbpfSource, Source as _};
-use hivewall_policy::{Action, Addresses, Counters, Established, Mode, Rule, Ruleset, Stage, compile};
+use hivewall_policy::{Action, Counters, Mode, Rule, Ruleset, Stage, compile};
 use hivewall_soft::PolicyTables;
 use hivewall_testkit::netns::Lab;
 use hivewall_testkit::require_root;
@@ -22,22 +22,10 @@ const ACCEPTED: u16 = 7002;
 
 fn rule(id: &str, port: Option<u16>, action: Action) -> Rule {
     Rule {
-        id: id.to_owned(),
-        stage: Stage::Tier(0),
-        direction: Some(Direction::Ingress),
         protocols: vec![17],
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
         destination_ports: port.into_iter().map(|port| port..=port).collect(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
         action,
-        established: Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 0,
+        ..Rule::plain(id, Stage::Tier(0), Some(Direction::Ingress))
     }
 }
 

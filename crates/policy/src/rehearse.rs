@@ -12,7 +12,7 @@ use std::net::IpAddr;
 use hivewall_datapath::policy::{Action, BROKEN, Limit, NO_RULE, PolicyHead, Row, RuleEntry, Side, Tables, classify};
 use hivewall_datapath::proto;
 use hivewall_model::{Direction, TcpFlags};
-use hivewall_soft::{PolicyTables, SoftTables, interface_row};
+use hivewall_soft::{SoftTables, interface_row};
 use hivewall_view::FlowRow;
 
 use crate::oracle::stateful::{Seen, is_essential};
@@ -27,8 +27,8 @@ const CUTS_MAX: usize = 10_000;
 /// A policy, compiled, with the rows of interfaces as they come up.
 struct Compiled {
     tables: SoftTables,
-    /// Only the names of interfaces.
-    names: PolicyTables,
+    /// Rows by names of interfaces.
+    names: Vec<(String, u32)>,
     counters: Counters,
 }
 
@@ -96,7 +96,7 @@ impl Rehearsal {
         let compiled = |ruleset: &Ruleset| {
             let mut counters = Counters::default();
             let tables = compile(ruleset, &mut counters)?;
-            let names = PolicyTables { interfaces: tables.interfaces.clone(), ..PolicyTables::default() };
+            let names = tables.interfaces.clone();
             Ok::<_, CompileError>(Compiled { tables: SoftTables::new(tables, &[]), names, counters })
         };
         Ok(Self {

@@ -13,7 +13,7 @@ use std::collections::HashSet;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use hivewall_datapath::policy::{Action as Verdict, RULES_MAX};
+use hivewall_datapath::policy::RULES_MAX;
 use hivewall_model::Direction;
 use ipnet::IpNet;
 
@@ -255,31 +255,9 @@ fn defaults(tier: &crate::document::Tier, at: usize, lines: [u32; 2]) -> impl It
         Some(Rule {
             line,
             action: action.into(),
-            ..plain(format!("{name}:default-{word}"), Stage::Tier(at), Some(direction))
+            ..Rule::plain(format!("{name}:default-{word}"), Stage::Tier(at), Some(direction))
         })
     })
-}
-
-/// A rule that accepts everything.
-fn plain(id: String, stage: Stage, direction: Option<Direction>) -> Rule {
-    Rule {
-        id,
-        stage,
-        direction,
-        protocols: Vec::new(),
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action: Verdict::Accept,
-        established: ruleset::Established::default(),
-        limit: None,
-        log: None,
-        line: 0,
-    }
 }
 
 /// Prefixes of the rules, each distinct list of a side once.

@@ -147,3 +147,27 @@ pub struct Ruleset {
     /// The rules.
     pub rules: Vec<Rule>,
 }
+
+impl Rule {
+    /// A rule without conditions, which accepts.
+    pub fn plain(id: impl Into<String>, stage: Stage, direction: Option<Direction>) -> Self {
+        Self {
+            id: id.into(),
+            stage,
+            direction,
+            protocols: Vec::new(),
+            from: Addresses::Any,
+            to: Addresses::Any,
+            source_ports: Vec::new(),
+            destination_ports: Vec::new(),
+            icmp: Vec::new(),
+            flags: None,
+            interfaces: Vec::new(),
+            action: Action::Accept,
+            established: Established::default(),
+            limit: None,
+            log: None,
+            line: 0,
+        }
+    }
+}

@@ -86,22 +86,11 @@ impl<'a> Draws<'a> {
     pub fn rule(&mut self, stage: Stage, number: usize) -> Rule {
         let early = !matches!(stage, Stage::Tier(_));
         let mut rule = Rule {
-            id: format!("r{number}"),
-            stage,
             direction: self.one_of(None, &[Some(Direction::Ingress), Some(Direction::Egress)]),
-            protocols: Vec::new(),
             from: self.addresses(),
             to: self.addresses(),
-            source_ports: Vec::new(),
-            destination_ports: Vec::new(),
-            icmp: Vec::new(),
-            flags: None,
-            interfaces: Vec::new(),
-            action: Action::Accept,
             established: self.one_of(Established::Reevaluate, &[Established::Keep, Established::Reset]),
-            limit: None,
-            log: None,
-            line: 0,
+            ..Rule::plain(format!("r{number}"), stage, None)
         };
         if !early {
             rule.action = self.one_of(Action::Accept, &[Action::Drop, Action::Drop, Action::Reject, Action::Pass]);

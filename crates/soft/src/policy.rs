@@ -78,7 +78,8 @@ pub struct SoftTables {
 impl SoftTables {
     /// Of a compiled policy, on a host that has these interfaces.
     pub fn new(tables: PolicyTables, interfaces: &[(u32, String)]) -> Self {
-        let by_index = interfaces.iter().filter_map(|(ifindex, name)| Some((*ifindex, interface_row(&tables, name)?)));
+        let by_index =
+            interfaces.iter().filter_map(|(ifindex, name)| Some((*ifindex, interface_row(&tables.interfaces, name)?)));
         Self {
             sources: tables.sources.iter().copied().collect(),
             destinations: tables.destinations.iter().copied().collect(),
@@ -88,13 +89,13 @@ impl SoftTables {
     }
 }
 
-/// The row of an interface, where a rule names it.
-pub fn interface_row(tables: &PolicyTables, name: &str) -> Option<u32> {
+/// The row of an interface, where a rule names it; `interfaces` are [`PolicyTables::interfaces`].
+pub fn interface_row(interfaces: &[(String, u32)], name: &str) -> Option<u32> {
     let fits = |pattern: &str| match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
     };
-    tables.interfaces.iter().find(|(pattern, _)| fits(pattern)).map(|(_, row)| *row)
+    interfaces.iter().find(|(pattern, _)| fits(pattern)).map(|(_, row)| *row)
 }
 
 impl Tables for SoftTables {

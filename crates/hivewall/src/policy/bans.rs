@@ -17,6 +17,8 @@ use hivewall_view::time::{parse_rfc3339, rfc3339};
 use ipnet::IpNet;
 use serde_json::{Value, json};
 
+use super::vault;
+
 const FILE: &str = "bans.json";
 
 /// Tables of bans: the kernel's, or only ours where a packet filter has its own.
@@ -25,22 +27,21 @@ pub(crate) type Store = Box<dyn BanStore + Send>;
 /// The bans of this host.
 pub(crate) struct BanBook {
     bans: Bans<Store>,
-    file: PathBuf,
+    state: PathBuf,
 }
 
 impl BanBook {
     /// What is in the kernel, with what the file says about it; bans of the file that a reboot took are made again.
     pub(super) fn open(mut bans: Bans<Store>, state: &Path) -> anyhow::Result<Self> {
-        let file = state.join(FILE);
         let now = wall_clock();
-        for (prefix, ban) in read(&file)? {
+        for (prefix, ban) in read(&state.join(FILE))? {
             if ban.until.is_none_or(|until| until > now) {
                 bans.add(prefix, ban).with_context(|| format!("the ban of {prefix} cannot be made again"))?;
             } else {
                 bans.remove(prefix)?;
             }
         }
-        Ok(Self { bans, file })
+        Ok(Self { bans, state: state.to_owned() })
     }
 
     pub(super) fn add(&mut self, prefix: IpNet, ttl: Option<Duration>, who: &str, reason: &str) -> anyhow::Result<()> {
@@ -118,10 +119,7 @@ impl BanBook {
             })
         };
         let all: Vec<Value> = self.bans.iter().map(entry).collect();
-        let aside = self.file.with_extension("json.new");
-        std::fs::write(&aside, serde_json::to_vec_pretty(&all)?)
-            .with_context(|| format!("cannot write {}", aside.display()))?;
-        std::fs::rename(&aside, &self.file).with_context(|| format!("cannot write {}", self.file.display()))
+        Ok(vault::replace(&self.state, FILE, &serde_json::to_vec_pretty(&all)?)?)
     }
 }
 

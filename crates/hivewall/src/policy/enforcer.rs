@@ -10,7 +10,7 @@ use hivewall_datapath::policy::{PolicyControl, PolicyWord};
 use hivewall_engine::RuleHits;
 use hivewall_host::ebpf::EbpfError;
 use hivewall_host::link::Links;
-use hivewall_host::policy::PolicyMaps;
+use hivewall_host::policy::{PolicyMaps, SLOTS};
 use hivewall_policy::{Counters, Mode, Ruleset, compile};
 use hivewall_soft::PolicyTables;
 use ipnet::IpNet;
@@ -48,8 +48,8 @@ pub(crate) struct Enforcer {
     clock: KernelClock,
     /// Of the latest change.
     epoch: u16,
-    /// Tables by slot, for interfaces that come later.
-    tables: Vec<Option<PolicyTables>>,
+    /// Interfaces that rules name, by slot, for those that come later.
+    named: [Vec<(String, u32)>; SLOTS as usize],
     /// Made ready for the next change.
     next: Option<PolicyTables>,
     bans: bool,
@@ -63,8 +63,7 @@ impl Enforcer {
         let control = maps.control();
         let word = PolicyWord(control.word);
         let epoch = word.epoch().max(PolicyWord(control.fallback).epoch());
-        let tables = vec![None; hivewall_host::policy::SLOTS as usize];
-        Self { maps, clock, epoch, tables, next: None, bans: word.has(PolicyWord::BANS), changes: 0 }
+        Self { maps, clock, epoch, named: Default::default(), next: None, bans: word.has(PolicyWord::BANS), changes: 0 }
     }
 
     /// Whether a policy is in the kernel.
@@ -86,11 +85,11 @@ impl Enforcer {
         PolicyControl { word, fallback, deadline, ticks_per_second: self.clock.per_second, ..PolicyControl::default() }
     }
 
-    /// Tells the tables in force which interfaces there are now.
-    fn name_interfaces(&mut self, interfaces: &[(u32, String)]) -> Result<(), EbpfError> {
+    /// Tells the tables in force which interfaces there are now, where their rules name any.
+    fn name_interfaces(&mut self) -> Result<(), EbpfError> {
         let slot = PolicyWord(self.maps.control().word).slot();
-        match self.tables.get(slot as usize) {
-            Some(Some(tables)) => self.maps.name_interfaces(slot, tables, interfaces),
+        match self.named.get(slot as usize) {
+            Some(named) if !named.is_empty() => self.maps.name_interfaces(slot, named, &interfaces()),
             _ => Ok(()),
         }
     }
@@ -149,8 +148,8 @@ impl Enforce for Enforcer {
         self.maps.set_control(control)?;
         self.changes += 1;
         bans.set_exempt(&tables.exempt)?;
-        if let Some(place) = self.tables.get_mut(slot as usize) {
-            *place = Some(tables);
+        if let Some(named) = self.named.get_mut(slot as usize) {
+            *named = tables.interfaces;
         }
         Ok(())
     }
@@ -185,7 +184,7 @@ impl Enforce for Enforcer {
     }
 
     fn second(&mut self, _: &BanBook) -> anyhow::Result<()> {
-        Ok(self.name_interfaces(&interfaces())?)
+        Ok(self.name_interfaces()?)
     }
 
     fn hits(&mut self, wanted: &[(u32, String)]) -> Vec<RuleHits> {

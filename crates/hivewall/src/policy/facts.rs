@@ -7,7 +7,7 @@ use hivewall_config::Config;
 use hivewall_datapath::policy::{Action, Connection, ConnectionKey, Verdict, VerdictCause};
 use hivewall_host::diag::{DiagSocket, SocketDiag};
 use hivewall_model::SocketState;
-use hivewall_policy::{Addresses, Established, HostFacts, Rule, Ruleset, Session, Stage, words};
+use hivewall_policy::{Addresses, HostFacts, Rule, Ruleset, Session, Stage, words};
 use ipnet::IpNet;
 
 /// Connections that a first policy in a packet filter leaves alone: each is two rules of it.
@@ -110,22 +110,12 @@ fn adopting_rule(stage: Stage, protocol: u8, from: SocketAddr, to: SocketAddr) -
     let only = |end: SocketAddr| Addresses::In(vec![IpNet::from(canonical(end.ip()))]);
     let port = |end: SocketAddr| std::iter::once(end.port()..=end.port()).collect();
     Rule {
-        id: format!("{} {protocol} {from} {to}", VerdictCause::Adopted.label()),
-        stage,
-        direction: None,
         protocols: vec![protocol],
         from: only(from),
         to: only(to),
         source_ports: port(from),
         destination_ports: port(to),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action: Action::Accept,
-        established: Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 0,
+        ..Rule::plain(format!("{} {protocol} {from} {to}", VerdictCause::Adopted.label()), stage, None)
     }
 }
 

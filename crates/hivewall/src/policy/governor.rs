@@ -15,9 +15,9 @@ use hivewall_config::Config;
 use hivewall_engine::{Event, PolicyTold, RulesTold};
 use hivewall_host::bans::{Bans, Origin};
 use hivewall_model::RuleNames;
-use hivewall_policy::ledger::{Alert, Effect, Held, LedgerError, Moment, Outcome, Request};
+use hivewall_policy::ledger::{Alert, Effect, Held, Ledger, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
-use hivewall_policy::{Counters, Mode, NoMembers, Ruleset, Selector, parse, resolve};
+use hivewall_policy::{Counters, Document, Mode, NoMembers, Ruleset, Selector, SelectorError, parse, resolve};
 use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
 use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
@@ -65,6 +65,8 @@ pub(crate) struct Governor {
     state: PathBuf,
     counters: Counters,
     vault: Option<Vault>,
+    /// As it was after the latest request, which is at most a second ago.
+    ledger: Ledger,
     hold: Option<Sender<Hold>>,
     news: Sender<Event<'static>>,
     /// The rules in force.
@@ -124,6 +126,7 @@ impl Governor {
             host: Host::of(config),
             state,
             counters,
+            ledger: vault.ledger().clone(),
             vault: Some(vault),
             hold: None,
             news,
@@ -216,6 +219,7 @@ impl Governor {
             None => Vault::open(&self.state).map_err(|error| failed(&error))?,
         };
         let step = opened.step(&now, request).map_err(|error| refused(&error))?;
+        self.ledger.clone_from(opened.ledger());
         let mut outcome = step.outcome;
         let mut effects: std::collections::VecDeque<Effect> = step.effects.into();
         while let Some(effect) = effects.pop_front() {
@@ -238,6 +242,7 @@ impl Governor {
             };
             if let Some(answer) = next {
                 let step = opened.step(&now, &answer.as_request()).map_err(|error| refused(&error))?;
+                self.ledger.clone_from(opened.ledger());
                 effects.extend(step.effects);
                 if !matches!(step.outcome, Outcome::Unchanged) {
                     outcome = step.outcome;
@@ -254,9 +259,8 @@ impl Governor {
         let outcome = vault
             .document(document.digest)
             .map_err(|error| failed(&error))
-            .and_then(|bytes| text_of(&bytes))
-            .and_then(|text| self.rules_of(Some(&text)))
-            .and_then(|rules| self.put_in_force(rules, document, until_uptime_ms, now));
+            .and_then(|bytes| self.read(&bytes))
+            .and_then(|(_, rules)| self.put_in_force(rules, document, until_uptime_ms, now));
         match outcome {
             Ok(()) => Answered::Enforced(document.digest),
             Err(refusal) => Answered::Failed(document.digest, refusal),
@@ -295,9 +299,7 @@ impl Governor {
     }
 
     fn keep_counters(&self) -> anyhow::Result<()> {
-        let (place, aside) = (self.state.join(COUNTERS), self.state.join("counters.json.new"));
-        std::fs::write(&aside, self.counters.to_json()?)?;
-        Ok(std::fs::rename(aside, place)?)
+        Ok(vault::replace(&self.state, COUNTERS, &self.counters.to_json()?)?)
     }
 
     fn document(&self) -> Result<Option<String>, PolicyRefusal> {
@@ -307,16 +309,23 @@ impl Governor {
         text_of(&bytes).map(Some)
     }
 
-    /// The rules of a document as they hold on this host.
-    fn rules_of(&self, document: Option<&str>) -> Result<Ruleset, PolicyRefusal> {
-        let Some(text) = document else { return Ok(self.rules.clone().unwrap_or_default()) };
+    /// A document, and its rules as they hold on this host.
+    fn read(&self, document: &[u8]) -> Result<(Document, Ruleset), PolicyRefusal> {
         let invalid = |reason: String| PolicyRefusal::Invalid { reason };
-        let plain = text_of(text.as_bytes())?;
+        let plain = text_of(document)?;
         let parsed = parse(&plain).map_err(|error| invalid(error.pointed("policy", &plain)))?;
         let facts = self.host.facts().map_err(|error| invalid(error.to_string()))?;
         let files = NoMembers(|path: &str| std::fs::read_to_string(path));
         let resolved = resolve(&parsed, &facts, &files).map_err(|error| invalid(error.pointed("policy", &plain)))?;
-        Ok(resolved.ruleset)
+        Ok((parsed.document, resolved.ruleset))
+    }
+
+    /// The rules of a document, or those in force.
+    fn rules_of(&self, document: Option<&str>) -> Result<Ruleset, PolicyRefusal> {
+        match document {
+            Some(text) => Ok(self.read(text.as_bytes())?.1),
+            None => Ok(self.rules.clone().unwrap_or_default()),
+        }
     }
 
     fn command(&mut self, command: &PolicyCommand, caller: &Caller) -> Result<PolicyOutcome, PolicyRefusal> {
@@ -324,12 +333,12 @@ impl Governor {
         let message = match command {
             PolicyCommand::Apply { document, confirm } => {
                 // An error in the text says where it is, before anything is taken up.
-                let rules = self.rules_of(Some(document))?;
+                let (parsed, rules) = self.read(document.as_bytes())?;
                 if let Some(reason) = self.enforcer.refusal(&rules) {
                     return Err(PolicyRefusal::Invalid { reason });
                 }
-                check_selected(document)?;
-                let within = confirm.or(Self::confirm_of(document)?);
+                check_selected(&parsed.hosts)?;
+                let within = confirm.or(parsed.confirm.map(|confirm| Duration::from_secs(confirm.within.0)));
                 let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
                 let outcome = self.request(&request)?;
                 Self::said(outcome)
@@ -379,12 +388,6 @@ impl Governor {
         })
     }
 
-    fn confirm_of(document: &str) -> Result<Option<Duration>, PolicyRefusal> {
-        let plain = text_of(document.as_bytes())?;
-        let parsed = parse(&plain).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
-        Ok(parsed.document.confirm.map(|confirm| Duration::from_secs(confirm.within.0)))
-    }
-
     fn after_bans(&mut self, one: Option<IpNet>) {
         if let Err(error) = self.enforcer.bans_changed(&self.bans, one) {
             self.problem(error.to_string());
@@ -427,8 +430,7 @@ impl Governor {
         let causes = causes.map(|cause| (*cause as u32, cause.label().to_owned()));
         let rules = self.rules.iter().flat_map(|rules| &rules.rules);
         let numbers = rules.filter_map(|rule| Some((u32::from(self.counters.number(&rule.id)?), rule.id.clone())));
-        let mut wanted: Vec<(u32, String)> = causes.chain(numbers).collect();
-        wanted.dedup_by_key(|(number, _)| *number);
+        let wanted: Vec<(u32, String)> = causes.chain(numbers).collect();
         let told = PolicyTold { hits: self.enforcer.hits(&wanted), view: self.view(), front: Vec::new() };
         let _ = self.news.send(Event::Policy(Box::new(told)));
     }
@@ -453,12 +455,12 @@ impl Governor {
                 Mode::Enforce => "enforce".to_owned(),
             };
         }
-        let Ok((ledger, _)) = vault::read(&self.state) else { return view };
         let now = vault::now().ok();
-        view.pending = ledger.pending().filter(|pending| pending.in_force).and_then(|pending| {
+        view.pending = self.ledger.pending().filter(|pending| pending.in_force).and_then(|pending| {
             let until = pending.confirm.as_ref()?.until_uptime_ms;
             let left = until.saturating_sub(now.as_ref()?.uptime_ms);
-            let falls_back_to = ledger.good().map(|held| PolicyName { name: held.name.clone(), version: held.version });
+            let falls_back_to =
+                self.ledger.good().map(|held| PolicyName { name: held.name.clone(), version: held.version });
             Some(PendingChange { seconds_left: left as f64 / 1000.0, falls_back_to })
         });
         view.state = match (&self.rules, &view.pending) {
@@ -504,14 +506,12 @@ impl Answered {
 }
 
 /// A host that a policy does not select would accept everything; whoever applies it here means something else.
-fn check_selected(document: &str) -> Result<(), PolicyRefusal> {
-    let plain = text_of(document.as_bytes())?;
-    let invalid = |error: &dyn std::fmt::Display| PolicyRefusal::Invalid { reason: error.to_string() };
-    let hosts = parse(&plain).map_err(|error| invalid(&error))?.document.hosts;
+fn check_selected(hosts: &str) -> Result<(), PolicyRefusal> {
     if hosts.is_empty() {
         return Ok(());
     }
-    let selector: Selector = hosts.parse().map_err(|error| invalid(&error))?;
+    let invalid = |error: SelectorError| PolicyRefusal::Invalid { reason: error.to_string() };
+    let selector: Selector = hosts.parse().map_err(invalid)?;
     // A host on its own has no labels.
     if selector.matches(|_| None) {
         return Ok(());

@@ -11,16 +11,9 @@ use hivewall_view::units::{bytes as bytes_text, count as count_text};
 use ipnet::IpNet;
 use serde_json::json;
 
+use crate::cli::host;
 use crate::client::Client;
 use crate::exit::{Exit, ending};
-
-fn host() -> Arg {
-    Arg::new("host")
-        .long("host")
-        .value_name("HOST[:PORT]")
-        .env("HIVEWALL_HOST")
-        .help("The agent to ask [default: 127.0.0.1:7733]")
-}
 
 /// The subcommands.
 pub(super) fn commands() -> Vec<Command> {

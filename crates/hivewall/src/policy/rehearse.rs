@@ -55,7 +55,7 @@ pub(super) fn command() -> Command {
                 .value_parser(value_parser!(IpAddr))
                 .help("An address of the host that the capture is of: what it sends is judged as sent"),
         )
-        .arg(Arg::new("host").long("host").value_name("HOST[:PORT]").env("HIVEWALL_HOST").help("The agent to ask [default: 127.0.0.1:7733]"))
+        .arg(crate::cli::host())
         .arg(super::output())
 }
 

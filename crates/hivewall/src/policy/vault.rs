@@ -173,6 +173,11 @@ pub(crate) fn transact(
     Ok((step, std::mem::take(&mut vault.findings)))
 }
 
+/// Replaces a file beside the state, durably.
+pub(super) fn replace(directory: &Path, name: &str, bytes: &[u8]) -> Result<(), VaultError> {
+    Disk::make(directory)?.replace(name, bytes)
+}
+
 /// Looks at the state without changing or locking anything.
 pub(crate) fn read(directory: &Path) -> Result<(Ledger, Vec<Finding>), VaultError> {
     let Some(disk) = Disk::at(directory)? else { return Ok((Ledger::default(), Vec::new())) };

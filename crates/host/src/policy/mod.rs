@@ -135,22 +135,22 @@ impl PolicyMaps {
         for outcome in outcomes {
             outcome.map_err(|_| EbpfError::Missing("thread that fills a slot"))?.map_err(map_error)?;
         }
-        self.name_interfaces(slot, tables, interfaces)
+        self.name_interfaces(slot, &tables.interfaces, interfaces)
     }
 
-    /// Tells a slot in use which interfaces its rules name: some may have come since.
+    /// Tells a slot in use which interfaces its rules name ([`PolicyTables::interfaces`]): some may have come since.
     pub fn name_interfaces(
         &mut self,
         slot: u32,
-        tables: &PolicyTables,
+        named_by_rules: &[(String, u32)],
         interfaces: &[(u32, String)],
     ) -> Result<(), EbpfError> {
-        if tables.interfaces.is_empty() {
+        if named_by_rules.is_empty() {
             return Ok(());
         }
         let mut named = self.interfaces.get(&slot, 0).map_err(map_error)?;
         for (index, name) in interfaces {
-            if let Some(row) = interface_row(tables, name) {
+            if let Some(row) = interface_row(named_by_rules, name) {
                 named.insert(*index, row, 0).map_err(map_error)?;
             }
         }

@@ -1,6 +1,7 @@
 //! Two peers and the host between them that forwards what a policy lets through.
 //!
-//! Frames are put on the wire as they are and recognised by a number in their last four bytes. A mark that every policy
+//! Frames are put on the wire as they are and recognised by their last eight bytes: a word of ours and a number. (The
+//! number alone would not do: a report of the listeners to ff02::2 ends in a 2.) A mark that every policy
 //! accepts is sent behind them: frames of one sender arrive in order, so that what has not come before the mark will not
 //! come. Invariant: whatever address a packet has, the host sends it out by the other interface.
 
@@ -11,7 +12,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use hivewall_model::Direction;
 use hivewall_policy::oracle::{self, Facts, Transport, has_ports, has_types};
 use hivewall_policy::sample::Draws;
-use hivewall_policy::{Action, Addresses, Established, Rule, Ruleset, Stage};
+use hivewall_policy::{Action, Addresses, Rule, Ruleset, Stage};
 use hivewall_testkit::netns::{Host, Lab, Offloads};
 use hivewall_testkit::packet::{ACK, Packet, SYN, frame};
 use hivewall_testkit::traffic::raw_frames;
@@ -22,6 +23,8 @@ use nix::sys::socket::{
 };
 use nix::sys::time::TimeVal;
 
+/// What the payload of every frame of ours begins with.
+const WORD: [u8; 4] = *b"hive";
 /// Number of the mark behind every batch.
 const MARK: u32 = u32::MAX;
 /// UDP port of the mark.
@@ -120,7 +123,7 @@ impl Flow {
             (IpAddr::V6(from), IpAddr::V6(to)) => frame().mac(macs.0, macs.1).ipv6(from, to),
             _ => panic!("one family"),
         };
-        self.transport_on(packet, back, later).payload(&self.id.to_be_bytes()).build()
+        self.transport_on(packet, back, later).payload(&payload(self.id)).build()
     }
 
     fn transport_on(&self, packet: Packet, back: bool, later: bool) -> Packet {
@@ -197,24 +200,7 @@ fn is_essential(flow: &Flow) -> bool {
 }
 
 fn rule(id: &str, stage: Stage, action: Action) -> Rule {
-    Rule {
-        id: id.to_owned(),
-        stage,
-        direction: None,
-        protocols: vec![17],
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action,
-        established: Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 0,
-    }
+    Rule { protocols: vec![17], action, ..Rule::plain(id, stage, None) }
 }
 
 /// Accepts the mark.
@@ -325,6 +311,18 @@ impl Bench {
     }
 }
 
+fn payload(id: u32) -> [u8; 8] {
+    let [a, b, c, d] = id.to_be_bytes();
+    let [h, i, v, e] = WORD;
+    [h, i, v, e, a, b, c, d]
+}
+
+/// The number of a frame of ours.
+fn number(frame: &[u8]) -> Option<u32> {
+    let (rest, id) = frame.split_last_chunk::<4>()?;
+    (rest.last_chunk::<4>() == Some(&WORD)).then(|| u32::from_be_bytes(*id))
+}
+
 fn exchange(
     from: &Peer,
     to: &Peer,
@@ -335,7 +333,7 @@ fn exchange(
     let macs = (from.gate, from.own);
     let mut frames: Vec<Vec<u8>> = flows.iter().map(|flow| frame_of(flow, macs)).collect();
     frames.push(
-        frame().mac(macs.0, macs.1).ipv4(mark.0, mark.1).udp(MARK_PORT, MARK_PORT).payload(&MARK.to_be_bytes()).build(),
+        frame().mac(macs.0, macs.1).ipv4(mark.0, mark.1).udp(MARK_PORT, MARK_PORT).payload(&payload(MARK)).build(),
     );
     let send = || {
         // One processor carries them all, so that they stay in order.
@@ -350,9 +348,7 @@ fn exchange(
         let length = recv(to.wire.as_raw_fd(), &mut buffer, MsgFlags::empty()).expect("the mark arrives");
         let bytes = &buffer[..length];
         let is_from_gate = bytes.get(6..12) == Some(&to.gate[..]);
-        let Some(id) = bytes.last_chunk::<4>().map(|id| u32::from_be_bytes(*id)).filter(|_| is_from_gate) else {
-            continue;
-        };
+        let Some(id) = number(bytes).filter(|_| is_from_gate) else { continue };
         if id == MARK {
             return passed;
         }

@@ -4,27 +4,10 @@ use expect_test::{Expect, expect};
 use hivewall_view::PointRow;
 
 use super::*;
-use crate::{Addresses, Mode, Rule, Stage};
+use crate::{Mode, Rule, Stage};
 
 fn rule(id: &str, direction: Direction, action: Action) -> Rule {
-    Rule {
-        id: id.into(),
-        stage: Stage::Tier(0),
-        direction: Some(direction),
-        protocols: Vec::new(),
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action,
-        established: crate::Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 0,
-    }
+    Rule { action, ..Rule::plain(id, Stage::Tier(0), Some(direction)) }
 }
 
 /// Accepts these ports and what is sent, drops the rest.

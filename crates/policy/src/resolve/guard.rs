@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use hivewall_model::Direction;
 use ipnet::IpNet;
 
-use super::{HostFacts, Sets, addresses, merged, plain, rule_of};
+use super::{HostFacts, Sets, addresses, merged, rule_of};
 use crate::document::Document;
 use crate::ruleset::{Addresses, Rule, Stage};
 
@@ -40,13 +40,13 @@ fn management(host: &HostFacts, rules: &mut Vec<Rule>) {
         protocols: vec![TCP],
         from: prefixes.clone(),
         destination_ports: ports.clone(),
-        ..plain("guard:management".to_owned(), Stage::Guard, Some(Direction::Ingress))
+        ..Rule::plain("guard:management".to_owned(), Stage::Guard, Some(Direction::Ingress))
     });
     rules.push(Rule {
         protocols: vec![TCP],
         to: prefixes,
         source_ports: ports,
-        ..plain("guard:management:reply".to_owned(), Stage::Guard, Some(Direction::Egress))
+        ..Rule::plain("guard:management:reply".to_owned(), Stage::Guard, Some(Direction::Egress))
     });
 }
 
@@ -62,14 +62,14 @@ fn sessions(host: &HostFacts, rules: &mut Vec<Rule>) {
             from: one(peer),
             source_ports: vec![port..=port],
             destination_ports: vec![session.port..=session.port],
-            ..plain(id.clone(), Stage::Guard, Some(Direction::Ingress))
+            ..Rule::plain(id.clone(), Stage::Guard, Some(Direction::Ingress))
         });
         rules.push(Rule {
             protocols: vec![TCP],
             to: one(peer),
             source_ports: vec![session.port..=session.port],
             destination_ports: vec![port..=port],
-            ..plain(id + ":reply", Stage::Guard, Some(Direction::Egress))
+            ..Rule::plain(id + ":reply", Stage::Guard, Some(Direction::Egress))
         });
     }
 }
@@ -116,7 +116,10 @@ fn exempt(document: &Document, host: &HostFacts, sets: &Sets, rules: &mut Vec<Ru
         groups.push(("exempt:policy", addresses(document.exempt.as_ref(), sets)));
     }
     for (id, exempt) in groups {
-        rules.push(Rule { from: exempt.clone(), ..plain(format!("{id}-in"), Stage::Exempt, Some(Direction::Ingress)) });
-        rules.push(Rule { to: exempt, ..plain(format!("{id}-out"), Stage::Exempt, Some(Direction::Egress)) });
+        rules.push(Rule {
+            from: exempt.clone(),
+            ..Rule::plain(format!("{id}-in"), Stage::Exempt, Some(Direction::Ingress))
+        });
+        rules.push(Rule { to: exempt, ..Rule::plain(format!("{id}-out"), Stage::Exempt, Some(Direction::Egress)) });
     }
 }

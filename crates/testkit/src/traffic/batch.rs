@@ -46,8 +46,10 @@ pub(super) fn send_all<'a>(
 
 /// Errors after which the same message may be sent again: nothing of it has left.
 fn passing(error: &Error) -> bool {
-    // ECONNREFUSED tells of an ICMP answer to an earlier datagram and is reported instead of sending.
-    matches!(error.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock | ErrorKind::ConnectionRefused)
+    // Refusals and what Linux makes of "administratively prohibited" in either version tell of an ICMP answer to an earlier
+    // datagram and are reported instead of sending.
+    use ErrorKind::{ConnectionRefused, HostUnreachable, Interrupted, PermissionDenied, WouldBlock};
+    matches!(error.kind(), Interrupted | WouldBlock | ConnectionRefused | HostUnreachable | PermissionDenied)
         || error.raw_os_error() == Some(libc::ENOBUFS)
 }
 

@@ -4,27 +4,10 @@ use expect_test::{Expect, expect};
 use hivewall_model::Direction;
 
 use super::*;
-use crate::{Addresses, Established, Rule};
+use crate::{Addresses, Rule};
 
 fn rule(id: &str, action: Action) -> Rule {
-    Rule {
-        id: id.to_owned(),
-        stage: Stage::Tier(0),
-        direction: Some(Direction::Ingress),
-        protocols: vec![6],
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action,
-        established: Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 3,
-    }
+    Rule { protocols: vec![6], action, line: 3, ..Rule::plain(id, Stage::Tier(0), Some(Direction::Ingress)) }
 }
 
 fn nets(text: &[&str]) -> Vec<ipnet::IpNet> {

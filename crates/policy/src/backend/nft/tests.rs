@@ -9,24 +9,7 @@ use super::*;
 use crate::{Action, Addresses, Established, FlagsMatch, IcmpMatch, Limit, LogRate, Stage};
 
 fn rule(id: &str, action: Action) -> Rule {
-    Rule {
-        id: id.to_owned(),
-        stage: Stage::Tier(0),
-        direction: Some(Direction::Ingress),
-        protocols: Vec::new(),
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action,
-        established: Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 7,
-    }
+    Rule { action, line: 7, ..Rule::plain(id, Stage::Tier(0), Some(Direction::Ingress)) }
 }
 
 fn nets(text: &[&str]) -> Addresses {
@@ -52,7 +35,8 @@ fn check(rules: Vec<Rule>, beginnings: &[&str], want: &Expect) {
     for block in program.text.split_inclusive("\n  }\n") {
         let words: Vec<&str> = block.split_whitespace().take(2).collect();
         if beginnings.iter().any(|beginning| words.get(1).is_some_and(|name| name.starts_with(beginning))) {
-            out.push_str(block);
+            // All blocks are indented in their table, and a picture has no indentation of its own.
+            out.extend(block.split_inclusive('\n').map(|line| line.strip_prefix("  ").unwrap_or(line)));
         }
     }
     want.assert_eq(&out);
