@@ -123,6 +123,10 @@ impl Counted {
 const VERDICT_TICKS_MAX: u16 = 1 << 14;
 
 /// Whether the line's verdict answers for this packet. `epoch` is the policy's in the upper half, 0 without a policy.
+///
+/// An acceptance rests on an entry among the connections, and is good until a sweep. A refusal leaves none: the next
+/// packet may be the answer to one that was let out meanwhile, or bear other flags. It is good for one tick, so that a
+/// flood is judged once a tick and the first answer is at most a tick late.
 #[inline(always)]
 fn is_judged(line: &FlowLine, packet: &Packet, now: u32, epoch: u32) -> bool {
     if epoch == 0 {
@@ -133,6 +137,7 @@ fn is_judged(line: &FlowLine, packet: &Packet, now: u32, epoch: u32) -> bool {
         // The first packet since a sweep: its connection is to be told that it lives.
         && line.packets_flags & PACKETS_MASK != 0
         && (now as u16).wrapping_sub(line.first) < VERDICT_TICKS_MAX
+        && (line.last == now as u16 || !Verdict(line.verdict).drops())
 }
 
 /// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest. `epoch` is the policy's

@@ -6,6 +6,7 @@
 mod shared;
 
 use hivewall_datapath::cache::{Swept, account, sweep};
+use hivewall_datapath::policy::{Action, Verdict};
 use hivewall_datapath::{Cause, FlowLine, FlowSet, Packet, Record, Ring, Sight, WAYS, Watch};
 use hivewall_testkit::packet::{ACK, FIN, RST, SYN, frame};
 use shared::packet;
@@ -282,4 +283,39 @@ fn sixteen_bits_of_time_are_widened_against_the_hand_over() {
     assert_eq!(ticks(record(0x0005_0010, 0x0011, 0x0010)), (0x0004_0011, 0x0005_0010), "almost 2¹⁶ ticks");
     // The clock itself wraps at 32 bits.
     assert_eq!(ticks(record(0x0000_0003, 0xfffe, 0x0003)), (0xffff_fffe, 0x0000_0003));
+}
+
+#[test]
+fn a_refusal_is_given_again_for_one_tick_and_an_acceptance_until_a_sweep() {
+    let mut one = One::default();
+    let mut see = |now, judged| account(&mut one.set, &udp(1), now, Sight::Off, &mut one.out, 1 << 16, judged);
+    let (refused, accepted) = (Verdict::new(1, Action::Drop, 40), Verdict::new(1, Action::Accept, 41));
+    assert!(see(10, None).is_unjudged());
+    assert!(see(10, Some(refused)).drops());
+    assert!(see(10, None).drops(), "the same tick");
+    // What it answers may have been let out meanwhile.
+    assert!(see(11, None).is_unjudged());
+    assert!(see(11, Some(refused)).drops() && see(11, None).drops());
+    assert!(see(12, None).is_unjudged());
+    assert!(!see(12, Some(accepted)).drops());
+    for now in 13..1000 {
+        let counted = see(now, None);
+        assert!(!counted.is_unjudged() && !counted.drops(), "{now}");
+    }
+    one.sweep(1000, 100_000);
+    let counted = account(&mut one.set, &udp(1), 1001, Sight::Off, &mut one.out, 1 << 16, None);
+    assert!(counted.is_unjudged());
+    let [line] = one.lines()[..] else { panic!("one line") };
+    assert_eq!(line.verdict, accepted.0);
+    let handed: Vec<(u32, u32)> = one.out.records.iter().map(|r| (r.line.verdict, r.line.packets())).collect();
+    assert_eq!(handed, [(refused.0, 4), (accepted.0, 988)]);
+}
+
+#[test]
+fn what_a_policy_would_only_refuse_is_kept_like_an_acceptance() {
+    let mut one = One::default();
+    let observed = Verdict::new(1, Action::Reject, 40).observed();
+    let mut see = |now, judged| account(&mut one.set, &udp(1), now, Sight::Off, &mut one.out, 1 << 16, judged);
+    assert!(!see(10, Some(observed)).drops());
+    assert!((11..500).all(|now| !see(now, None).is_unjudged()));
 }

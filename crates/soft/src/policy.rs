@@ -5,6 +5,7 @@
 use std::collections::HashMap;
 
 use hivewall_datapath::Bytes;
+use hivewall_datapath::front::is_ipv4;
 use hivewall_datapath::parse::Parsed;
 use hivewall_datapath::policy::{
     self, Address, Connection, ConnectionKey, Desk, Limit, LimitKey, PolicyControl, PolicyHead, Row, RuleEntry, Side,
@@ -45,6 +46,12 @@ impl<V> Prefixes<V> {
     /// The value of the longest prefix that holds the address.
     pub fn longest(&self, address: &[u32; 4]) -> Option<&V> {
         self.lengths.iter().find_map(|(length, _)| self.values.get(&Address::new(*address, *length)))
+    }
+
+    /// The value of the longest prefix of at least `length` bits that holds the address.
+    pub fn longest_from(&self, address: &[u32; 4], length: u32) -> Option<&V> {
+        let mut long = self.lengths.iter().take_while(|(known, _)| *known >= length);
+        long.find_map(|(known, _)| self.values.get(&Address::new(*address, *known)))
     }
 
     /// How many there are.
@@ -160,7 +167,9 @@ impl State for SoftState {
     }
 
     fn is_banned(&mut self, address: &[u32; 4]) -> bool {
-        self.bans.longest(address).is_some()
+        // A short IPv6 prefix, such as that of everything, holds no IPv4 address although those are mapped into it.
+        let least = if is_ipv4(address) { 96 } else { 0 };
+        self.bans.longest_from(address, least).is_some()
     }
 
     fn connection(&mut self, key: &ConnectionKey) -> Option<&mut Connection> {

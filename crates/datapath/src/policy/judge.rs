@@ -371,6 +371,10 @@ fn is_essential<B: Bytes>(bytes: &B, parsed: &Parsed, key: &FlowKey) -> bool {
 /// Turns to the packet that an ICMP error carries, which went the other way; `false` when there is none.
 #[inline(always)]
 fn embedded<B: Bytes>(bytes: &B, parsed: &Parsed, desk: &mut Desk, from_high: &mut bool) -> bool {
+    // A later fragment carries a piece of something, and no header of the error: whatever it says proves nothing.
+    if parsed.transport_at == parsed.payload_at {
+        return false;
+    }
     // Four bytes of type, code and checksum were read as the header; four more are the error's own.
     let at = parsed.payload_at + 4;
     let Some(header) = bytes.read::<20>(at) else { return false };

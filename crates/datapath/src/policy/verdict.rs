@@ -32,8 +32,8 @@ impl Action {
 
 macro_rules! causes {
     ($($(#[doc = $doc:literal])+ $name:ident = $number:literal, $label:literal;)+) => {
-        /// What decides besides a policy's rules. Its number is its counter; rules' counters begin at
-        /// [`Cause::RULES_FROM`].
+        /// What decides besides a policy's rules. Its number is its counter, and none is 0, so that a verdict without an
+        /// epoch still differs from none; rules' counters begin at [`Cause::RULES_FROM`].
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[repr(u32)]
         pub enum Cause {
@@ -63,8 +63,6 @@ macro_rules! causes {
 }
 
 causes! {
-    /// No policy selects this host, or no rule and no default of it matched: accepted.
-    NoPolicy = 0, "(no policy)";
     /// The address at the other end is banned: dropped.
     Ban = 1, "(ban)";
     /// The packet cannot be read or breaks a standard: dropped where a policy is enforced.
@@ -87,6 +85,8 @@ causes! {
     Reply = 10, "(reply)";
     /// Beyond the rate at which senders of refused packets are told: these were dropped silently.
     ReplyOver = 11, "(reply, over its rate)";
+    /// No policy selects this host, or no rule and no default of it matched: accepted.
+    NoPolicy = 12, "(no policy)";
 }
 
 impl Cause {

@@ -47,6 +47,15 @@ pub enum EbpfError {
         /// Number of this build.
         wanted: u32,
     },
+    /// More interfaces than a policy can name. The policy in force is still the one before.
+    #[error(
+        "the interfaces that rules of the policy name are more than {max}, and no more fit; let rules name fewer, or none, \
+         which is every interface"
+    )]
+    TooManyInterfaces {
+        /// As many as fit.
+        max: u32,
+    },
     /// A map could not be reached.
     #[error("a map of the eBPF datapath cannot be used: {0}")]
     Map(#[source] Box<aya::maps::MapError>),

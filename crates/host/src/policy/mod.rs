@@ -9,7 +9,7 @@ mod pod;
 use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
-use aya::maps::{Array, ArrayOfMaps, HashMap, InnerMap, LpmTrie, Map, MapData, PerCpuArray, lpm_trie};
+use aya::maps::{Array, ArrayOfMaps, HashMap, InnerMap, LpmTrie, Map, MapData, MapError, PerCpuArray, lpm_trie};
 use hivewall_datapath::policy::{COUNTERS_MAX, Connection, ConnectionKey, PolicyControl, PolicyWord};
 use hivewall_soft::{PolicyTables, interface_row};
 
@@ -151,7 +151,7 @@ impl PolicyMaps {
         let mut named = self.interfaces.get(&slot, 0).map_err(map_error)?;
         for (index, name) in interfaces {
             if let Some(row) = interface_row(named_by_rules, name) {
-                named.insert(*index, row, 0).map_err(map_error)?;
+                named.insert(*index, row, 0).map_err(interface_error)?;
             }
         }
         Ok(())
@@ -182,6 +182,16 @@ impl PolicyMaps {
             packets: sum.packets + packets,
             bytes: sum.bytes + bytes,
         }))
+    }
+}
+
+/// A full map is told from what else may go wrong.
+fn interface_error(error: MapError) -> EbpfError {
+    match &error {
+        MapError::SyscallError(call) if call.io_error.raw_os_error() == Some(libc::E2BIG) => {
+            EbpfError::TooManyInterfaces { max: INTERFACES_MAX }
+        }
+        _ => map_error(error),
     }
 }
 

@@ -1,5 +1,6 @@
 //! What a policy means for packets one after another: replies, policies that change under living flows, flows that stay,
-//! errors about flows. Written for clarity; limits and the passing of time are left out, and refusals are carried out.
+//! errors about flows. Written for clarity; limits and the passing of time are left out. What a policy that only observes
+//! would refuse is told as refused, and remembered as if it had passed, as it did.
 //!
 //! A flow is remembered from its first accepted packet on, with who began it and what was said at either hook. A packet of
 //! the initiator is judged at its hook; a reply passes a hook if the initiator's packets pass the opposite one.
@@ -13,7 +14,7 @@ use hivewall_model::Direction;
 use ipnet::IpNet;
 
 use super::{By, Facts, Transport, has_ports, has_types, is_banned, judge};
-use crate::{Established, Ruleset};
+use crate::{Established, Mode, Ruleset};
 
 const SYN: u8 = 0x02;
 const ACK: u8 = 0x10;
@@ -184,7 +185,7 @@ impl Host {
                 }
                 if is_initiator {
                     let standing = self.by_rules(facts);
-                    if standing.action == Action::Accept {
+                    if self.passes(&standing) {
                         self.stand(facts, standing.clone());
                         self.visit(facts, true, flags);
                     }
@@ -198,7 +199,7 @@ impl Host {
     /// A packet that begins a flow: refused ones are not remembered, and leave what there was.
     fn begin(&mut self, facts: &Facts, flags: u8) -> (Action, Decided) {
         let standing = self.by_rules(facts);
-        if standing.action == Action::Accept {
+        if self.passes(&standing) {
             let flow = Flow {
                 initiator: ends(facts),
                 first: facts.transport.unwrap_or_default(),
@@ -213,6 +214,10 @@ impl Host {
             self.visit(facts, true, flags);
         }
         (standing.action, standing.by)
+    }
+
+    fn passes(&self, standing: &Standing) -> bool {
+        standing.action == Action::Accept || self.policy.mode == Mode::Observe
     }
 
     fn by_rules(&self, facts: &Facts) -> Standing {
