@@ -26,6 +26,7 @@ bench: ## Measure what docs/performance.md claims (as root, on a quiet machine)
 	cargo xtask bench datapath
 	cargo xtask bench replay
 	cargo xtask bench overhead
+	cargo xtask bench policy
 
 clean: ## Remove what was built
 	cargo clean

@@ -93,9 +93,11 @@ pub fn is_banned(words: &[u32; 4]) -> bool {
 }
 
 /// A packet as the driver has it: its first buffer.
-struct Buffer {
-    data: usize,
-    end: usize,
+pub struct Buffer {
+    /// Where it begins.
+    pub data: usize,
+    /// Where it ends.
+    pub end: usize,
 }
 
 impl Bytes for Buffer {
@@ -113,7 +115,7 @@ impl Bytes for Buffer {
 /// The packet's pointers. In assembler, because a compiled load of the 32-bit fields may be followed by a zero extension,
 /// which makes a plain number of the pointer.
 #[inline(always)]
-fn buffer(ctx: *mut xdp_md) -> Buffer {
+pub fn buffer(ctx: *mut xdp_md) -> Buffer {
     let (data, end): (usize, usize);
     // SAFETY: reads two fields of a valid context.
     unsafe {
@@ -131,8 +133,9 @@ fn buffer(ctx: *mut xdp_md) -> Buffer {
     Buffer { data, end }
 }
 
+/// The answer of the driver's hook.
 #[inline(always)]
-fn judge(ctx: &XdpContext, link: Link) -> u32 {
+pub fn judge(ctx: &XdpContext, link: Link) -> u32 {
     let Some(control) = own() else { return xdp_action::XDP_PASS };
     let buffer = buffer(ctx.ctx);
     let verdict = front::judge(&buffer, link, &Maps, control.flags);

@@ -16,7 +16,7 @@ use hivewall_datapath::{
     parse::Parsed,
     policy::{
         self, COUNTERS_MAX, Connection, ConnectionKey, Desk, LIMITS_MAX, Limit, LimitKey, Opener, PolicyControl, PolicyHead,
-        PolicyWord, RULES_MAX, Row, RuleEntry, Said, Side, State, Tables, Verdict,
+        PolicyWord, RULES_MAX, Room, Row, RuleEntry, Said, Side, State, Tables, Verdict,
     },
 };
 
@@ -39,6 +39,9 @@ static PENDING: Array<Parsed> = Array::with_max_entries(1, 0);
 static DESK: Array<Desk> = Array::with_max_entries(1, 0);
 #[map]
 static CONNECTIONS: LruHashMap<ConnectionKey, Connection> = LruHashMap::with_max_entries(1 << 17, 0);
+/// Room in it, one a CPU. Sized at load.
+#[map]
+static ROOM: Array<Room> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 /// When the next flow is due, by limit.
 #[map]
 static LIMITS: LruHashMap<LimitKey, u64> = LruHashMap::with_max_entries(1 << 16, 0);
@@ -239,7 +242,10 @@ pub extern "C" fn hivewall_is_banned() -> u32 {
 }
 
 /// The maps that outlive a policy.
-struct Memory;
+struct Memory {
+    /// Seconds of the datapath's clock.
+    now_s: u32,
+}
 
 impl State for Memory {
     #[inline(always)]
@@ -267,8 +273,24 @@ impl State for Memory {
             unsafe { *entry = *connection };
             return true;
         }
-        CONNECTIONS.insert(key, connection, 0).is_ok()
+        enter(key, connection, self.now_s)
     }
+}
+
+/// Enters a conversation that is new, where there is room.
+#[inline(always)]
+fn enter(key: &ConnectionKey, connection: &Connection, now_s: u32) -> bool {
+    // SAFETY: no arguments; the entry is this CPU's own, bottom halves off; user space writes other words of it.
+    let Some(room) = ROOM.get_ptr_mut(unsafe { bpf_get_smp_processor_id() }).map(|room| unsafe { &mut *room }) else {
+        return false;
+    };
+    let is_in = room.has_some(now_s) && CONNECTIONS.insert(key, connection, 0).is_ok();
+    if is_in {
+        room.entered += 1;
+    } else {
+        room.refused += 1;
+    }
+    is_in
 }
 
 /// The desk of this CPU.
@@ -283,7 +305,7 @@ fn desk() -> Option<&'static mut Desk> {
 #[inline(never)]
 pub extern "C" fn hivewall_rules(slot: u32, epoch: u32, fresh: u32) -> u64 {
     let Some(desk) = desk() else { return 0 };
-    let said = policy::by_rules(&Slot(slot), &mut Memory, &desk.opener, epoch as u16, fresh != 0);
+    let said = policy::by_rules(&Slot(slot), &mut Memory { now_s: 0 }, &desk.opener, epoch as u16, fresh != 0);
     u64::from(said.verdict.0) | u64::from(said.flags) << 32
 }
 
@@ -307,5 +329,5 @@ pub extern "C" fn hivewall_judge(skb: *mut __sk_buff, word: u32, ticks: u64) -> 
         // SAFETY: a valid value; the word read does not change.
         unsafe { (*control).seconds(ticks) }
     });
-    policy::judge(&shell::bytes(skb), parsed, word, &Slot(word.slot()), &mut Memory, desk, now_s).0
+    policy::judge(&shell::bytes(skb), parsed, word, &Slot(word.slot()), &mut Memory { now_s }, desk, now_s).0
 }

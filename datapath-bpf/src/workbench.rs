@@ -13,13 +13,13 @@ mod policy;
 mod shell;
 
 use aya_ebpf::{
-    bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU},
+    bindings::{__sk_buff, BPF_F_MMAPABLE, BPF_F_NO_COMMON_LRU, BPF_F_NO_PREALLOC, xdp_action},
     helpers::{bpf_jiffies64, bpf_ktime_get_coarse_ns, bpf_ktime_get_ns},
-    macros::{classifier, map},
-    maps::{Array, HashMap, LruHashMap},
-    programs::TcContext,
+    macros::{classifier, map, xdp},
+    maps::{Array, HashMap, LpmTrie, LruHashMap, lpm_trie::Key},
+    programs::{TcContext, XdpContext},
 };
-use hivewall_datapath::{Direction, FlowKey, Fragments, FragmentId, Link, parse};
+use hivewall_datapath::{Bytes as _, Direction, FlowKey, Fragments, FragmentId, Link, parse};
 
 /// Floor: an empty program.
 #[classifier]
@@ -61,13 +61,7 @@ const PORT_AT: usize = 34;
 /// written would make the processor wait for its own stores. Checksums are left alone: the datapath does not read them.
 #[inline(always)]
 fn take_turn(ctx: &TcContext) {
-    let Some(turn) = TURN.get_ptr_mut(0) else { return };
-    // SAFETY: a valid map value; benchmarks run one program on one CPU at a time.
-    let run = unsafe {
-        *turn += 1;
-        *turn
-    };
-    let Some(flow) = FLOW_LIST.get((run & ((1 << 20) - 1)) as u32) else { return };
+    let Some(flow) = next_flow() else { return };
     let (start, end): (usize, usize);
     // As in `shell::bytes`: in assembler, because the two words become packet pointers.
     // SAFETY: reads two fields of a valid context.
@@ -83,13 +77,37 @@ fn take_turn(ctx: &TcContext) {
             options(readonly, nostack, preserves_flags),
         );
     }
+    become_packet_of(flow, start, end);
+}
+
+/// [`take_turn`] at the driver's hook.
+#[inline(always)]
+fn take_turn_at_driver(ctx: &XdpContext) {
+    let Some(flow) = next_flow() else { return };
+    let buffer = front::buffer(ctx.ctx);
+    become_packet_of(flow, buffer.data, buffer.end);
+}
+
+#[inline(always)]
+fn next_flow() -> Option<u64> {
+    let turn = TURN.get_ptr_mut(0)?;
+    // SAFETY: a valid map value; benchmarks run one program on one CPU at a time.
+    let run = unsafe {
+        *turn += 1;
+        *turn
+    };
+    FLOW_LIST.get((run & ((1 << 20) - 1)) as u32).copied()
+}
+
+#[inline(always)]
+fn become_packet_of(flow: u64, start: usize, end: usize) {
     if start + PORT_AT + 2 > end {
         return;
     }
     // SAFETY: both places lie in the packet, as just checked; the verifier checks it again.
     unsafe {
-        ((start + SOURCE_AT) as *mut u32).write_unaligned(*flow as u32);
-        ((start + PORT_AT) as *mut u16).write_unaligned((*flow >> 32) as u16);
+        ((start + SOURCE_AT) as *mut u32).write_unaligned(flow as u32);
+        ((start + PORT_AT) as *mut u16).write_unaligned((flow >> 32) as u16);
     }
 }
 
@@ -243,6 +261,52 @@ pub fn observe_many(ctx: TcContext) -> i32 {
     shell::observe(&ctx, Link::Ethernet, Direction::Ingress, shell::ticks());
     take_turn(&ctx);
     -1
+}
+
+/// Sources of the peer that has nothing but a trie.
+#[map]
+static PEER_NETS: LpmTrie<u32, u32> = LpmTrie::with_max_entries(1 << 20, BPF_F_NO_PREALLOC);
+
+/// Whether the trie has the source of an untagged IPv4 packet.
+#[inline(always)]
+fn is_in_trie(ctx: &XdpContext) -> bool {
+    let buffer = front::buffer(ctx.ctx);
+    if buffer.read::<2>(12) != Some([8, 0]) {
+        return false;
+    }
+    let Some(source) = buffer.read::<4>(SOURCE_AT) else { return false };
+    PEER_NETS.get(Key::new(32, u32::from_ne_bytes(source))).is_some()
+}
+
+macro_rules! at_driver {
+    ($name:ident, $many:ident, |$ctx:ident| $answer:expr) => {
+        /// At the driver's hook, once a packet.
+        #[xdp]
+        pub fn $name($ctx: XdpContext) -> u32 {
+            $answer
+        }
+
+        /// The same over many sources.
+        #[xdp]
+        pub fn $many($ctx: XdpContext) -> u32 {
+            let answer = $answer;
+            take_turn_at_driver(&$ctx);
+            answer
+        }
+    };
+}
+
+// Floor: every packet is dropped unseen.
+at_driver!(drop_all, drop_all_many, |_ctx| xdp_action::XDP_DROP);
+// Peer: a trie of sources, and nothing else.
+at_driver!(peer_trie, peer_trie_many, |ctx| if is_in_trie(&ctx) { xdp_action::XDP_DROP } else { xdp_action::XDP_PASS });
+
+/// The front over many sources.
+#[xdp]
+pub fn front_many(ctx: XdpContext) -> u32 {
+    let answer = front::judge(&ctx, Link::Ethernet);
+    take_turn_at_driver(&ctx);
+    answer
 }
 
 /// The sweep with the clock in the test's hand.

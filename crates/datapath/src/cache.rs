@@ -137,7 +137,12 @@ fn is_judged(line: &FlowLine, packet: &Packet, now: u32, epoch: u32) -> bool {
         // The first packet since a sweep: its connection is to be told that it lives.
         && line.packets_flags & PACKETS_MASK != 0
         && (now as u16).wrapping_sub(line.first) < VERDICT_TICKS_MAX
-        && (line.last == now as u16 || !Verdict(line.verdict).drops())
+        && if Verdict(line.verdict).drops() {
+            line.last == now as u16
+        } else {
+            // The first ACK: its connection is to be told that it was answered.
+            packet.tcp_flags & ACK == 0 || line.packets_flags & (ACK as u32) << 24 != 0
+        }
 }
 
 /// Counts a packet in its set: adds to its line, or takes the line that has been quiet longest. `epoch` is the policy's

@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{Direction, FlowKey, Reason, Watch};
 
 /// Number of this layout; compared when a program is loaded.
-pub const ABI_VERSION: u32 = 3;
+pub const ABI_VERSION: u32 = 4;
 
 /// Lines in one set of the flow cache.
 pub const WAYS: usize = 4;

@@ -7,28 +7,24 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod diff_twins;
-#[path = "diff_policy/fours.rs"]
-mod fours;
-#[path = "diff_policy/sent.rs"]
-mod sent;
-#[path = "diff_policy/trio.rs"]
 mod trio;
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use hivewall_datapath::policy::{PolicyControl, PolicyWord, VerdictCause};
-use hivewall_datapath::{FrameBytes, proto};
+use hivewall_datapath::{Direction, FrameBytes, proto};
 use hivewall_host::bans::{BanError, BanStore as _, List, Prefix};
 use hivewall_policy::sample::Draws;
 use hivewall_policy::{Action, Counters, Limit, Mode, Ruleset, Stage, compile};
 use hivewall_soft::Fate;
 use hivewall_testkit::netns::Lab;
+use hivewall_testkit::packet::{SYN, frame};
 use hivewall_testkit::require_root;
 
 use diff_twins::Meta;
-use fours::{facts, rule};
-use sent::{Sequence, answer, plain};
+use trio::fours::{self, facts, rule};
+use trio::sent::{Sent, Sequence, answer, plain};
 use trio::{DROP, PASS, POLICIES, TICKS_PER_SECOND, Trio, interfaces, stage};
 
 /// Times that new policies are drawn.
@@ -116,7 +112,7 @@ fn an_answer_passes_though_the_same_ports_were_refused_before() {
     require_root!();
     with_trio("answer", |trio| {
         let mut inbound = rule("in", Action::Drop);
-        inbound.direction = Some(hivewall_datapath::Direction::Ingress);
+        inbound.direction = Some(Direction::Ingress);
         trio.fill(vec![fours::ruleset(vec![inbound])]);
         trio.begin();
         let stray = facts(proto::UDP, "10.0.0.1", "10.0.0.2", [53, 1024]);
@@ -175,7 +171,7 @@ fn bans_hold_without_a_policy_and_while_one_only_observes() {
         trio.begin();
         trio.ban(vec!["10.0.0.0/31".parse().unwrap(), "fd00::1/128".parse().unwrap()]);
         let observing = word(9, 1) & !PolicyWord::ENFORCE | PolicyWord::BANS;
-        for (at, word) in (1..).zip([10 | PolicyWord::BANS, observing]) {
+        for (at, word) in (1..).zip([word(10, 0) & 0xffff | PolicyWord::BANS, observing]) {
             trio.maps.set_control(PolicyControl { word, ticks_per_second: 1, ..PolicyControl::default() }).unwrap();
             let from = |address: &str, other: &str| plain(&facts(proto::UDP, address, other, [53, 1024])).bytes;
             let meta = Meta { ifindex: 2, ..Meta::default() };
@@ -215,6 +211,62 @@ fn beyond_a_limit_flows_are_refused_and_those_let_through_go_on() {
         trio.kernel.sweep(4, 0, true, &mut Vec::new());
         assert_eq!(trio.maps.hits_of(VerdictCause::OverLimit as u32).unwrap().packets, 2 * 3);
         assert_eq!(trio.maps.hits_of(VerdictCause::RULES_FROM).unwrap().packets, 3 * 3);
+    });
+}
+
+/// More conversations than the table holds, each begun by a SYN of another source.
+const FLOOD: u32 = 200_000;
+
+#[test]
+fn a_full_table_of_connections_refuses_new_ones_and_keeps_what_lives() {
+    require_root!();
+    with_trio("crowd", |trio| {
+        let mut inbound = rule("in", Action::Drop);
+        inbound.direction = Some(Direction::Ingress);
+        inbound.destination_ports = vec![1..=79];
+        trio.fill(vec![fours::ruleset(vec![inbound])]);
+        let control =
+            PolicyControl { word: word(1, 0), ticks_per_second: TICKS_PER_SECOND, ..PolicyControl::default() };
+        trio.maps.set_control(control).unwrap();
+        let at = |trio: &Trio, packet: &Sent, seconds: u32| {
+            let meta = Meta { ifindex: 2, egress: packet.direction == Direction::Egress, ..Meta::default() };
+            trio.kernel.judge(&packet.bytes, meta, u64::from(seconds) * u64::from(TICKS_PER_SECOND))
+        };
+        // What this host began lives by its entry alone: its answers come to a port that is closed.
+        let mut out = facts(proto::UDP, "10.0.0.1", "10.0.0.2", [9, 53]);
+        out.direction = Direction::Egress;
+        let (ours, theirs) = (plain(&out), plain(&answer(&out)));
+        assert_eq!(trio.maps.look_after_connections(10).unwrap().entries, 0);
+        assert_eq!((at(trio, &ours, 10), at(trio, &theirs, 10)), (PASS, PASS));
+        let mut flood = frame().ipv4("10.9.0.0", "10.0.0.1").tcp(1000, 80).flags(SYN).build();
+        let mut syn = |trio: &Trio, number: u32, seconds: u32| {
+            flood[26..30].copy_from_slice(&(0x0b00_0000 + number).to_be_bytes());
+            let meta = Meta { ifindex: 2, ..Meta::default() };
+            trio.kernel.judge(&flood, meta, u64::from(seconds) * u64::from(TICKS_PER_SECOND))
+        };
+        for number in 0..FLOOD {
+            if number % 20_000 == 0 {
+                trio.maps.look_after_connections(10).unwrap();
+            }
+            assert_eq!(syn(trio, number, 10), PASS, "it is judged all the same");
+        }
+        let full = trio.maps.look_after_connections(10).unwrap();
+        assert!(full.entries <= full.limit && full.entries > full.limit / 10 * 9, "{full:?}");
+        assert_eq!(full.entries + full.refused, u64::from(FLOOD) + 1);
+        assert_eq!(at(trio, &theirs, 11), PASS, "it was there before");
+        // Nobody answered them: a minute later each has gone, and there is room.
+        let later = trio.maps.look_after_connections(10 + 121).unwrap();
+        assert_eq!((later.entries, later.refused), (1, full.refused));
+        for number in 0..1000 {
+            syn(trio, number, 131);
+        }
+        assert_eq!(trio.maps.look_after_connections(131).unwrap().entries, 1001);
+        // When nobody looks after it any more, the table itself gives way: a host goes on without its agent.
+        for number in 0..FLOOD {
+            syn(trio, 1 << 20 | number, 140);
+        }
+        let after = trio.maps.look_after_connections(140).unwrap();
+        assert_eq!(after.refused, full.refused);
     });
 }
 

@@ -153,6 +153,9 @@ pub struct TableFill {
     pub entries: u64,
     /// Most there can be.
     pub limit: u64,
+    /// Entries that found no room, since the table was made.
+    #[serde(default)]
+    pub refused: u64,
 }
 
 /// What was refused, since the agent's start. Traffic counted elsewhere is what was seen; this much of it was not let
@@ -517,7 +520,7 @@ pub fn example_policy() -> (PolicyView, RefusedTraffic) {
             seconds_left: Some(1800.0),
         }],
         bans_total: 1,
-        tables: [("bans".to_owned(), TableFill { entries: 1, limit: 1 << 20 })].into(),
+        tables: [("bans".to_owned(), TableFill { entries: 1, limit: 1 << 20, refused: 0 })].into(),
         logs_suppressed: 5,
         ..PolicyView::default()
     };

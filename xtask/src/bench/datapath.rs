@@ -95,7 +95,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 }
 
 /// Keeps this thread on one CPU; returns which.
-fn pin(wanted: Option<usize>) -> Result<u32> {
+pub(super) fn pin(wanted: Option<usize>) -> Result<u32> {
     let own = Pid::from_raw(0);
     let allowed = sched_getaffinity(own)?;
     let mut usable = (0..CpuSet::count()).filter(|cpu| allowed.is_set(*cpu).unwrap_or(false));

@@ -6,6 +6,7 @@
 mod agent;
 mod datapath;
 mod overhead;
+mod policy;
 mod replay;
 mod report;
 mod sample;
@@ -24,6 +25,8 @@ pub(crate) enum Bench {
     Replay(replay::Args),
     /// What the agent costs: iperf3 with it on and off, memory, processor time (as root).
     Overhead(overhead::Args),
+    /// What a policy costs by its size, beside nftables and iptables (as root).
+    Policy(policy::Args),
     /// The history: flows in, bytes a flow, questions.
     Store,
 }
@@ -34,6 +37,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Datapath(args) => datapath::run(args),
         Bench::Replay(args) => replay::run(args),
         Bench::Overhead(args) => overhead::run(args),
+        Bench::Policy(args) => policy::run(args),
         Bench::Store => store::run(),
     }
 }

@@ -44,6 +44,14 @@ impl Report {
         self.notes.push(text.into());
     }
 
+    /// Whether there is a row, and none without a figure (tests).
+    #[cfg(test)]
+    pub(super) fn is_filled(&self) -> bool {
+        let is_figure =
+            |cell: &Cell| matches!(cell, Cell::One(value) | Cell::Spread { min: value, .. } if value.is_finite());
+        !self.rows.is_empty() && self.rows.iter().all(|(_, cells)| cells.iter().any(is_figure))
+    }
+
     /// Prints it.
     pub(super) fn print(&self, as_json: bool) {
         if as_json { println!("{:#}", self.json()) } else { print!("{}", self.text()) }

@@ -49,7 +49,7 @@ const IMPORTS: &[Import] = &[
         &["testkit"],
     ),
     import("e2e", &["testkit"], &[]),
-    import("xtask", &["datapath", "testkit", "config", "view", "api", "host"], &[]),
+    import("xtask", &["datapath", "soft", "testkit", "config", "view", "policy", "api", "host"], &[]),
 ];
 
 const fn import(name: &'static str, uses: &'static [&'static str], tests: &'static [&'static str]) -> Import {

@@ -299,6 +299,8 @@ metrics! {
     Gauge "hivewall_policy_table_limit", "entries", &["table"],
         "Most entries the table can hold; one that is full refuses new ones.",
         |s, out| tables(s, out, |fill| fill.limit);
+    Counter "hivewall_policy_table_refused_total", "entries", &["table"], "Entries that found no room in the table.",
+        |s, out| tables(s, out, |fill| fill.refused);
 
     Gauge "hivewall_host_cpus", "cpus", NONE, "CPUs that are online.",
         |s, out| system(s, |system| out.count(&[], u64::from(system.cpus)));

@@ -1,8 +1,9 @@
 //! Connections: who began, what was decided then at either hook, and whether it still lives. Replies follow it.
 //!
-//! An entry is no flow: it counts nothing, and may be forgotten by a table that is full, after which the next packet is
-//! judged as if it began a flow. It is visited on a flow's first packet, on SYN, FIN and RST, after a change of the
-//! policy, and about once a second while packets pass.
+//! An entry is no flow: it counts nothing. It is visited on a flow's first packet, on SYN, FIN, RST and the first ACK,
+//! after a change of the policy, and about once a second while packets pass. Invariant: while an agent looks after the
+//! table, nothing that lives goes from it; what finds no room in it is not remembered, and counted ([`Room`]). A packet
+//! without an entry is judged as if it began a flow.
 
 use super::Verdict;
 use crate::watch::is_echo;
@@ -39,11 +40,13 @@ pub struct Connection {
 const _: () = assert!(size_of::<Connection>() == 16);
 
 const FIN: u8 = 0x01;
+const SYN: u8 = 0x02;
 const RST: u8 = 0x04;
 
 /// Seconds without a visit after which an entry no longer speaks for its flow, as netfilter's defaults have them
 /// (nf_conntrack_proto_tcp.c, nf_conntrack_proto_udp.c, nf_conntrack_proto_generic.c).
 const TCP_ESTABLISHED_S: u32 = 432_000;
+const TCP_HANDSHAKE_S: u32 = 60;
 const TCP_UNANSWERED_S: u32 = 120;
 const TCP_CLOSING_S: u32 = 120;
 const UDP_ANSWERED_S: u32 = 180;
@@ -61,6 +64,8 @@ impl Connection {
     pub const FIN_RESPONDER: u32 = 8;
     /// RST of either side.
     pub const RESET_SEEN: u32 = 16;
+    /// The initiator went on after an answer: what a flood of SYNs with forged sources never does.
+    pub const ESTABLISHED: u32 = 32;
     /// The verdict at the ingress hook stays when the policy changes; the next bit: at the egress hook.
     pub const KEEP: u32 = 1 << 8;
     /// The flow is reset when a new policy refuses it at the ingress hook; the next bit: at the egress hook.
@@ -69,7 +74,8 @@ impl Connection {
     /// A conversation that was there before the first policy: it stays until it ends.
     pub fn adopted(verdict: Verdict, from_high: bool, now_s: u32) -> Self {
         let side = if from_high { Self::FROM_HIGH } else { 0 };
-        Self { verdicts: [verdict.0; 2], last: now_s, flags: side | Self::ANSWERED | Self::KEEP | Self::KEEP << 1 }
+        let state = Self::ANSWERED | Self::ESTABLISHED;
+        Self { verdicts: [verdict.0; 2], last: now_s, flags: side | state | Self::KEEP | Self::KEEP << 1 }
     }
 
     /// TCP flags of its first packet, or its ICMP type.
@@ -84,7 +90,8 @@ impl Connection {
         let answered = self.flags & Self::ANSWERED != 0;
         let limit = match number {
             proto::TCP if self.is_closing() => TCP_CLOSING_S,
-            proto::TCP if answered => TCP_ESTABLISHED_S,
+            proto::TCP if self.flags & Self::ESTABLISHED != 0 => TCP_ESTABLISHED_S,
+            proto::TCP if answered => TCP_HANDSHAKE_S,
             proto::TCP => TCP_UNANSWERED_S,
             proto::UDP | proto::UDPLITE if answered => UDP_ANSWERED_S,
             proto::UDP | proto::UDPLITE | proto::ICMP | proto::ICMPV6 => UNANSWERED_S,
@@ -106,6 +113,8 @@ impl Connection {
         self.last = now_s;
         if !is_initiator {
             self.flags |= Self::ANSWERED;
+        } else if self.flags & Self::ANSWERED != 0 && tcp_flags & SYN == 0 {
+            self.flags |= Self::ESTABLISHED;
         }
         if tcp_flags & FIN != 0 {
             self.flags |= if is_initiator { Self::FIN_INITIATOR } else { Self::FIN_RESPONDER };
@@ -131,6 +140,35 @@ impl Connection {
         } else {
             *egress = verdict.0;
         }
+    }
+}
+
+/// How many conversations one CPU entered into the table, and how many more it may.
+///
+/// Whoever looks after the table takes out what no longer lives and grants room, a few seconds at a time. When nobody does
+/// any more, the table itself gives up what was quiet longest: a host must not run out of room because its agent died.
+#[repr(C, align(64))]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Room {
+    /// Conversations entered since the table was made.
+    pub entered: u64,
+    /// Conversations that were not, for want of room.
+    pub refused: u64,
+    /// `entered` up to which there is room.
+    pub granted: u64,
+    /// Second of the datapath's clock from which on that no longer counts.
+    pub until: u64,
+    /// 0.
+    pub pad: [u64; 4],
+}
+
+const _: () = assert!(size_of::<Room>() == 64);
+
+impl Room {
+    /// Whether one more may be entered.
+    #[inline(always)]
+    pub fn has_some(&self, now_s: u32) -> bool {
+        u64::from(now_s) >= self.until || self.entered < self.granted
     }
 }
 

@@ -13,7 +13,7 @@ mod table;
 mod verdict;
 
 pub use classify::{BROKEN, NO_RULE, Opener, Tables, classify, opposite};
-pub use connection::{Connection, ConnectionKey};
+pub use connection::{Connection, ConnectionKey, Room};
 pub use judge::{Desk, PASSING_LIMITS_MAX, Said, State, by_rules, judge};
 pub use reply::{REPLY_KEY, REPLY_RATE, Reply, Shape, is_reply, reply};
 pub use table::{

@@ -7,6 +7,7 @@ use hivewall_engine::RuleHits;
 use hivewall_policy::ledger::Moment;
 use hivewall_policy::sign::Digest;
 use hivewall_policy::{Counters, Ruleset};
+use hivewall_view::policy::TableFill;
 use ipnet::IpNet;
 
 use super::bans::BanBook;
@@ -60,6 +61,11 @@ pub(crate) trait Enforce: Send {
 
     /// What these counters have, by number and by the id of the rule or the label of the cause.
     fn hits(&mut self, wanted: &[(u32, String)]) -> Vec<RuleHits>;
+
+    /// Its tables that can be full, by name.
+    fn tables(&self) -> Vec<(&'static str, TableFill)> {
+        Vec::new()
+    }
 
     /// What an operator should know of it now.
     fn problems(&self) -> Vec<String>;

@@ -10,9 +10,10 @@ use hivewall_datapath::policy::{PolicyControl, PolicyWord};
 use hivewall_engine::RuleHits;
 use hivewall_host::ebpf::EbpfError;
 use hivewall_host::link::Links;
-use hivewall_host::policy::{PolicyMaps, SLOTS};
+use hivewall_host::policy::{ConnectionFill, PolicyMaps, SLOTS};
 use hivewall_policy::{Counters, Mode, Ruleset, compile};
 use hivewall_soft::PolicyTables;
+use hivewall_view::policy::TableFill;
 use ipnet::IpNet;
 
 use super::bans::BanBook;
@@ -55,7 +56,13 @@ pub(crate) struct Enforcer {
     bans: bool,
     /// Policies put in force since the start.
     changes: u64,
+    connections: ConnectionFill,
+    /// When connections found no room in their table, the latest time.
+    crowded: Option<Instant>,
 }
+
+/// For how long a table that was full is told of.
+const CROWDED: Duration = Duration::from_secs(60);
 
 impl Enforcer {
     /// Over the maps of a loaded datapath, and what they may already hold.
@@ -63,7 +70,17 @@ impl Enforcer {
         let control = maps.control();
         let word = PolicyWord(control.word);
         let epoch = word.epoch().max(PolicyWord(control.fallback).epoch());
-        Self { maps, clock, epoch, named: Default::default(), next: None, bans: word.has(PolicyWord::BANS), changes: 0 }
+        Self {
+            maps,
+            clock,
+            epoch,
+            named: Default::default(),
+            next: None,
+            bans: word.has(PolicyWord::BANS),
+            changes: 0,
+            connections: ConnectionFill::default(),
+            crowded: None,
+        }
     }
 
     /// Whether a policy is in the kernel.
@@ -184,7 +201,19 @@ impl Enforce for Enforcer {
     }
 
     fn second(&mut self, _: &BanBook) -> anyhow::Result<()> {
+        if self.has_policy() {
+            let before = self.connections.refused;
+            self.connections = self.maps.look_after_connections(self.clock.seconds())?;
+            if self.connections.refused > before {
+                self.crowded = Some(Instant::now());
+            }
+        }
         Ok(self.name_interfaces()?)
+    }
+
+    fn tables(&self) -> Vec<(&'static str, TableFill)> {
+        let ConnectionFill { entries, limit, refused } = self.connections;
+        if limit == 0 { Vec::new() } else { vec![("connections", TableFill { entries, limit, refused })] }
     }
 
     fn hits(&mut self, wanted: &[(u32, String)]) -> Vec<RuleHits> {
@@ -196,7 +225,15 @@ impl Enforce for Enforcer {
     }
 
     fn problems(&self) -> Vec<String> {
-        Vec::new()
+        let is_told = self.crowded.is_some_and(|at| at.elapsed() < CROWDED);
+        let told = is_told.then(|| {
+            format!(
+                "the table of connections is full ({} of {} entries): {} new ones were judged and not remembered, so that \
+                 their replies are judged like new flows; see who opens so many with `hivewall top`, and limit it by rule",
+                self.connections.entries, self.connections.limit, self.connections.refused
+            )
+        });
+        told.into_iter().collect()
     }
 }
 

@@ -445,6 +445,7 @@ impl Governor {
             problems: self.problems.iter().cloned().chain(self.enforcer.problems()).collect(),
             bans_total: self.bans.len() as u64,
             bans: self.bans.views(BANS_SHOWN),
+            tables: self.enforcer.tables().into_iter().map(|(name, fill)| (name.to_owned(), fill)).collect(),
             ..PolicyView::default()
         };
         if let Some(rules) = &self.rules {

@@ -2,6 +2,7 @@
 //!
 //! Invariant: a record is read once, and `tail` moves only after it was copied.
 
+pub(crate) mod batch;
 mod leftovers;
 mod memory;
 mod object;

@@ -178,6 +178,7 @@ impl Loaded {
             .map_max_entries("FRONT", geometry.cpus)
             .map_max_entries("PENDING", geometry.cpus)
             .map_max_entries("DESK", geometry.cpus)
+            .map_max_entries("ROOM", geometry.cpus)
             .map_max_entries("ASKED", geometry.cpus)
             .map_max_entries("PEEKS", peek_bytes)
             .map_max_entries("PEEK_CONTROL", geometry.cpus)

@@ -3,6 +3,7 @@
 //! Nothing here knows what a rule means. Invariant: a slot that the word in force (or the one it would fall back to) names
 //! is never written; after the word changed, a slot is written only when no program can still be reading it.
 
+mod connections;
 mod pins;
 mod pod;
 
@@ -14,8 +15,10 @@ use hivewall_datapath::policy::{COUNTERS_MAX, Connection, ConnectionKey, PolicyC
 use hivewall_soft::{PolicyTables, interface_row};
 
 use crate::ebpf::{EbpfError, SharedArray, another_handle, map_error};
+pub use connections::ConnectionFill;
+use connections::Connections;
 pub use pins::{MAPS, Pins};
-use pod::{ConnectionBytes, ConnectionKeyBytes, HeadBytes, LimitBytes, RowBytes, RuleBytes};
+use pod::{HeadBytes, LimitBytes, RowBytes, RuleBytes};
 
 /// Slots for compiled tables.
 pub const SLOTS: u32 = 4;
@@ -50,7 +53,7 @@ pub struct PolicyMaps {
     sources: ArrayOfMaps<MapData, LpmTrie<MapData, Words, u32>>,
     destinations: ArrayOfMaps<MapData, LpmTrie<MapData, Words, u32>>,
     interfaces: ArrayOfMaps<MapData, HashMap<MapData, u32, u32>>,
-    connections: HashMap<MapData, ConnectionKeyBytes, ConnectionBytes>,
+    connections: Connections,
     counters: PerCpuArray<MapData, [u64; 2]>,
 }
 
@@ -73,7 +76,7 @@ impl PolicyMaps {
             sources: outer(ebpf, "POLICY_SOURCES")?,
             destinations: outer(ebpf, "POLICY_DESTINATIONS")?,
             interfaces: outer(ebpf, "POLICY_INTERFACES")?,
-            connections: HashMap::try_from(Map::LruHashMap(another_handle(ebpf, "CONNECTIONS")?)).map_err(map_error)?,
+            connections: Connections::of_object(ebpf)?,
             counters: PerCpuArray::try_from(Map::PerCpuArray(another_handle(ebpf, "RULE_COUNTERS")?))
                 .map_err(map_error)?,
         })
@@ -94,7 +97,18 @@ impl PolicyMaps {
         }
         self.control.write(0, PolicyControl { word: now.word, ..control });
         self.control.write(0, control);
+        // Whoever still goes by the words before reads slots that stay as they are.
+        let slots = |control: PolicyControl| [control.word, control.fallback].map(|word| PolicyWord(word).slot());
+        if slots(now).iter().all(|slot| slots(control).contains(slot)) {
+            return Ok(());
+        }
         self.settle()
+    }
+
+    /// Looks after the table of connections, once a second: takes out what no longer lives, and grants room. `now_s` is of
+    /// the datapath's clock.
+    pub fn look_after_connections(&mut self, now_s: u32) -> Result<ConnectionFill, EbpfError> {
+        self.connections.look_after(now_s)
     }
 
     /// A slot that neither word names.
@@ -167,7 +181,7 @@ impl PolicyMaps {
 
     /// Adds a connection that was there before the first policy.
     pub fn adopt(&mut self, key: &ConnectionKey, connection: &Connection) -> Result<(), EbpfError> {
-        self.connections.insert(ConnectionKeyBytes(*key), ConnectionBytes(*connection), 0).map_err(map_error)
+        self.connections.enter(key, connection)
     }
 
     /// What was counted so far, by counter; zero where nothing was.

@@ -24,6 +24,7 @@ pub const MAPS: &[&str] = &[
     "TALLIES",
     "POLICY",
     "CONNECTIONS",
+    "ROOM",
     "LIMITS",
     "RULE_COUNTERS",
     "POLICY_HEADS",

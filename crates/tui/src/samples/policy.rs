@@ -27,7 +27,7 @@ pub(super) fn fill(snapshot: &mut Snapshot, load: Load) {
         policy.bans.extend((1..30).map(ban));
         policy.bans_total = 12_345;
         policy.problems.push("the policy is meant to hold until 2027-01-01: sign a new one".to_owned());
-        policy.tables.insert("limits".to_owned(), TableFill { entries: 65_536, limit: 65_536 });
+        policy.tables.insert("limits".to_owned(), TableFill { entries: 65_536, limit: 65_536, refused: 12 });
         for row in &mut refused.rules {
             row.refused.observed_in_packets = 77;
         }

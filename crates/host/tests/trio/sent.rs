@@ -12,9 +12,9 @@ use hivewall_policy::oracle::{Facts, Transport};
 use hivewall_policy::sample::{Draws, INTERFACES};
 use hivewall_testkit::packet::{Packet, bare, frame};
 
-const FIN: u8 = 1;
-const SYN: u8 = 2;
-const RST: u8 = 4;
+pub(super) const FIN: u8 = 1;
+pub(super) const SYN: u8 = 2;
+pub(super) const RST: u8 = 4;
 const PSH: u8 = 8;
 const ACK: u8 = 16;
 

@@ -6,8 +6,8 @@ use hivewall_datapath::{Direction, proto};
 use hivewall_policy::oracle::{Facts, Transport};
 use hivewall_policy::{Action, Addresses, Established, FlagsMatch, IcmpMatch, Mode, Rule, Ruleset, Stage};
 
-use crate::sent::plain;
-use crate::trio::{DROP, PASS, Trio};
+use super::sent::plain;
+use super::{DROP, PASS, Trio};
 
 /// A rule for everything.
 pub(crate) fn rule(id: &str, action: Action) -> Rule {
@@ -58,14 +58,17 @@ struct Four {
     other: (u8, bool),
 }
 
-fn fours() -> Vec<Four> {
+fn changed(change: fn(&mut Facts)) -> Facts {
+    let mut facts = facts(proto::TCP, "10.0.0.1", "10.0.0.2", [1024, 443]);
+    change(&mut facts);
+    facts
+}
+
+/// Those of addresses and ports.
+fn fours_of_ends() -> Vec<Four> {
     let tcp = || facts(proto::TCP, "10.0.0.1", "10.0.0.2", [1024, 443]);
     let v6 = |from| facts(proto::TCP, from, "fd00::2", [1024, 443]);
-    let with = |change: fn(&mut Facts)| {
-        let mut facts = facts(proto::TCP, "10.0.0.1", "10.0.0.2", [1024, 443]);
-        change(&mut facts);
-        facts
-    };
+    let with = changed;
     vec![
         Four {
             name: "protocol",
@@ -116,6 +119,14 @@ fn fours() -> Vec<Four> {
             misses: with(|facts| facts.transport.as_mut().unwrap().destination_port = 445),
             other: (proto::GRE, false),
         },
+    ]
+}
+
+/// Those of a packet's kind and place.
+fn fours_of_kind() -> Vec<Four> {
+    let tcp = || facts(proto::TCP, "10.0.0.1", "10.0.0.2", [1024, 443]);
+    let with = changed;
+    vec![
         Four {
             name: "ICMP type and code",
             condition: |rule| rule.icmp = vec![IcmpMatch { kind: 8, code: Some(0) }],
@@ -140,7 +151,7 @@ fn fours() -> Vec<Four> {
             matches: tcp(),
             misses: with(|facts| {
                 facts.transport.as_mut().unwrap().source_port = 1023;
-                facts.interface = "eth10".to_owned();
+                "eth10".clone_into(&mut facts.interface);
             }),
             other: (proto::UDP, true),
         },
@@ -156,7 +167,7 @@ fn fours() -> Vec<Four> {
 
 /// Tries them all.
 pub(crate) fn check(trio: &mut Trio) {
-    for four in fours() {
+    for four in fours_of_ends().into_iter().chain(fours_of_kind()) {
         let mut refusing = rule(four.name, Action::Drop);
         (four.condition)(&mut refusing);
         let accepting = Rule { id: format!("{}, turned", four.name), action: Action::Accept, ..refusing.clone() };

@@ -3,6 +3,9 @@
 //! Invariant: the thread stays on one CPU, in a network namespace that has the interfaces of the sample world.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
+pub(crate) mod fours;
+pub(crate) mod sent;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 
@@ -21,7 +24,7 @@ use hivewall_testkit::netns::{Host, Lab};
 use ipnet::IpNet;
 
 use crate::diff_twins::{Kernel, Meta, hash_seed, pin};
-use crate::sent::{Datagram, Sent, What};
+use sent::{Datagram, FIN, RST, SYN, Sent, What};
 
 pub(crate) const TICKS_PER_SECOND: u32 = 1000;
 /// Answers of the program.
@@ -202,7 +205,7 @@ impl Trio {
         let mut records = Vec::new();
         let resident = self.kernel.sweep(self.now, 30_000, false, &mut records);
         assert_eq!(resident, self.soft.sweep(self.now, 30_000, false));
-        self.compare_records(records);
+        self.compare_records(&records);
         self.refused.clear();
     }
 
@@ -216,25 +219,24 @@ impl Trio {
         self.soft.set_time(u64::from(self.now) * 1_000_000);
         let soft = self.soft.observe(&FrameBytes(&sent.bytes), &meta.frame(sent.bytes.len()), self.now);
         let soft = match soft {
-            Ok(Fate::Passed) => PASS,
             Ok(Fate::Dropped) => DROP,
             Ok(Fate::Rejected) => REJECT,
             Err(reason) if reason.is_refused() && self.enforces() => DROP,
-            Err(_) => PASS,
+            Ok(Fate::Passed) | Err(_) => PASS,
         };
         let (wanted, why) = self.wanted(sent);
         self.packets += 1;
-        if (kernel, soft) != (wanted, wanted) {
-            panic!(
-                "packet {}: kernel {kernel}, user space {soft}, wanted {wanted} by {why}\n{sent:?}\nbefore: {:?}\n{:#?}",
-                self.packets,
-                match &sent.what {
-                    What::Packet(seen) => self.oracle.remembered(&seen.facts),
-                    _ => String::new(),
-                },
-                self.rulesets[self.slot]
-            );
-        }
+        assert_eq!(
+            (kernel, soft),
+            (wanted, wanted),
+            "packet {}, wanted by {why}\n{sent:?}\nbefore: {:?}\n{:#?}",
+            self.packets,
+            match &sent.what {
+                What::Packet(seen) => self.oracle.remembered(&seen.facts),
+                _ => String::new(),
+            },
+            self.rulesets[self.slot]
+        );
         if self.has_turned(&before) {
             self.turned += 1;
             self.sweep();
@@ -257,7 +259,7 @@ impl Trio {
                 let mut key = (seen.facts.clone(), sent.vlans.clone());
                 let flags = seen.facts.transport.map_or(0, |transport| transport.flags);
                 key.0.transport.iter_mut().for_each(|transport| transport.flags = 0);
-                let known = self.refused.get(&key).filter(|_| flags & 7 == 0).cloned();
+                let known = self.refused.get(&key).filter(|_| flags & (FIN | SYN | RST) == 0).cloned();
                 let (action, decided) = known.unwrap_or_else(|| self.oracle.packet(seen));
                 let is_error = seen.facts.proto == 1
                     && seen.facts.transport.is_some_and(|header| matches!(header.source_port, 3 | 4 | 12));
@@ -308,7 +310,7 @@ impl Trio {
         })
     }
 
-    fn compare_records(&mut self, records: Vec<Record>) {
+    fn compare_records(&mut self, records: &[Record]) {
         let soft = std::mem::take(self.soft.records());
         let different = (0..soft.len().max(records.len())).find(|&at| soft.get(at) != records.get(at));
         if let Some(at) = different {
@@ -324,7 +326,7 @@ impl Trio {
         let mut records = Vec::new();
         self.kernel.sweep(self.now, 0, true, &mut records);
         self.soft.sweep(self.now, 0, true);
-        self.compare_records(records);
+        self.compare_records(&records);
         assert_eq!(self.kernel.rings.losses(), RingLosses::default());
         self.forget_connections();
         self.forget_datagrams(datagrams);
