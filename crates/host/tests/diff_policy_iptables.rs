@@ -14,7 +14,7 @@ use hivewall_testkit::require_root;
 use ipnet::IpNet;
 
 /// Policies that are tried, each followed by another.
-const POLICIES: u64 = 12;
+const POLICIES: u64 = 32;
 
 fn apply(variant: IptablesVariant) -> impl Fn(&Bench, &Ruleset, &[IpNet]) -> String {
     move |bench, ruleset, bans| {

@@ -16,7 +16,7 @@ use hivewall_testkit::require_root;
 use ipnet::IpNet;
 
 /// Policies that are tried, each followed by another.
-const POLICIES: u64 = 24;
+const POLICIES: u64 = 32;
 
 fn apply(bench: &Bench, ruleset: &Ruleset, bans: &[IpNet]) -> String {
     let bans: Vec<Ban> = bans.iter().map(|net| Ban { net: *net, expires_in: None }).collect();

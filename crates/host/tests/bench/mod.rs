@@ -32,8 +32,13 @@ const MARK_PORT: u16 = 7;
 const MARK_FROM: &str = "172.31.0.1";
 const MARK_TO: &str = "172.31.0.2";
 
-/// Flows under each policy.
-const FLOWS: usize = 60;
+/// Flows that are drawn under each policy.
+const FLOWS: usize = 4000;
+/// Bytes of an Ethernet header.
+const ETHERNET: usize = 14;
+
+/// Hardware addresses: to, from.
+type Macs = ([u8; 6], [u8; 6]);
 
 /// Random policies, each followed by another while flows live: what passes is what the oracle accepts.
 pub(crate) fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Ruleset, &[IpNet]) -> String) {
@@ -53,6 +58,15 @@ pub(crate) fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Rule
         let living: Vec<Flow> = flows.iter().filter(|flow| is_first(flow) && flow.is_tracked()).cloned().collect();
         let passed = bench.send_back(&living);
         check_pass("replies", &passed, &living, |_| true, &|| told(&first, &bans[0], &text));
+        let reported: Vec<Flow> =
+            living.iter().filter(|flow| flow.may_be_reported() && !flow.has_banned_end(&bans[0])).cloned().collect();
+        let passed = bench.send_errors(&reported);
+        check_pass("errors about flows", &passed, &reported, |_| true, &|| told(&first, &bans[0], &text));
+        let strangers: Vec<Flow> =
+            flows.iter().filter(|flow| flow.may_be_reported() && !is_first(flow)).cloned().collect();
+        let is_error_accepted = |flow: &Flow| is_accepted_error(&first, &bans[0], flow);
+        let passed = bench.send_errors(&strangers);
+        check_pass("errors about nothing", &passed, &strangers, is_error_accepted, &|| told(&first, &bans[0], &text));
         let text = apply(bench, &second, &bans[1]);
         let is_second = |flow: &Flow| is_accepted(&second, &bans[1], flow);
         let passed = bench.send_back(&living);
@@ -61,11 +75,12 @@ pub(crate) fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Rule
         check_pass("later packets under the next policy", &passed, &living, is_second, &|| {
             told(&second, &bans[1], &text)
         });
-        pairs += flows.len() + 3 * living.len();
+        pairs += flows.len() + 3 * living.len() + reported.len() + strangers.len();
         accepted += living.len();
     }
+    assert!(pairs > 100_000, "only {pairs} packets under {policies} pairs of policies");
     assert!(
-        accepted * 10 > pairs,
+        accepted * 15 > pairs,
         "{accepted} of {pairs} packets began flows that were accepted: the policies say too little"
     );
 }
@@ -116,14 +131,44 @@ impl Flow {
         Facts { direction, interface: interface.to_owned(), from, to, proto, transport }
     }
 
-    fn frame(&self, macs: ([u8; 6], [u8; 6]), back: bool, later: bool) -> Vec<u8> {
+    /// A packet of it: as it is, in IPv6 with headers before the transport, or in two fragments.
+    fn frames(&self, macs: Macs, back: bool, later: bool) -> Vec<Vec<u8>> {
+        let packet = self.network(macs, back);
+        if self.protocol == 17 && self.id % 4 == 1 {
+            let mut bytes = [0; 32];
+            bytes[24..].copy_from_slice(&payload(self.id));
+            return self.transport_on(packet, back, later).payload(&bytes).fragments(24, self.id);
+        }
+        let packet = match (self.from.is_ipv6(), self.id % 4) {
+            (true, 2) => packet.destination_options(),
+            (true, 3) => packet.hop_by_hop().destination_options(),
+            _ => packet,
+        };
+        vec![self.transport_on(packet, back, later).payload(&payload(self.id)).build()]
+    }
+
+    fn network(&self, macs: Macs, back: bool) -> Packet {
         let (from, to) = if back { (self.to, self.from) } else { (self.from, self.to) };
-        let packet = match (from, to) {
+        match (from, to) {
             (IpAddr::V4(from), IpAddr::V4(to)) => frame().mac(macs.0, macs.1).ipv4(from, to),
             (IpAddr::V6(from), IpAddr::V6(to)) => frame().mac(macs.0, macs.1).ipv6(from, to),
             _ => panic!("one family"),
-        };
-        self.transport_on(packet, back, later).payload(&payload(self.id)).build()
+        }
+    }
+
+    /// What its responder says of its first packet: that it found no place.
+    fn error(&self, macs: Macs) -> Vec<Vec<u8>> {
+        let subject = self.transport_on(self.network(macs, false), false, false).payload(&payload(self.id)).build();
+        vec![self.network(macs, true).icmp(3, 3, 0).payload(&subject[ETHERNET..]).build()]
+    }
+
+    fn has_banned_end(&self, bans: &[IpNet]) -> bool {
+        bans.iter().any(|net| net.contains(&self.from) || net.contains(&self.to))
+    }
+
+    /// Whether an error about it can be told from what passes anyway.
+    fn may_be_reported(&self) -> bool {
+        self.from.is_ipv4() && matches!(self.protocol, 6 | 17)
     }
 
     fn transport_on(&self, packet: Packet, back: bool, later: bool) -> Packet {
@@ -186,6 +231,17 @@ pub(crate) fn is_accepted(ruleset: &Ruleset, bans: &[IpNet], flow: &Flow) -> boo
         let is_banned = oracle::is_banned(bans, &facts);
         let outcome = oracle::judge(ruleset, bans, &facts);
         outcome.accepts() || !is_banned && is_essential(flow)
+    })
+}
+
+/// Whether an ICMP error about something that is not there passes, from behind the host to before it.
+fn is_accepted_error(ruleset: &Ruleset, bans: &[IpNet], flow: &Flow) -> bool {
+    let transport = Transport { source_port: 3, destination_port: 3, flags: 0 };
+    [(Direction::Ingress, "eth1"), (Direction::Egress, "eth0")].into_iter().all(|(direction, interface)| {
+        let (from, to) = (flow.to, flow.from);
+        let facts =
+            Facts { direction, interface: interface.to_owned(), from, to, proto: 1, transport: Some(transport) };
+        oracle::judge(ruleset, bans, &facts).accepts()
     })
 }
 
@@ -286,12 +342,17 @@ impl Bench {
 
     /// Sends a packet of each flow and tells which of them arrived.
     pub(crate) fn send_forth(&self, flows: &[Flow], later: bool) -> Vec<u32> {
-        exchange(&self.left, &self.right, flows, |flow, macs| flow.frame(macs, false, later), (MARK_FROM, MARK_TO))
+        exchange(&self.left, &self.right, flows, |flow, macs| flow.frames(macs, false, later), (MARK_FROM, MARK_TO))
+    }
+
+    /// Sends an ICMP error about each flow and tells which of them arrived.
+    pub(crate) fn send_errors(&self, flows: &[Flow]) -> Vec<u32> {
+        exchange(&self.right, &self.left, flows, Flow::error, (MARK_TO, MARK_FROM))
     }
 
     /// Sends a reply in each flow and tells which of them arrived.
     pub(crate) fn send_back(&self, flows: &[Flow]) -> Vec<u32> {
-        exchange(&self.right, &self.left, flows, |flow, macs| flow.frame(macs, true, false), (MARK_TO, MARK_FROM))
+        exchange(&self.right, &self.left, flows, |flow, macs| flow.frames(macs, true, false), (MARK_TO, MARK_FROM))
     }
 
     /// Empties conntrack (ctnetlink's IPCTNL_MSG_CT_DELETE without a tuple).
@@ -327,11 +388,11 @@ fn exchange(
     from: &Peer,
     to: &Peer,
     flows: &[Flow],
-    frame_of: impl Fn(&Flow, ([u8; 6], [u8; 6])) -> Vec<u8>,
+    frames_of: impl Fn(&Flow, Macs) -> Vec<Vec<u8>>,
     mark: (&str, &str),
 ) -> Vec<u32> {
     let macs = (from.gate, from.own);
-    let mut frames: Vec<Vec<u8>> = flows.iter().map(|flow| frame_of(flow, macs)).collect();
+    let mut frames: Vec<Vec<u8>> = flows.iter().flat_map(|flow| frames_of(flow, macs)).collect();
     frames.push(
         frame().mac(macs.0, macs.1).ipv4(mark.0, mark.1).udp(MARK_PORT, MARK_PORT).payload(&payload(MARK)).build(),
     );

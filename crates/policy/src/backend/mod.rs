@@ -88,11 +88,22 @@ pub enum Shortfall {
         /// The condition.
         what: &'static str,
     },
+    /// More chains one after another than the kernel allows.
+    #[error(
+        "the policy needs {chains} chains one behind the other and iptables allows {most}: use fewer tiers, or fewer rules \
+         that have long lists of both sources and destinations, or the backend nftables or ebpf"
+    )]
+    Depth {
+        /// Chains on the longest way.
+        chains: usize,
+        /// Most there can be.
+        most: usize,
+    },
 }
 
 impl Shortfall {
     /// Whether verdicts would be others than those of the document, so that it must not be put in force.
     pub fn is_fatal(&self) -> bool {
-        matches!(self, Self::Condition { .. })
+        matches!(self, Self::Condition { .. } | Self::Depth { .. })
     }
 }

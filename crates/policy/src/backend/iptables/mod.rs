@@ -10,7 +10,7 @@ mod rule;
 #[cfg(test)]
 mod tests;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 
 use hivewall_datapath::policy::Action;
@@ -19,9 +19,13 @@ use hivewall_model::Direction;
 use super::blocks::Family;
 use super::{Ban, Options, Shortfall};
 use crate::{Mode, Ruleset, Stage};
+use rule::Writing;
 
 /// All chains begin so.
 pub const PREFIX: &str = "HIVEWALL-";
+/// Chains that a packet may go through one after another, the kernel's own included, jumps and gotos alike: iptables in
+/// nftables refuses more (`NFT_JUMP_STACK_SIZE`).
+pub(super) const DEPTH_MAX: usize = 16;
 /// Packets of the kinds every host needs that are accepted in a second; also the most that iptables can count.
 const ESSENTIAL_PER_SECOND: u32 = 10_000;
 
@@ -66,8 +70,9 @@ impl View {
 }
 
 /// The chains as they grow.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Draft {
+    writing: Writing,
     chains: Vec<String>,
     rules: Vec<String>,
     /// Rules whose chain is gone to.
@@ -76,12 +81,38 @@ struct Draft {
 }
 
 impl Draft {
+    fn new(writing: Writing) -> Self {
+        Self { writing, chains: Vec::new(), rules: Vec::new(), targets: BTreeSet::new(), shortfalls: Vec::new() }
+    }
+
     fn chain(&mut self, name: &str) {
         self.chains.push(name.to_owned());
     }
 
     fn rule(&mut self, chain: &str, text: &str) {
         self.rules.push(format!("-A {chain} {text}"));
+    }
+
+    /// Chains on the longest way through, with the kernel's own.
+    fn depth(&self) -> usize {
+        let mut next: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for rule in &self.rules {
+            let words: Vec<&str> = rule.split(' ').collect();
+            if let [_, chain, .., _, to] = words[..]
+                && to.starts_with(PREFIX)
+            {
+                next.entry(chain).or_default().insert(to);
+            }
+        }
+        // A way never comes back to a chain, so that levels end.
+        let mut level: BTreeSet<&str> = self.chains.iter().take(1).map(String::as_str).collect();
+        level.insert(concat!("HIVEWALL-", "OUT"));
+        let mut depth = 1;
+        while !level.is_empty() && depth <= self.chains.len() {
+            level = level.iter().filter_map(|chain| next.get(chain)).flatten().copied().collect();
+            depth += 1;
+        }
+        depth
     }
 
     fn lack(&mut self, shortfall: Shortfall) {
@@ -93,7 +124,13 @@ impl Draft {
 
 /// The policy as rules of iptables. One with a shortfall that [`Shortfall::is_fatal`] must not be used.
 pub fn compile(ruleset: &Ruleset, bans: &[Ban], options: &Options) -> Program {
-    let [(v4, a), (v6, b)] = Family::BOTH.map(|family| write(ruleset, bans, options, family));
+    let [(v4, a), (v6, b)] = Family::BOTH.map(|family| {
+        let short = write(ruleset, bans, options, family, Writing::Short);
+        if short.1.depth() <= DEPTH_MAX {
+            return short;
+        }
+        write(ruleset, bans, options, family, Writing::Shallow)
+    });
     let rules = a.rules.len() + b.rules.len();
     let mut shortfalls = a.shortfalls;
     shortfalls.extend(b.shortfalls);
@@ -102,8 +139,8 @@ pub fn compile(ruleset: &Ruleset, bans: &[Ban], options: &Options) -> Program {
     Program { v4, v6, shortfalls, rules }
 }
 
-fn write(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family) -> (String, Draft) {
-    let mut draft = Draft::default();
+fn write(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family, writing: Writing) -> (String, Draft) {
+    let mut draft = Draft::new(writing);
     for rule in &ruleset.rules {
         rule::note_shortfalls(&mut draft, rule);
     }
@@ -116,6 +153,10 @@ fn write(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family) -> 
         if let Some(rule) = ruleset.rules.get(index) {
             rule::write_chain(&mut draft, rule, index, ruleset.mode);
         }
+    }
+    let chains = draft.depth();
+    if chains > DEPTH_MAX {
+        draft.lack(Shortfall::Depth { chains, most: DEPTH_MAX });
     }
     let mut text = String::new();
     for chain in &draft.chains {

@@ -1,7 +1,8 @@
 //! One rule in iptables: its alternatives as rules of a stage, and the chain that counts, limits, logs and decides.
 //!
-//! Addresses that are many become chains of their own: one for sources, one for destinations, one for the rest, each of
-//! which goes on behind the rule when nothing in it fits. Replies are asked about by conntrack's original source, which no
+//! Many sources with many destinations become chains of their own: one for sources, one for destinations, one for the
+//! rest, each of which goes on behind the rule when nothing in it fits. That makes the way longer for all that follows, which
+//! has an end ([`super::DEPTH_MAX`]), so that all else is written out. Replies are asked about by conntrack's original source, which no
 //! translation between the two hooks has changed. Invariant: rules stand in document order, and nothing is left out
 //! without a shortfall.
 
@@ -11,12 +12,23 @@ use hivewall_datapath::policy::Action;
 
 use super::{Draft, PREFIX, View, target};
 use crate::backend::Shortfall;
-use crate::backend::blocks::{Family, Span};
+use crate::backend::blocks::{Family, Span, addresses as spans};
 use crate::backend::nft::clean;
 use crate::{Addresses, Established, FlagsMatch, IcmpMatch, Mode, PortRange, Rule, Ruleset};
 
-/// Combinations of a rule that are written out; beyond, its addresses become chains.
-const INLINE_MAX: usize = 16;
+/// Combinations of a rule that are written out, where both sides have several addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Writing {
+    /// Few rules, on a long way.
+    Short = 16,
+    /// Many rules, on a short way.
+    Shallow = 256,
+}
+
+/// Conditions besides addresses with which a list on one side is written out, however long.
+const REPEATED_MAX: usize = 2;
+/// Prefixes that may stand for "all but these".
+const INVERTED_MAX: usize = 1024;
 /// Ports of one `multiport`; a range takes two.
 const PORTS_MAX: usize = 15;
 /// The finest rate `limit` can count.
@@ -118,9 +130,9 @@ pub(super) fn write_stage(
     let mut chain = name.to_owned();
     for index in rules {
         let Some(rule) = ruleset.rules.get(*index) else { continue };
-        let Some(parts) = Parts::of(rule, view, family) else { continue };
+        let Some(parts) = Parts::of(rule, view, family, draft.writing) else { continue };
         draft.targets.insert(*index);
-        if parts.is_small() {
+        if parts.is_small(draft.writing) {
             for words in parts.combinations() {
                 decide(draft, rule, *index, &chain, &words, next);
             }
@@ -174,7 +186,7 @@ struct Side {
 
 impl Side {
     /// None when no address of the family fits.
-    fn of(addresses: &Addresses, family: Family, word: &'static str) -> Option<Self> {
+    fn of(addresses: &Addresses, family: Family, word: &'static str, writing: Writing) -> Option<Self> {
         let list = |nets: &[ipnet::IpNet]| {
             let nets: Vec<ipnet::IpNet> = nets.iter().filter(|net| family.span(net).is_some()).copied().collect();
             ipnet::IpNet::aggregate(&nets).iter().map(ToString::to_string).collect::<Vec<_>>()
@@ -182,10 +194,16 @@ impl Side {
         Some(match addresses {
             Addresses::Any => Self { word, nets: Vec::new(), negated: true },
             // All but all is nothing, which `! -s 0.0.0.0/0` is not everywhere.
-            Addresses::NotIn(nets) if nets.iter().any(|net| net.prefix_len() == 0 && family.span(net).is_some()) => {
-                return None;
+            Addresses::NotIn(_) if spans(addresses, family).is_empty() => return None,
+            Addresses::NotIn(nets) => {
+                let listed = list(nets);
+                let all_others = (listed.len() > 1 && writing == Writing::Shallow)
+                    .then(|| prefixes(&spans(addresses, family), family));
+                match all_others.filter(|others| others.len() <= INVERTED_MAX) {
+                    Some(others) => Self { word, nets: others, negated: false },
+                    None => Self { word, nets: listed, negated: true },
+                }
             }
-            Addresses::NotIn(nets) => Self { word, nets: list(nets), negated: true },
             Addresses::In(nets) => {
                 let nets = list(nets);
                 if nets.is_empty() {
@@ -220,23 +238,23 @@ impl Side {
 }
 
 impl Parts {
-    fn of(rule: &Rule, view: View, family: Family) -> Option<Self> {
+    fn of(rule: &Rule, view: View, family: Family, writing: Writing) -> Option<Self> {
         let (from_word, to_word) = match (view.back, view.is_received()) {
             (false, _) => ("-s", "-d"),
             (true, true) => ("--ctorigsrc", "-s"),
             (true, false) => ("--ctorigsrc", "--ctorigdst"),
         };
-        let from = Side::of(&rule.from, family, from_word)?;
-        let to = Side::of(&rule.to, family, to_word)?;
+        let from = Side::of(&rule.from, family, from_word, writing)?;
+        let to = Side::of(&rule.to, family, to_word, writing)?;
         let others = others(rule, view, family);
         (!others.is_empty()).then_some(Self { from, to, others })
     }
 
-    fn is_small(&self) -> bool {
+    fn is_small(&self, writing: Writing) -> bool {
         let count = |side: &Side| side.inline().map(|all| all.len());
-        count(&self.from)
-            .zip(count(&self.to))
-            .is_some_and(|(a, b)| a.saturating_mul(b).saturating_mul(self.others.len()) <= INLINE_MAX)
+        let Some((a, b)) = count(&self.from).zip(count(&self.to)) else { return false };
+        let is_one_sided = (a == 1 || b == 1) && self.others.len() <= REPEATED_MAX;
+        is_one_sided || a.saturating_mul(b).saturating_mul(self.others.len()) <= writing as usize
     }
 
     fn combinations(&self) -> Vec<String> {
@@ -262,6 +280,21 @@ impl Parts {
         draft.chain(&second);
         second
     }
+}
+
+/// The prefixes that together are these spans of a family's addresses.
+fn prefixes(spans: &[Span], family: Family) -> Vec<String> {
+    let text = |(low, high): &Span| -> Vec<String> {
+        match family {
+            Family::V4 => ipnet::Ipv4Subnets::new((*low as u32).into(), (*high as u32).into(), 0)
+                .map(|net| net.to_string())
+                .collect(),
+            Family::V6 => {
+                ipnet::Ipv6Subnets::new((*low).into(), (*high).into(), 0).map(|net| net.to_string()).collect()
+            }
+        }
+    };
+    spans.iter().flat_map(text).collect()
 }
 
 /// All conditions but addresses: any of these.
