@@ -271,6 +271,12 @@ impl State for Memory {
     }
 }
 
+/// Whether anything is remembered of a conversation.
+#[inline(always)]
+pub fn is_known(conversation: &ConnectionKey) -> bool {
+    CONNECTIONS.get_ptr(conversation).is_some()
+}
+
 /// The desk of this CPU.
 #[inline(always)]
 fn desk() -> Option<&'static mut Desk> {

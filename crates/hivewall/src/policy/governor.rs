@@ -228,7 +228,7 @@ impl Governor {
                     Some(self.enforce(&opened, &document, until_uptime_ms, &now))
                 }
                 Effect::Withdraw => {
-                    self.enforcer.withdraw(&self.bans).map_err(|error| failed(&error))?;
+                    self.enforcer.withdraw(&mut self.bans).map_err(|error| failed(&error))?;
                     self.rules = None;
                     self.keep()?;
                     None
@@ -445,6 +445,7 @@ impl Governor {
             problems: self.problems.iter().cloned().chain(self.enforcer.problems()).collect(),
             bans_total: self.bans.len() as u64,
             bans: self.bans.views(BANS_SHOWN),
+            tables: self.bans.tables(),
             ..PolicyView::default()
         };
         if let Some(rules) = &self.rules {
