@@ -36,6 +36,7 @@ impl DenyList {
         let mut all: Vec<(Prefix, u16)> =
             hoisted.into_iter().map(|(net, counter)| (Prefix::from(net), counter)).collect();
         all.sort_unstable();
+        all.dedup_by_key(|(prefix, _)| *prefix);
         Self(all)
     }
 }
