@@ -1,20 +1,26 @@
-//! The front: banned sources are dropped at the driver, before a buffer is made for them. Maps and packet access only;
+//! The front: what banned and denied sources send is dropped at the driver, before a buffer is made for it. Maps and packet access only;
 //! the questions are in `hivewall_datapath::front`.
 //!
 //! Where packets are judged, the same tables are asked by [`is_banned`]. Invariant: only user space writes the tables.
 
 use aya_ebpf::{
     bindings::{BPF_F_MMAPABLE, BPF_F_NO_PREALLOC, xdp_action, xdp_md},
-    helpers::bpf_get_smp_processor_id,
+    helpers::{bpf_get_smp_processor_id, bpf_jiffies64},
     macros::{map, xdp},
     maps::{Array, HashMap, LpmTrie, lpm_trie::Key},
     programs::XdpContext,
 };
 use hivewall_datapath::{
     Bytes, Link,
-    front::{self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS, FrontControl},
-    policy::Address,
+    front::{
+        self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS, DENY_NETS_MAX, Denial,
+        FrontControl, FrontState,
+    },
+    parse::Extensions,
+    policy::{Address, ConnectionKey, PolicyWord},
 };
+
+use crate::policy;
 
 /// Two bits for each /24.
 #[map]
@@ -28,12 +34,15 @@ static BAN_HOSTS: HashMap<[u32; 4], u32> = HashMap::with_max_entries(BAN_HOSTS_M
 static BAN_NETS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(BAN_NETS_MAX, 0);
 #[map]
 static BAN_EXEMPT: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(BAN_EXEMPT_MAX, 0);
+/// Prefixes that a rule denies, whatever else a packet is.
+#[map]
+static DENY_NETS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(DENY_NETS_MAX, 0);
 /// One a CPU. Sized at load.
 #[map]
 static FRONT: Array<FrontControl> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The tables as maps.
-struct Maps;
+/// The tables as maps, for the packet at the hook, if there is one.
+struct Maps(*mut xdp_md);
 
 #[inline(always)]
 fn key(address: &Address) -> Key<[u32; 4]> {
@@ -75,6 +84,41 @@ impl front::BanTables for Maps {
     fn exempt(&self, address: &Address) -> Option<u32> {
         settled(BAN_EXEMPT.get(key(address)))
     }
+
+    #[inline(always)]
+    fn denial(&self, address: &Address) -> Option<Denial> {
+        settled(DENY_NETS.get(key(address))).map(Denial)
+    }
+}
+
+impl FrontState for Maps {
+    #[inline(always)]
+    fn enforces(&self) -> bool {
+        // SAFETY: no arguments.
+        let word = policy::word(unsafe { bpf_jiffies64() });
+        word.has(PolicyWord::ENFORCE) && word.has(PolicyWord::TABLES)
+    }
+
+    #[inline(always)]
+    fn is_known(&self, conversation: &ConnectionKey) -> bool {
+        policy::is_known(conversation)
+    }
+
+    #[inline(always)]
+    fn refuses<B: Bytes>(&self, _: &B, _: usize, at: usize, is_v6: bool) -> Option<u32> {
+        let ip_bytes = hivewall_refuses(self.0, at as u32, is_v6.into());
+        (ip_bytes != 0).then_some(ip_bytes)
+    }
+}
+
+/// The IP bytes of a packet of a denied source, if it is to be dropped; else 0. A function of its own, which the verifier
+/// goes through once, and packets of other sources never.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_refuses(ctx: *mut xdp_md, at: u32, is_v6: u32) -> u32 {
+    let buffer = buffer(ctx);
+    let len = buffer.end - buffer.data;
+    front::refuses(&buffer, len, (at & 0x1f) as usize, is_v6 != 0, &Maps(ctx)).unwrap_or(0)
 }
 
 /// What belongs to the CPU at work.
@@ -89,7 +133,7 @@ fn own() -> Option<&'static mut FrontControl> {
 /// Whether an address is banned, for where packets are judged. Exempt addresses are the caller's to know.
 #[inline(always)]
 pub fn is_banned(words: &[u32; 4]) -> bool {
-    own().is_some_and(|control| front::is_banned(&Maps, control.flags, words))
+    own().is_some_and(|control| front::is_banned(&Maps(core::ptr::null_mut()), control.flags, words))
 }
 
 /// A packet as the driver has it: its first buffer.
@@ -103,12 +147,19 @@ pub struct Buffer {
 impl Bytes for Buffer {
     #[inline(always)]
     fn read<const N: usize>(&self, at: usize) -> Option<[u8; N]> {
-        let start = self.data + at;
+        // The mask tells the verifier the bound that the parser keeps anyway.
+        let start = self.data + (at & 0xfff);
         if start + N > self.end {
             return None;
         }
         // SAFETY: start..start+N lies in the packet, as just checked; the verifier checks it again.
         Some(unsafe { *(start as *const [u8; N]) })
+    }
+
+    /// Not walked here: what has extension headers is judged where there is room for it.
+    #[inline(always)]
+    fn extensions(&self, _: u32, _: u32, _: u8) -> Extensions {
+        Extensions::UNREAD
     }
 }
 
@@ -138,10 +189,15 @@ pub fn buffer(ctx: *mut xdp_md) -> Buffer {
 pub fn judge(ctx: &XdpContext, link: Link) -> u32 {
     let Some(control) = own() else { return xdp_action::XDP_PASS };
     let buffer = buffer(ctx.ctx);
-    let verdict = front::judge(&buffer, link, &Maps, control.flags);
-    control.count(verdict, (buffer.end - buffer.data) as u64);
+    let len = buffer.end - buffer.data;
+    let verdict = front::judge(&buffer, len, link, &Maps(ctx.ctx), control.flags);
+    control.count(verdict, len as u64);
     match verdict {
         front::FrontVerdict::Drop => xdp_action::XDP_DROP,
+        front::FrontVerdict::Deny(counter, ip_bytes) => {
+            policy::count(counter, 1, ip_bytes);
+            xdp_action::XDP_DROP
+        }
         _ => xdp_action::XDP_PASS,
     }
 }

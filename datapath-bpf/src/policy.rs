@@ -293,6 +293,12 @@ fn enter(key: &ConnectionKey, connection: &Connection, now_s: u32) -> bool {
     is_in
 }
 
+/// Whether anything is remembered of a conversation.
+#[inline(always)]
+pub fn is_known(conversation: &ConnectionKey) -> bool {
+    CONNECTIONS.get_ptr(conversation).is_some()
+}
+
 /// The desk of this CPU.
 #[inline(always)]
 fn desk() -> Option<&'static mut Desk> {

@@ -255,9 +255,11 @@ impl Extensions {
     const FRAGMENTED: u64 = 1 << 53;
     const REFUSAL_SHIFT: u32 = 54;
     const OVERLAPS: u64 = 1 << 59;
+    /// Nobody walked: such a packet cannot be read on.
+    pub const UNREAD: Self = Self::refuse(Reason::TooManyExtensions);
 
     #[inline(always)]
-    fn refuse(reason: Reason) -> Self {
+    const fn refuse(reason: Reason) -> Self {
         Self((reason as u64) << Self::REFUSAL_SHIFT)
     }
 

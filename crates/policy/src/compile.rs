@@ -7,6 +7,7 @@
 
 mod addresses;
 mod fields;
+mod front;
 mod rows;
 
 use hivewall_datapath::policy::{
@@ -15,10 +16,11 @@ use hivewall_datapath::policy::{
 };
 use hivewall_model::Direction;
 use hivewall_soft::PolicyTables;
-use ipnet::IpNet;
+use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::oracle::looks_at_transport;
 use crate::{Addresses, Counters, CountersError, Established, Limit, PortRange, Rule, Ruleset, Stage};
+pub use front::hoisted;
 use rows::Rows;
 
 /// Longest interval and burst of a limit: 36 years, so that a time and both still fit 64 bits.
@@ -224,12 +226,17 @@ fn exempt(ruleset: &Ruleset) -> Vec<Address> {
     for rule in early {
         match &rule.from {
             Addresses::In(nets) => exempt.extend(nets.iter().filter_map(addresses::prefix)),
-            Addresses::Any | Addresses::NotIn(_) => exempt.push(Address::default()),
+            Addresses::Any | Addresses::NotIn(_) => exempt.extend(everything()),
         }
     }
     exempt.sort_unstable_by_key(|address| (address.words.map(u32::from_be), address.prefix_len));
     exempt.dedup();
     exempt
+}
+
+/// All addresses of both families: one prefix for each, which a trie of both tells apart.
+fn everything() -> impl Iterator<Item = Address> {
+    [IpNet::V4(Ipv4Net::default()), IpNet::V6(Ipv6Net::default())].into_iter().filter_map(|net| addresses::prefix(&net))
 }
 
 impl Part<'_> {

@@ -25,7 +25,7 @@ mod schema;
 mod selector;
 pub mod sign;
 
-pub use compile::{CompileError, compile};
+pub use compile::{CompileError, compile, hoisted};
 pub use counters::{Counters, CountersError};
 pub use diff::{Change, DocumentDiff, Moved, RuleChange, SetChange, diff_documents};
 pub use document::Document;

@@ -230,8 +230,7 @@ fn follow<B: Bytes, T: Tables, S: State>(
     let tcp_flags = parsed.packet.tcp_flags;
     let epoch = word.epoch();
     let mut from_high = desk.conversation.set(key);
-    // RFC 792: unreachable, quench, parameter problem.
-    let is_error = key.proto() == proto::ICMP && matches!(key.sport, 3 | 4 | 12);
+    let is_error = is_error(key);
     if is_error && !embedded(bytes, parsed, desk, &mut from_high) {
         return Judged { verdict: tables.by_rules(state, &desk.opener, epoch, true).verdict.at(0) };
     }
@@ -337,6 +336,20 @@ fn renewed<T: Tables, S: State>(
     desk.entry.flags &= !(at_hook(Connection::KEEP, hook) | at_hook(Connection::RESET, hook));
     admit(&mut desk.entry, hook, said);
     said.verdict
+}
+
+/// Whether more than the rules and the packet's own conversation decides about a packet: it is a fragment (a later one
+/// may go by what is known of the first), an error that may be about an accepted flow, or one that every host needs.
+#[inline(always)]
+pub fn decided_elsewhere<B: Bytes>(bytes: &B, parsed: &Parsed) -> bool {
+    let key = &parsed.packet.key;
+    parsed.fragmented || is_error(key) || is_essential(bytes, parsed, key)
+}
+
+/// Whether it is an ICMP error (RFC 792: unreachable, quench, parameter problem).
+#[inline(always)]
+fn is_error(key: &FlowKey) -> bool {
+    key.proto() == proto::ICMP && matches!(key.sport, 3 | 4 | 12)
 }
 
 /// Whether a packet is one that every host needs, whatever its policy says.

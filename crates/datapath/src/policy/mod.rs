@@ -14,7 +14,7 @@ mod verdict;
 
 pub use classify::{BROKEN, NO_RULE, Opener, Tables, classify, opposite};
 pub use connection::{Connection, ConnectionKey, Room};
-pub use judge::{Desk, PASSING_LIMITS_MAX, Said, State, by_rules, judge};
+pub use judge::{Desk, PASSING_LIMITS_MAX, Said, State, by_rules, decided_elsewhere, judge};
 pub use reply::{REPLY_KEY, REPLY_RATE, Reply, Shape, is_reply, reply};
 pub use table::{
     Address, Field, KINDS, LIMITS_MAX, Limit, LimitKey, PolicyControl, PolicyHead, PolicyWord, ROW_WORDS, ROWS_MAX,

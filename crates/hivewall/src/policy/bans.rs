@@ -1,8 +1,10 @@
-//! Bans as the agent keeps them: in the kernel, and with their ends and reasons in a file beside the policy's state.
+//! Bans as the agent keeps them: in the kernel, and with their ends and reasons in a file beside the policy's state. What
+//! the policy denies at the front goes through here to the tables that it shares with them.
 //!
 //! Invariant: the kernel is changed first, so that the file never claims a ban that does not hold; what the file lacks
 //! after a crash is found in the kernel again, without an end.
 
+use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -10,9 +12,9 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use hivewall_datapath::policy::Address;
-use hivewall_host::bans::{Ban, BanStore, Bans, Origin, Prefix};
+use hivewall_host::bans::{Ban, BanStore, Bans, List, Origin, Prefix};
 use hivewall_host::source::wall_clock;
-use hivewall_view::policy::BanView;
+use hivewall_view::policy::{BanView, TableFill};
 use hivewall_view::time::{parse_rfc3339, rfc3339};
 use ipnet::IpNet;
 use serde_json::{Value, json};
@@ -23,6 +25,21 @@ const FILE: &str = "bans.json";
 
 /// Tables of bans: the kernel's, or only ours where a packet filter has its own.
 pub(crate) type Store = Box<dyn BanStore + Send>;
+
+/// What a policy denies at the front: prefixes in order, each with the counter of its rule.
+#[derive(Default)]
+pub(super) struct DenyList(Vec<(Prefix, u16)>);
+
+impl DenyList {
+    /// Of a policy.
+    pub(super) fn new(hoisted: Vec<(IpNet, u16)>) -> Self {
+        let mut all: Vec<(Prefix, u16)> =
+            hoisted.into_iter().map(|(net, counter)| (Prefix::from(net), counter)).collect();
+        all.sort_unstable();
+        all.dedup_by_key(|(prefix, _)| *prefix);
+        Self(all)
+    }
+}
 
 /// The bans of this host.
 pub(crate) struct BanBook {
@@ -79,10 +96,38 @@ impl BanBook {
         self.bans.len()
     }
 
-    /// Sources behind which nothing is dropped before the policy was asked.
+    /// Sources behind which nothing is dropped before the policy was asked: these and no others.
     pub(super) fn set_exempt(&mut self, exempt: &[Address]) -> anyhow::Result<()> {
-        let prefixes = exempt.iter().map(|address| Prefix::of_address(address, family(address)));
-        Ok(self.bans.set_exempt(prefixes)?)
+        Ok(self.bans.set_exempt(prefixes(exempt))?)
+    }
+
+    /// More such sources.
+    pub(super) fn add_exempt(&mut self, exempt: &[Address]) -> anyhow::Result<()> {
+        Ok(self.bans.add_exempt(prefixes(exempt))?)
+    }
+
+    /// Denies nothing at the front any more but what is in the list.
+    pub(super) fn keep_denied(&mut self, denied: &DenyList) -> anyhow::Result<()> {
+        Ok(self.bans.keep_denied(&denied.0)?)
+    }
+
+    /// Has the front exempt and deny what a policy says that is in force for good. On an error it does less, and the rules
+    /// hold all the same.
+    pub(super) fn follow(&mut self, exempt: &[Address], denied: &DenyList) -> anyhow::Result<()> {
+        self.set_exempt(exempt).context("sources that are no longer exempt still pass the XDP front")?;
+        let done = self.bans.deny(&denied.0).context("what the policy denies is not dropped at the XDP front")?;
+        let Some((left, why)) = done.left else { return Ok(()) };
+        tracing::warn!(left, %why, "prefixes of deny sets found no room at the XDP front");
+        anyhow::bail!(
+            "{left} prefixes of deny sets found no room at the XDP front and are dropped where packets are judged, which \
+             costs more for each packet: join neighbouring prefixes, or put fewer in such rules"
+        )
+    }
+
+    /// How full the table of denied prefixes is.
+    pub(super) fn tables(&self) -> BTreeMap<String, TableFill> {
+        let fill = TableFill { entries: self.bans.denied_len() as u64, limit: u64::from(List::Denied.max()), refused: 0 };
+        BTreeMap::from([("deny_sets_in_front".to_owned(), fill)])
     }
 
     /// All, as a packet filter is given them.
@@ -121,6 +166,10 @@ impl BanBook {
         let all: Vec<Value> = self.bans.iter().map(entry).collect();
         Ok(vault::replace(&self.state, FILE, &serde_json::to_vec_pretty(&all)?)?)
     }
+}
+
+fn prefixes(addresses: &[Address]) -> impl Iterator<Item = Prefix> {
+    addresses.iter().map(|address| Prefix::of_address(address, family(address)))
 }
 
 fn given(prefix: Prefix, ban: &Ban) -> hivewall_policy::backend::Ban {

@@ -51,7 +51,7 @@ pub(crate) trait Enforce: Send {
     fn confirm(&mut self) -> anyhow::Result<bool>;
 
     /// Enforces no policy; bans stay.
-    fn withdraw(&mut self, bans: &BanBook) -> anyhow::Result<()>;
+    fn withdraw(&mut self, bans: &mut BanBook) -> anyhow::Result<()>;
 
     /// Bans came or went: the one named, or any.
     fn bans_changed(&mut self, bans: &BanBook, one: Option<IpNet>) -> anyhow::Result<()>;

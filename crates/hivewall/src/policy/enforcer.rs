@@ -1,7 +1,9 @@
 //! How a compiled policy comes into the kernel's datapath: slots, epochs, deadlines.
 //!
-//! Invariant: the kernel holds one whole policy at any time; while a change waits for confirmation, the kernel itself
-//! goes back when the deadline passes.
+//! Invariants: the kernel holds one whole policy at any time; while a change waits for confirmation, the kernel itself
+//! goes back when the deadline passes. The front never denies what a policy that may be in force does not, and exempts
+//! what any of them does: it is changed to what both agree on before a change, and to what the new one says when that is
+//! final.
 
 use std::time::{Duration, Instant};
 
@@ -11,12 +13,12 @@ use hivewall_engine::RuleHits;
 use hivewall_host::ebpf::EbpfError;
 use hivewall_host::link::Links;
 use hivewall_host::policy::{ConnectionFill, PolicyMaps, SLOTS};
-use hivewall_policy::{Counters, Mode, Ruleset, compile};
+use hivewall_policy::{Counters, Mode, Ruleset, compile, hoisted};
 use hivewall_soft::PolicyTables;
 use hivewall_view::policy::TableFill;
 use ipnet::IpNet;
 
-use super::bans::BanBook;
+use super::bans::{BanBook, DenyList};
 use super::enforce::{Enforce, Order};
 use super::facts::adopted;
 
@@ -51,8 +53,10 @@ pub(crate) struct Enforcer {
     epoch: u16,
     /// Interfaces that rules name, by slot, for those that come later.
     named: [Vec<(String, u32)>; SLOTS as usize],
-    /// Made ready for the next change.
-    next: Option<PolicyTables>,
+    /// Made ready for the next change: tables, and what the front can deny by itself.
+    next: Option<(PolicyTables, DenyList)>,
+    /// Why the front denies less than it could.
+    front: Option<String>,
     bans: bool,
     /// Policies put in force since the start.
     changes: u64,
@@ -76,6 +80,7 @@ impl Enforcer {
             epoch,
             named: Default::default(),
             next: None,
+            front: None,
             bans: word.has(PolicyWord::BANS),
             changes: 0,
             connections: ConnectionFill::default(),
@@ -134,13 +139,14 @@ impl Enforce for Enforcer {
     }
 
     fn prepare(&mut self, rules: &Ruleset, counters: &mut Counters) -> anyhow::Result<()> {
-        self.next = Some(compile(rules, counters)?);
+        let tables = compile(rules, counters)?;
+        self.next = Some((tables, DenyList::new(hoisted(rules, counters))));
         Ok(())
     }
 
     /// While the change is to be confirmed, the kernel goes back by itself when the time is over.
     fn enforce(&mut self, order: &Order<'_>, bans: &mut BanBook) -> anyhow::Result<()> {
-        let tables = self.next.take().context("no policy was made ready")?;
+        let (tables, denied) = self.next.take().context("no policy was made ready")?;
         let left = |until: u64| Duration::from_millis(until.saturating_sub(order.now.uptime_ms));
         let within = order.until_uptime_ms.map(left);
         let slot = self.maps.free_slot();
@@ -157,6 +163,9 @@ impl Enforce for Enforcer {
         if self.bans {
             word |= PolicyWord::BANS;
         }
+        // What both policies exempt, and deny: whichever is in force, and whoever is left to look after it.
+        bans.add_exempt(&tables.exempt)?;
+        bans.keep_denied(&denied)?;
         let before = self.maps.control().at(self.clock.after(Duration::ZERO)).0;
         let control = match within {
             Some(within) => self.control(word, before, self.clock.after(within).max(1)),
@@ -164,7 +173,9 @@ impl Enforce for Enforcer {
         };
         self.maps.set_control(control)?;
         self.changes += 1;
-        bans.set_exempt(&tables.exempt)?;
+        if within.is_none() {
+            self.front = bans.follow(&tables.exempt, &denied).err().map(|error| format!("{error:#}"));
+        }
         if let Some(named) = self.named.get_mut(slot as usize) {
             *named = tables.interfaces;
         }
@@ -180,9 +191,12 @@ impl Enforce for Enforcer {
         Ok(true)
     }
 
-    fn withdraw(&mut self, _: &BanBook) -> anyhow::Result<()> {
+    fn withdraw(&mut self, bans: &mut BanBook) -> anyhow::Result<()> {
+        bans.keep_denied(&DenyList::default())?;
+        self.front = None;
         let word = if self.bans { u32::from(self.next_epoch()) | PolicyWord::BANS } else { 0 };
-        Ok(self.maps.set_control(self.control(word, word, 0))?)
+        self.maps.set_control(self.control(word, word, 0))?;
+        bans.set_exempt(&[])
     }
 
     /// Has every flow judged once more.
@@ -233,7 +247,7 @@ impl Enforce for Enforcer {
                 self.connections.entries, self.connections.limit, self.connections.refused
             )
         });
-        told.into_iter().collect()
+        told.into_iter().chain(self.front.clone()).collect()
     }
 }
 

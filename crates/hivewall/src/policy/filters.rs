@@ -273,7 +273,7 @@ impl Enforce for PacketFilter {
         Ok(true)
     }
 
-    fn withdraw(&mut self, bans: &BanBook) -> anyhow::Result<()> {
+    fn withdraw(&mut self, bans: &mut BanBook) -> anyhow::Result<()> {
         self.current = None;
         if bans.is_empty() {
             self.take_away()?;

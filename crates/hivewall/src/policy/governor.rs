@@ -228,7 +228,7 @@ impl Governor {
                     Some(self.enforce(&opened, &document, until_uptime_ms, &now))
                 }
                 Effect::Withdraw => {
-                    self.enforcer.withdraw(&self.bans).map_err(|error| failed(&error))?;
+                    self.enforcer.withdraw(&mut self.bans).map_err(|error| failed(&error))?;
                     self.rules = None;
                     self.keep()?;
                     None
@@ -436,6 +436,8 @@ impl Governor {
     }
 
     fn view(&self) -> PolicyView {
+        let mut tables = self.bans.tables();
+        tables.extend(self.enforcer.tables().into_iter().map(|(name, fill)| (name.to_owned(), fill)));
         let mut view = PolicyView {
             backend: self.enforcer.name().to_owned(),
             epoch: self.enforcer.epoch(),
@@ -445,7 +447,7 @@ impl Governor {
             problems: self.problems.iter().cloned().chain(self.enforcer.problems()).collect(),
             bans_total: self.bans.len() as u64,
             bans: self.bans.views(BANS_SHOWN),
-            tables: self.enforcer.tables().into_iter().map(|(name, fill)| (name.to_owned(), fill)).collect(),
+            tables,
             ..PolicyView::default()
         };
         if let Some(rules) = &self.rules {

@@ -71,19 +71,26 @@ impl Entries {
         Self { map, is_hash: false, name, max }
     }
 
-    /// Enters prefixes in order.
+    /// Enters prefixes in order, each with its family.
     pub(crate) fn insert(&self, prefixes: &[Prefix]) -> Result<(), (usize, BanError)> {
-        if let [prefix] = prefixes {
-            return self.one(*prefix).map_err(|error| (0, self.refusal(*prefix, error)));
+        let entries: Vec<(Prefix, u32)> = prefixes.iter().map(|prefix| (*prefix, prefix.family())).collect();
+        self.insert_values(&entries)
+    }
+
+    /// Enters prefixes in order, each with a value whose lowest bit is the family; replaces the value of one that is
+    /// there.
+    pub(crate) fn insert_values(&self, entries: &[(Prefix, u32)]) -> Result<(), (usize, BanError)> {
+        if let [(prefix, value)] = entries {
+            return self.one(*prefix, *value).map_err(|error| (0, self.refusal(*prefix, error)));
         }
-        for (number, chunk) in prefixes.chunks(BATCH).enumerate() {
+        for (number, chunk) in entries.chunks(BATCH).enumerate() {
             let before = number * BATCH;
             let (done, outcome) = self.batch(chunk);
             let Err(error) = outcome else { continue };
             // Hashes take batches since 5.6, tries since 5.13.
             if let Some(libc::EINVAL | ENOTSUPP | libc::EOPNOTSUPP) = error.raw_os_error() {
                 self.one_by_one(chunk).map_err(|(done, error)| (before + done, error))?;
-            } else if let Some(prefix) = chunk.get(done) {
+            } else if let Some((prefix, _)) = chunk.get(done) {
                 // The kernel counts what went in before the entry that did not.
                 return Err((before + done, self.refusal(*prefix, error)));
             }
@@ -104,6 +111,11 @@ impl Entries {
 
     /// All there is.
     pub(crate) fn all(&self) -> Result<Vec<Prefix>, EbpfError> {
+        Ok(self.all_values()?.into_iter().map(|(prefix, _)| prefix).collect())
+    }
+
+    /// All there is, with the values.
+    pub(crate) fn all_values(&self) -> Result<Vec<(Prefix, u32)>, EbpfError> {
         let failed = |source| EbpfError::System { call: "reading a table of prefixes", source };
         let mut found = Vec::new();
         let mut last: Option<[u8; KEY_BYTES]> = None;
@@ -117,14 +129,14 @@ impl Entries {
             }
             last = Some(next);
             let [prefix_len, words @ ..] = words(&next);
-            let mut of = if is_ipv4(&words) { family::IPV4 } else { family::IPV6 };
+            let mut value = if is_ipv4(&words) { family::IPV4 } else { family::IPV6 };
             let address = if self.is_hash {
                 Address::host(words)
             } else {
-                self.call(BPF_MAP_LOOKUP_ELEM, self.key_at(&next), &raw mut of as u64).map_err(failed)?;
+                self.call(BPF_MAP_LOOKUP_ELEM, self.key_at(&next), &raw mut value as u64).map_err(failed)?;
                 Address { prefix_len, words }
             };
-            found.push(Prefix::of_address(&address, of));
+            found.push((Prefix::of_address(&address, value & 1), value));
         }
     }
 
@@ -137,14 +149,14 @@ impl Entries {
         key.as_ptr() as u64 + self.skipped() as u64
     }
 
-    fn one(&self, prefix: Prefix) -> io::Result<()> {
-        let (key, value) = (key(prefix), prefix.family());
+    fn one(&self, prefix: Prefix, value: u32) -> io::Result<()> {
+        let key = key(prefix);
         self.call(BPF_MAP_UPDATE_ELEM, self.key_at(&key), &raw const value as u64)
     }
 
-    fn one_by_one(&self, prefixes: &[Prefix]) -> Result<(), (usize, BanError)> {
-        for (done, prefix) in prefixes.iter().enumerate() {
-            self.one(*prefix).map_err(|error| (done, self.refusal(*prefix, error)))?;
+    fn one_by_one(&self, entries: &[(Prefix, u32)]) -> Result<(), (usize, BanError)> {
+        for (done, (prefix, value)) in entries.iter().enumerate() {
+            self.one(*prefix, *value).map_err(|error| (done, self.refusal(*prefix, error)))?;
         }
         Ok(())
     }
@@ -163,19 +175,19 @@ impl Entries {
     }
 
     /// Enters many by one call; how many went in, and the error if not all did.
-    fn batch(&self, prefixes: &[Prefix]) -> (usize, io::Result<()>) {
-        let mut keys = Vec::with_capacity(prefixes.len() * KEY_BYTES);
-        let mut values = Vec::with_capacity(prefixes.len());
-        for prefix in prefixes {
+    fn batch(&self, entries: &[(Prefix, u32)]) -> (usize, io::Result<()>) {
+        let mut keys = Vec::with_capacity(entries.len() * KEY_BYTES);
+        let mut values = Vec::with_capacity(entries.len());
+        for (prefix, value) in entries {
             keys.extend(key(*prefix).into_iter().skip(self.skipped()));
-            values.push(prefix.family());
+            values.push(*value);
         }
         let mut attr = BatchAttr {
             in_batch: 0,
             out_batch: 0,
             keys: keys.as_ptr() as u64,
             values: values.as_ptr() as u64,
-            count: prefixes.len() as u32,
+            count: entries.len() as u32,
             fd: self.fd(),
             element_flags: 0,
             flags: 0,
@@ -184,7 +196,7 @@ impl Entries {
         let status =
             unsafe { libc::syscall(libc::SYS_bpf, BPF_MAP_UPDATE_BATCH, &raw mut attr, size_of::<BatchAttr>()) };
         let outcome = if status < 0 { Err(io::Error::last_os_error()) } else { Ok(()) };
-        ((attr.count as usize).min(prefixes.len()), outcome)
+        ((attr.count as usize).min(entries.len()), outcome)
     }
 
     fn refusal(&self, prefix: Prefix, source: io::Error) -> BanError {

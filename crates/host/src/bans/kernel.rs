@@ -7,7 +7,7 @@ use std::path::Path;
 
 use aya::Ebpf;
 use aya::maps::{Map, MapData};
-use hivewall_datapath::front::{BAN_BLOOM_WORDS, BAN_TABLE_WORDS, FrontControl};
+use hivewall_datapath::front::{BAN_BLOOM_WORDS, BAN_TABLE_WORDS, Denial, FrontControl};
 
 use super::entries::{Entries, copy};
 use super::store::{BanStore, FrontCounts, List};
@@ -15,7 +15,7 @@ use super::{BanError, Prefix};
 use crate::ebpf::{EbpfError, SharedArray, map_error, possible_cpus};
 
 /// The maps, by their names in the object and as pins.
-pub const MAPS: [&str; 6] = ["BAN_TABLE", "BAN_BLOOM", "BAN_HOSTS", "BAN_NETS", "BAN_EXEMPT", "FRONT"];
+pub const MAPS: [&str; 7] = ["BAN_TABLE", "BAN_BLOOM", "BAN_HOSTS", "BAN_NETS", "BAN_EXEMPT", "DENY_NETS", "FRONT"];
 
 /// The maps.
 pub struct KernelStore {
@@ -26,6 +26,7 @@ pub struct KernelStore {
     hosts: Entries,
     nets: Entries,
     exempt: Entries,
+    denied: Entries,
     all: Vec<(&'static str, MapData)>,
 }
 
@@ -50,6 +51,7 @@ impl KernelStore {
         let words = cpus * FrontControl::WORDS as u32;
         let (table, bloom, front) = (map("BAN_TABLE")?, map("BAN_BLOOM")?, map("FRONT")?);
         let (hosts, nets, exempt) = (map("BAN_HOSTS")?, map("BAN_NETS")?, map("BAN_EXEMPT")?);
+        let denied = map("DENY_NETS")?;
         Ok(Self {
             table: SharedArray::map(table.fd().as_fd(), BAN_TABLE_WORDS)?,
             bloom: SharedArray::map(bloom.fd().as_fd(), BAN_BLOOM_WORDS)?,
@@ -61,11 +63,13 @@ impl KernelStore {
                 ("BAN_HOSTS", copy(&hosts)?),
                 ("BAN_NETS", copy(&nets)?),
                 ("BAN_EXEMPT", copy(&exempt)?),
+                ("DENY_NETS", copy(&denied)?),
                 ("FRONT", front),
             ],
             hosts: Entries::of(hosts, List::Hosts),
             nets: Entries::of(nets, List::Nets),
             exempt: Entries::of(exempt, List::Exempt),
+            denied: Entries::of(denied, List::Denied),
         })
     }
 
@@ -88,6 +92,7 @@ impl KernelStore {
             List::Hosts => &self.hosts,
             List::Nets => &self.nets,
             List::Exempt => &self.exempt,
+            List::Denied => &self.denied,
         }
     }
 }
@@ -127,6 +132,17 @@ impl BanStore for KernelStore {
         Ok(self.entries(list).all()?)
     }
 
+    fn deny(&mut self, entries: &[(Prefix, u16)]) -> Result<(), (usize, BanError)> {
+        let value = |(prefix, counter): &(Prefix, u16)| (*prefix, Denial::new(*counter, prefix.family()).0);
+        let entries: Vec<(Prefix, u32)> = entries.iter().map(value).collect();
+        self.denied.insert_values(&entries)
+    }
+
+    fn denied(&self) -> Result<Vec<(Prefix, u16)>, BanError> {
+        let all = self.denied.all_values()?;
+        Ok(all.into_iter().map(|(prefix, value)| (prefix, Denial(value).counter() as u16)).collect())
+    }
+
     fn counts(&self) -> FrontCounts {
         let mut sum = FrontCounts::default();
         for cpu in 0..self.cpus {
@@ -136,6 +152,8 @@ impl BanStore for KernelStore {
             sum.dropped_bytes += word(2);
             sum.exempt_packets += word(3);
             sum.observed_packets += word(4);
+            sum.denied_packets += word(5);
+            sum.denied_bytes += word(6);
         }
         sum
     }

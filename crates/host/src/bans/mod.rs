@@ -1,4 +1,5 @@
-//! Who is banned, by whom, why and until when; and the tables by which the kernel knows it.
+//! Who is banned, by whom, why and until when; what the policy denies whatever it is; and the tables by which the kernel
+//! knows both.
 //!
 //! Each change is a delta: what one prefix more or less means for the tables is worked out here and nothing else is
 //! written, so that a ban costs the same beside a million others. The questions that packets ask are in
@@ -7,6 +8,7 @@
 //! entry, and nothing older goes.
 
 mod attach;
+mod deny;
 mod entries;
 mod kernel;
 mod paint;
@@ -14,7 +16,7 @@ mod prefix;
 mod store;
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::io;
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use hivewall_model::Timestamp;
 use crate::ebpf::EbpfError;
 pub use attach::{FrontError, FrontLink, FrontMode, attach, replace_pinned};
 pub(crate) use attach::{attach_program, to_io};
+pub use deny::Denied;
 pub(crate) use entries::{Entries, copy};
 pub use kernel::{KernelStore, MAPS};
 use paint::Paint;
@@ -101,7 +104,8 @@ pub struct Bans<S> {
     set: BTreeMap<Prefix, Ban>,
     paint: Paint,
     ends: BinaryHeap<Reverse<(Timestamp, Prefix)>>,
-    exempt: Vec<Prefix>,
+    exempt: BTreeSet<Prefix>,
+    denied: BTreeMap<Prefix, u16>,
     observe: bool,
 }
 
@@ -112,19 +116,21 @@ impl<S: BanStore> Bans<S> {
         // What holds others comes first: a single address must not be drawn over the network that holds it.
         let mut found = paint::read_back(&store)?;
         found.sort_unstable();
-        let exempt = store.list(List::Exempt)?;
+        let exempt = store.list(List::Exempt)?.into_iter().collect();
         let mut bans = Self {
             store,
             set: BTreeMap::new(),
             paint: Paint::default(),
             ends: BinaryHeap::new(),
             exempt,
+            denied: BTreeMap::new(),
             observe: false,
         };
         for prefix in found {
             // Drawn again, because an agent that was killed may have got only half way.
             bans.enter(prefix, Ban { until: None, origin: Arc::clone(origin) });
         }
+        bans.read_denied()?;
         bans.write_flags();
         Ok(bans)
     }
@@ -257,20 +263,29 @@ impl<S: BanStore> Bans<S> {
 
     /// Makes these the prefixes that are never refused at the front, and no others.
     pub fn set_exempt(&mut self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<(), BanError> {
-        let mut wanted: Vec<Prefix> = prefixes.into_iter().collect();
-        wanted.sort_unstable();
-        wanted.dedup();
-        let new: Vec<Prefix> = wanted.iter().copied().filter(|prefix| !self.exempt.contains(prefix)).collect();
-        self.store.insert(List::Exempt, &new).map_err(|(_, error)| error)?;
+        let wanted: BTreeSet<Prefix> = prefixes.into_iter().collect();
+        self.add_exempt(wanted.iter().copied())?;
         // From here on those that go can fail only by an error of the kernel, and then stay exempt.
-        self.exempt.extend(new);
-        self.write_flags();
-        for prefix in self.exempt.clone() {
-            if wanted.binary_search(&prefix).is_err() {
-                self.store.remove(List::Exempt, prefix)?;
-                self.exempt.retain(|one| *one != prefix);
-            }
+        let gone: Vec<Prefix> = self.exempt.difference(&wanted).copied().collect();
+        for prefix in gone {
+            self.store.remove(List::Exempt, prefix)?;
+            self.exempt.remove(&prefix);
         }
+        self.write_flags();
+        Ok(())
+    }
+
+    /// Adds to the prefixes that are never refused at the front: all of these, or none.
+    pub fn add_exempt(&mut self, prefixes: impl IntoIterator<Item = Prefix>) -> Result<(), BanError> {
+        let new: BTreeSet<Prefix> = prefixes.into_iter().filter(|prefix| !self.exempt.contains(prefix)).collect();
+        let new: Vec<Prefix> = new.into_iter().collect();
+        if let Err((done, error)) = self.store.insert(List::Exempt, &new) {
+            for prefix in new.into_iter().take(done) {
+                self.store.remove(List::Exempt, prefix)?;
+            }
+            return Err(error);
+        }
+        self.exempt.extend(new);
         self.write_flags();
         Ok(())
     }

@@ -5,8 +5,11 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use hivewall_datapath::front::{self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS};
-use hivewall_datapath::policy::Address;
+use hivewall_datapath::front::{
+    self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS, DENY_NETS_MAX, Denial,
+};
+use hivewall_datapath::policy::{Address, ConnectionKey};
+use hivewall_datapath::{FrameBytes, Link};
 
 use super::{BanError, Prefix};
 
@@ -19,6 +22,8 @@ pub enum List {
     Nets,
     /// Prefixes never refused at the front.
     Exempt,
+    /// Prefixes and single addresses that a rule denies, whatever a packet is.
+    Denied,
 }
 
 impl List {
@@ -28,6 +33,7 @@ impl List {
             Self::Hosts => BAN_HOSTS_MAX,
             Self::Nets => BAN_NETS_MAX,
             Self::Exempt => BAN_EXEMPT_MAX,
+            Self::Denied => DENY_NETS_MAX,
         }
     }
 
@@ -36,6 +42,7 @@ impl List {
             Self::Hosts => "single addresses",
             Self::Nets => "prefixes",
             Self::Exempt => "exempt prefixes",
+            Self::Denied => "deny sets at the front",
         }
     }
 }
@@ -43,7 +50,7 @@ impl List {
 /// What the front counted since it was loaded, all CPUs together.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct FrontCounts {
-    /// Packets dropped.
+    /// Packets dropped because their source is banned.
     pub dropped_packets: u64,
     /// Their bytes, from the link header on.
     pub dropped_bytes: u64,
@@ -51,6 +58,10 @@ pub struct FrontCounts {
     pub exempt_packets: u64,
     /// Packets that would have been dropped if the front did not only observe.
     pub observed_packets: u64,
+    /// Packets dropped because their source is in a deny set; the rules' counters have them as well.
+    pub denied_packets: u64,
+    /// Their IP bytes.
+    pub denied_bytes: u64,
 }
 
 /// Tables that can be written.
@@ -71,6 +82,11 @@ pub trait BanStore {
     fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError>;
     /// What is in a list.
     fn list(&self, list: List) -> Result<Vec<Prefix>, BanError>;
+    /// Enters prefixes in order, each with the counter of the rule that denies it, or gives those that are there another
+    /// counter. On an error, tells how many went in before it.
+    fn deny(&mut self, entries: &[(Prefix, u16)]) -> Result<(), (usize, BanError)>;
+    /// What is denied, with the rules' counters.
+    fn denied(&self) -> Result<Vec<(Prefix, u16)>, BanError>;
     /// What was counted.
     fn counts(&self) -> FrontCounts;
 }
@@ -108,6 +124,14 @@ impl<S: BanStore + ?Sized> BanStore for Box<S> {
         (**self).list(list)
     }
 
+    fn deny(&mut self, entries: &[(Prefix, u16)]) -> Result<(), (usize, BanError)> {
+        (**self).deny(entries)
+    }
+
+    fn denied(&self) -> Result<Vec<(Prefix, u16)>, BanError> {
+        (**self).denied()
+    }
+
     fn counts(&self) -> FrontCounts {
         (**self).counts()
     }
@@ -121,6 +145,7 @@ pub struct MemoryStore {
     hosts: HashSet<[u32; 4]>,
     nets: BTreeMap<u32, HashSet<([u32; 4], u32)>>,
     exempt: BTreeMap<u32, HashSet<([u32; 4], u32)>>,
+    denied: BTreeMap<Prefix, u16>,
     /// Entries a list can have, for tests of full ones.
     max: usize,
 }
@@ -141,6 +166,7 @@ impl MemoryStore {
             hosts: HashSet::new(),
             nets: BTreeMap::new(),
             exempt: BTreeMap::new(),
+            denied: BTreeMap::new(),
             max: max as usize,
         }
     }
@@ -153,6 +179,12 @@ impl MemoryStore {
     /// Whether an address is banned, as the kernel would say.
     pub fn is_banned(&self, address: std::net::IpAddr) -> bool {
         front::is_banned(self, self.flags, &Prefix::from(address).address().words)
+    }
+
+    /// What the front would say of a frame that begins with an IP header; `enforces` is whether a policy's refusals are
+    /// carried out, and nothing is remembered of any conversation.
+    pub fn judge(&self, bytes: &[u8], enforces: bool) -> front::FrontVerdict {
+        front::judge(&FrameBytes(bytes), bytes.len(), Link::Ip, &Judging { store: self, enforces }, self.flags)
     }
 
     fn nets(&mut self, list: List) -> &mut BTreeMap<u32, HashSet<([u32; 4], u32)>> {
@@ -187,6 +219,55 @@ impl front::BanTables for MemoryStore {
 
     fn exempt(&self, address: &Address) -> Option<u32> {
         longest(&self.exempt, address)
+    }
+
+    fn denial(&self, address: &Address) -> Option<Denial> {
+        let of = if front::is_ipv4(&address.words) { front::family::IPV4 } else { front::family::IPV6 };
+        let host = Prefix::of_address(address, of);
+        let mut holders = (0..=host.len()).rev().filter_map(|len| self.denied.get(&host.cut(len)));
+        holders.next().map(|counter| Denial::new(*counter, of))
+    }
+}
+
+/// Tables in memory as the front of a host has them.
+struct Judging<'a> {
+    store: &'a MemoryStore,
+    enforces: bool,
+}
+
+impl front::FrontState for Judging<'_> {
+    fn enforces(&self) -> bool {
+        self.enforces
+    }
+
+    fn is_known(&self, _: &ConnectionKey) -> bool {
+        false
+    }
+}
+
+impl front::BanTables for Judging<'_> {
+    fn table(&self, index: u32) -> u64 {
+        BanStore::table(self.store, index)
+    }
+
+    fn bloom(&self, index: u32) -> u64 {
+        BanStore::bloom(self.store, index)
+    }
+
+    fn host(&self, words: &[u32; 4]) -> bool {
+        front::BanTables::host(self.store, words)
+    }
+
+    fn net(&self, address: &Address) -> Option<u32> {
+        front::BanTables::net(self.store, address)
+    }
+
+    fn exempt(&self, address: &Address) -> Option<u32> {
+        front::BanTables::exempt(self.store, address)
+    }
+
+    fn denial(&self, address: &Address) -> Option<Denial> {
+        front::BanTables::denial(self.store, address)
     }
 }
 
@@ -236,7 +317,9 @@ impl BanStore for MemoryStore {
 
     fn remove(&mut self, list: List, prefix: Prefix) -> Result<(), BanError> {
         let address = prefix.address();
-        if list == List::Hosts {
+        if list == List::Denied {
+            self.denied.remove(&prefix);
+        } else if list == List::Hosts {
             self.hosts.remove(&address.words);
         } else if let Some(nets) = self.nets(list).get_mut(&address.prefix_len) {
             nets.remove(&(address.words, prefix.family()));
@@ -254,6 +337,7 @@ impl BanStore for MemoryStore {
             }
             List::Nets => &self.nets,
             List::Exempt => &self.exempt,
+            List::Denied => return Ok(self.denied.keys().copied().collect()),
         };
         let of_len = |(len, set): (&u32, &HashSet<([u32; 4], u32)>)| {
             let len = *len;
@@ -262,6 +346,21 @@ impl BanStore for MemoryStore {
                 .collect::<Vec<_>>()
         };
         Ok(nets.iter().flat_map(of_len).collect())
+    }
+
+    fn deny(&mut self, entries: &[(Prefix, u16)]) -> Result<(), (usize, BanError)> {
+        for (done, (prefix, counter)) in entries.iter().enumerate() {
+            if self.denied.len() >= self.max && !self.denied.contains_key(prefix) {
+                let (list, max) = (List::Denied.name(), self.max as u32);
+                return Err((done, BanError::Full { prefix: *prefix, list, max }));
+            }
+            self.denied.insert(*prefix, *counter);
+        }
+        Ok(())
+    }
+
+    fn denied(&self) -> Result<Vec<(Prefix, u16)>, BanError> {
+        Ok(self.denied.iter().map(|(prefix, counter)| (*prefix, *counter)).collect())
     }
 
     fn counts(&self) -> FrontCounts {

@@ -40,6 +40,7 @@ pub const MAPS: &[&str] = &[
     "BAN_HOSTS",
     "BAN_NETS",
     "BAN_EXEMPT",
+    "DENY_NETS",
     "FRONT",
 ];
 

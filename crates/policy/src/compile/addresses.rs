@@ -157,7 +157,7 @@ pub(crate) fn prefix(net: &IpNet) -> Option<Address> {
     bits(net).map(|(first, len)| address(first, len))
 }
 
-fn bits(net: &IpNet) -> Option<(u128, u32)> {
+pub(super) fn bits(net: &IpNet) -> Option<(u128, u32)> {
     let (first, len) = match net {
         IpNet::V4(net) => (MAPPED | u128::from(u32::from(net.network())), MAPPED_LEN + u32::from(net.prefix_len())),
         IpNet::V6(net) => (u128::from(net.network()), u32::from(net.prefix_len())),

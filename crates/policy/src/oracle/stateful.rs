@@ -101,6 +101,11 @@ impl Host {
         self.epoch += 1;
     }
 
+    /// Whether anything is remembered of the flow of a packet.
+    pub fn is_known(&self, facts: &Facts) -> bool {
+        self.flows.contains_key(&conversation(facts))
+    }
+
     /// What is remembered of the flow of a packet, for messages of tests.
     pub fn remembered(&self, facts: &Facts) -> String {
         format!("{:?} in epoch {}, bans {:?}", self.flows.get(&conversation(facts)), self.epoch, self.bans)
