@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_host::rules::{
-    Answer, Chain, Inventory, Packet, Repair, Source, Stop, Table, Traversal, Watch, inventory, repair, walk,
+    Answer, Chain, Inventory, Packet, Repair, Stop, Table, Traversal, Watch, inventory, repair, walk,
 };
 use hivewall_model::protocol_by_name;
 
@@ -152,7 +152,7 @@ fn render(found: &Inventory) -> String {
         let _ = writeln!(
             out,
             "{} {} {}{}  [{}]",
-            source_name(table.source),
+            table.source.name(),
             table.family,
             table.name,
             mark(table.ours),
@@ -194,14 +194,6 @@ fn render_chain(out: &mut String, table: &Table, chain: &Chain) {
 
 fn mark(ours: bool) -> &'static str {
     if ours { " (ours)" } else { "" }
-}
-
-fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Nftables => "nftables",
-        Source::IptablesNft => "iptables-nft",
-        Source::IptablesLegacy => "iptables-legacy",
-    }
 }
 
 fn run_explain(args: &ArgMatches) -> anyhow::Result<ExitCode> {

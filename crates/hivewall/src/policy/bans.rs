@@ -85,6 +85,11 @@ impl BanBook {
         Ok(self.bans.set_exempt(prefixes)?)
     }
 
+    /// What is banned.
+    pub(super) fn prefixes(&self) -> Vec<IpNet> {
+        self.bans.iter().map(|(prefix, _)| IpNet::from(prefix)).collect()
+    }
+
     /// All, as a packet filter is given them.
     pub(super) fn all(&self) -> Vec<hivewall_policy::backend::Ban> {
         self.bans.iter().map(|(prefix, ban)| given(prefix, ban)).collect()
@@ -121,6 +126,14 @@ impl BanBook {
         let all: Vec<Value> = self.bans.iter().map(entry).collect();
         Ok(vault::replace(&self.state, FILE, &serde_json::to_vec_pretty(&all)?)?)
     }
+}
+
+/// What the file in this state says is banned now.
+pub(super) fn kept(state: &Path) -> anyhow::Result<Vec<IpNet>> {
+    let now = wall_clock();
+    let all = read(&state.join(FILE))?;
+    let holds = |(_, ban): &(Prefix, Ban)| ban.until.is_none_or(|until| until > now);
+    Ok(all.into_iter().filter(holds).map(|(prefix, _)| IpNet::from(prefix)).collect())
 }
 
 fn given(prefix: Prefix, ban: &Ban) -> hivewall_policy::backend::Ban {

@@ -4,12 +4,14 @@
 
 use hivewall_host::rules::{Answer, Missing, Packet, Stop, Traversal, inventory, walk};
 use hivewall_model::Direction;
+use hivewall_policy::Mode;
 use hivewall_policy::oracle::{Facts, has_ports, has_types};
+use hivewall_view::policy::ExplainFilters;
 
 /// What the packet filters say.
 pub(super) struct Beside {
     /// About the packet.
-    pub(super) answer: Answer,
+    answer: Answer,
     missing: Vec<Missing>,
 }
 
@@ -42,15 +44,16 @@ fn packet(facts: &Facts, received: bool) -> Packet {
 }
 
 impl Beside {
-    /// In a sentence, behind our own verdict.
-    pub(super) fn text(&self, verdict: &str) -> String {
+    /// In sentences, behind our own verdict.
+    pub(super) fn notes(&self, verdict: &str, mode: Mode) -> Vec<String> {
         let Answer { stop, place, ours, why, .. } = &self.answer;
-        let us = match verdict {
-            "accept" => "accepted by us",
-            "reject" => "rejected by us",
+        let us = match (verdict, mode) {
+            ("accept", _) => "accepted by us",
+            (_, Mode::Observe) => "let pass by us",
+            ("reject", _) => "rejected by us",
             _ => "dropped by us",
         };
-        let mut text = match stop {
+        let text = match stop {
             Stop::Accepted => format!("on this host: {us}; no packet filter drops it"),
             Stop::Dropped if *ours => format!("on this host: dropped by us, in {place}: {why}"),
             Stop::Rejected if *ours => format!("on this host: rejected by us, in {place}: {why}"),
@@ -58,11 +61,28 @@ impl Beside {
             Stop::Rejected => format!("on this host: {us}, rejected by {place}: {why}"),
             Stop::CannotTell => format!("on this host: {us}; what follows cannot be told: {place} {why}"),
         };
-        for missing in &self.missing {
-            text += "\nnot asked: ";
-            text += &missing.why;
+        std::iter::once(text).chain(self.not_asked().map(|why| format!("not asked: {why}"))).collect()
+    }
+
+    fn not_asked(&self) -> impl Iterator<Item = &String> {
+        self.missing.iter().map(|missing| &missing.why)
+    }
+
+    /// As every surface has it.
+    pub(super) fn view(&self) -> ExplainFilters {
+        let verdict = match self.answer.stop {
+            Stop::Accepted => "accepted",
+            Stop::Dropped => "dropped",
+            Stop::Rejected => "rejected",
+            Stop::CannotTell => "cannot_tell",
+        };
+        ExplainFilters {
+            verdict: verdict.to_owned(),
+            place: self.answer.place.clone(),
+            ours: self.answer.ours,
+            why: self.answer.why.clone(),
+            not_asked: self.not_asked().cloned().collect(),
         }
-        text
     }
 }
 
@@ -72,7 +92,9 @@ mod tests {
 
     fn told(stop: Stop, ours: bool, verdict: &str) -> String {
         let (place, why) = ("nftables inet filter input handle 12".to_owned(), "tcp dport 22 drop".to_owned());
-        Beside { answer: Answer { stop, place, ours, why, accepted_by: Vec::new() }, missing: Vec::new() }.text(verdict)
+        Beside { answer: Answer { stop, place, ours, why, accepted_by: Vec::new() }, missing: Vec::new() }
+            .notes(verdict, Mode::Enforce)
+            .join("\n")
     }
 
     #[test]

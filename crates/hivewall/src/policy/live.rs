@@ -123,6 +123,11 @@ fn check_session(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A time to its second.
+fn second_of(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(second, _)| format!("{second}Z"))
+}
+
 /// The policy as people read it.
 fn shown(view: &PolicyView) -> String {
     let mut out = String::new();
@@ -141,6 +146,9 @@ fn shown(view: &PolicyView) -> String {
     for problem in &view.problems {
         line(format!("problem: {problem}"));
     }
+    for failure in view.all_failures().iter().filter(|failure| !view.problems.contains(&failure.detail)) {
+        line(format!("problem: {}", failure.detail));
+    }
     let width = view.rules.iter().map(|rule| rule.id.len()).max().unwrap_or(0).max(4);
     if !view.rules.is_empty() {
         line(format!("{:>12}  {:>10}  {:<8} {:<width$} {}", "packets", "bytes", "action", "rule", "conditions"));
@@ -156,6 +164,9 @@ fn shown(view: &PolicyView) -> String {
     for ban in &view.bans {
         let left = ban.seconds_left.map_or_else(|| "until it is lifted".to_owned(), |left| format!("{left:.0} s left"));
         line(format!("banned: {} ({left}) {} {}", ban.prefix, ban.origin, ban.reason));
+    }
+    for change in &view.drift.last {
+        line(format!("{} {}", second_of(&change.time), change.text()));
     }
     if view.bans_total > view.bans.len() as u64 {
         line(format!("and {} bans more", view.bans_total - view.bans.len() as u64));

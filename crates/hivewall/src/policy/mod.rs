@@ -6,6 +6,7 @@ pub(crate) mod bans;
 mod beside;
 mod check;
 mod diff;
+mod drift;
 pub(crate) mod enforce;
 pub(crate) mod enforcer;
 mod explain;
