@@ -60,6 +60,15 @@ pub(crate) struct Handle {
     answers: Option<Answers>,
 }
 
+impl Handle {
+    /// Why nobody answers for a policy: none is wanted, or it could not be kept.
+    fn no_policy(&self) -> PolicyRefusal {
+        let snapshot = hivewall_api::Source::snapshot(self);
+        let failure = snapshot.firewall_rules.failures.first();
+        failure.map_or(PolicyRefusal::Off, |failure| PolicyRefusal::Failed { reason: failure.detail.clone() })
+    }
+}
+
 impl hivewall_api::Source for Handle {
     fn snapshot(&self) -> Arc<Snapshot> {
         Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
@@ -108,21 +117,22 @@ impl hivewall_api::Source for Handle {
     fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.document()),
-            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }
 
     fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.explain(request)),
-            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }
 
     fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
         let (answers, archive, now) = (self.answers.clone(), self.archive.clone(), self.now());
+        let no_policy = self.no_policy();
         Box::pin(async move {
-            let answers = answers.ok_or(PolicyRefusal::Off)?;
+            let answers = answers.ok_or(no_policy)?;
             let no_history = "there is no history to rehearse over; see `hivewall policy rehearse --pcap`";
             let archive = archive.ok_or_else(|| PolicyRefusal::Conflict { reason: no_history.to_owned() })?;
             let (new, current) = answers.rehearsed(&request).await?;
@@ -147,7 +157,7 @@ impl hivewall_api::Source for Handle {
     ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.command(command, caller)),
-            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }
 

@@ -15,6 +15,7 @@ use hivewall_host::rules::{
 use hivewall_model::protocol_by_name;
 
 use crate::exit::{Exit, ending};
+use crate::policy::beside::crosses_network;
 
 /// Where the agent keeps what it put into a packet filter.
 const DIRECTORY: &str = "/var/lib/hivewall/policy";
@@ -223,6 +224,9 @@ fn told(answer: &Answer) -> String {
         Stop::Rejected => format!("{before}rejected by {}{own}: {}\n", answer.place, answer.why),
         Stop::CannotTell => format!("{before}cannot tell: {}{own} {}\n", answer.place, answer.why),
     };
+    if answer.stop == Stop::CannotTell && answer.why.contains("an interface, which was not given") {
+        out.push_str("  name it with --in, or --out for what is sent\n");
+    }
     for place in &answer.accepted_by {
         let _ = writeln!(out, "  passed {place}");
     }
@@ -265,6 +269,7 @@ fn packet(args: &ArgMatches) -> anyhow::Result<(Packet, Traversal)> {
         flags: if protocol == 6 { flags } else { 0 },
         in_interface,
         out_interface,
+        not_loopback: crosses_network(from, to, traversal),
         new: !reply && !args.get_flag("established"),
         original: !reply,
     };

@@ -327,7 +327,7 @@ mod tests {
         check(
             &facts("10.1.2.3", 22),
             &[],
-            &expect![[r#"
+            &expect![[r"
                 tcp 10.1.2.3:40000 → 10.0.0.1:22 ......S., received on eth0
 
                 guard
@@ -343,7 +343,7 @@ mod tests {
                 * main:default-in           matches: drop
 
                 drop: rule main:default-in
-            "#]],
+            "]],
         );
     }
 
@@ -384,7 +384,7 @@ mod tests {
         check(
             &Facts { transport: None, ..facts("10.1.2.3", 0) },
             &[],
-            &expect![[r#"
+            &expect![[r"
                 tcp 10.1.2.3 → 10.0.0.1 (later fragment), received on eth0
 
                 guard
@@ -398,7 +398,7 @@ mod tests {
                 * web        line 9  may match, and is the first that could let the datagram through
 
                 accept: rule web (line 9)
-            "#]],
+            "]],
         );
     }
 

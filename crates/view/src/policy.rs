@@ -597,6 +597,23 @@ impl FirewallDrift {
     }
 }
 
+impl FirewallDrift {
+    /// In a few words: `3 of ours, 1 of others', put back once`.
+    pub fn summary(&self) -> String {
+        let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let (ours, others) =
+            self.changes.values().fold((0, 0), |sum, count| (sum.0 + count.ours, sum.1 + count.others));
+        let mut text = format!("{ours} of ours, {others} of others'");
+        if self.repairs > 0 {
+            text.push_str(&format!(", put back {}", times(self.repairs)));
+        }
+        if self.repairs_failed > 0 {
+            text.push_str(&format!(", not put back {}", times(self.repairs_failed)));
+        }
+        text
+    }
+}
+
 impl FirewallChange {
     /// The `event_type` of the log.
     pub fn kind(&self) -> &'static str {

@@ -2,6 +2,9 @@
 //!
 //! They are asked as they are listed now; nothing is sent. Invariant: what cannot be known is told as such.
 
+use std::net::IpAddr;
+
+use hivewall_host::link::Links;
 use hivewall_host::rules::{Answer, Missing, Packet, Stop, Traversal, inventory, walk};
 use hivewall_model::Direction;
 use hivewall_policy::Mode;
@@ -20,11 +23,25 @@ pub(super) fn ask(facts: &Facts) -> Beside {
     let found = inventory();
     let received = facts.direction == Direction::Ingress;
     let traversal = if received { Traversal::Received } else { Traversal::Sent };
-    let answer = walk(&found, &packet(facts, received), traversal);
+    let answer = walk(&found, &packet(facts, traversal), traversal);
     Beside { answer, missing: found.missing }
 }
 
-fn packet(facts: &Facts, received: bool) -> Packet {
+/// Whether a packet between these addresses cannot pass this host's loopback: only what comes from one of the host's own
+/// addresses does, or goes to one.
+pub(crate) fn crosses_network(from: IpAddr, to: IpAddr, traversal: Traversal) -> bool {
+    let other = match traversal {
+        Traversal::Received => from,
+        Traversal::Sent => to,
+        Traversal::Forwarded => return true,
+    };
+    let all = Links::open().and_then(|mut links| links.dump());
+    // Where the addresses are not known, neither is this.
+    !other.is_loopback() && all.is_ok_and(|all| !all.iter().any(|interface| interface.addresses.contains(&other)))
+}
+
+fn packet(facts: &Facts, traversal: Traversal) -> Packet {
+    let received = traversal == Traversal::Received;
     let ports = facts.transport.filter(|_| has_ports(facts.proto));
     let kind = facts.transport.filter(|_| has_types(facts.proto));
     let interface = Some(facts.interface.clone()).filter(|name| !name.is_empty());
@@ -38,6 +55,7 @@ fn packet(facts: &Facts, received: bool) -> Packet {
         flags: facts.transport.map_or(0, |transport| transport.flags),
         in_interface: interface.clone().filter(|_| received),
         out_interface: interface.filter(|_| !received),
+        not_loopback: crosses_network(facts.from, facts.to, traversal),
         new: true,
         original: true,
     }

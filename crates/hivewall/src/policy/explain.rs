@@ -11,7 +11,9 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_model::{Direction, TcpFlags, protocol_by_name};
 use hivewall_policy::document::{Document, Term};
 use hivewall_policy::oracle::{Facts, Transport, has_ports, has_types};
-use hivewall_policy::{HostFacts, Mode, NoMembers, Rule, Ruleset, explain, explanation_text, parse, resolve};
+use hivewall_policy::{
+    Action, HostFacts, Limit, Mode, NoMembers, Rule, Ruleset, explain, explanation_text, parse, resolve,
+};
 use hivewall_view::policy::{ExplainRequest, Explanation};
 
 use super::facts::Host;
@@ -105,12 +107,27 @@ pub(super) fn told(
     if rules.mode == Mode::Observe && told.verdict != "accept" {
         told.notes.push("the policy only observes: the packet is counted as refused, and passes".to_owned());
     }
+    let decides = told.rule.as_ref().and_then(|id| rules.rules.iter().find(|rule| rule.id == *id));
+    if let Some(limit) = decides.and_then(|rule| rule.limit) {
+        told.notes.push(limit_in_words(&limit));
+    }
     if is_live {
         let beside = super::beside::ask(facts);
         told.notes.extend(beside.notes(&told.verdict, rules.mode));
         told.packet_filters = Some(beside.view());
     }
     told
+}
+
+fn limit_in_words(limit: &Limit) -> String {
+    let of = if limit.per_source { "from one source" } else { "in all" };
+    let over = match limit.over {
+        Action::Pass => "the next rule is asked",
+        Action::Reject => "they are rejected",
+        _ => "they are dropped",
+    };
+    let Limit { count, per, burst, .. } = limit;
+    format!("the rule accepts {count} new flows in {} s {of}, {burst} at once; beyond that {over}", per.as_secs())
 }
 
 /// The policy that this host's state says is in force.

@@ -413,16 +413,16 @@ impl Governor {
                 Self::said(outcome)
             }
             PolicyCommand::Ban { prefix, ttl, reason } => {
-                self.bans.add(*prefix, *ttl, &who, reason).map_err(|error| failed(&error))?;
+                self.bans.add(*prefix, *ttl, &operator(caller), reason).map_err(|error| failed(&error))?;
                 self.after_bans(Some(*prefix));
-                format!("{prefix} is banned")
+                format!("{} is banned", plain(*prefix))
             }
             PolicyCommand::Unban { prefix } => {
                 if !self.bans.remove(*prefix).map_err(|error| failed(&error))? {
-                    return Err(PolicyRefusal::Conflict { reason: format!("{prefix} is not banned") });
+                    return Err(PolicyRefusal::Conflict { reason: format!("{} is not banned", plain(*prefix)) });
                 }
                 self.after_bans(None);
-                format!("{prefix} is no longer banned")
+                format!("{} is no longer banned", plain(*prefix))
             }
         };
         let view = self.view();
@@ -527,6 +527,17 @@ impl Governor {
         };
         view
     }
+}
+
+/// Who bans, as bans are shown.
+fn operator(caller: &Caller) -> String {
+    let peer = caller.peer.ip();
+    if peer.is_loopback() { "operator".to_owned() } else { format!("operator at {peer}") }
+}
+
+/// A single address without its length.
+fn plain(prefix: IpNet) -> String {
+    if prefix.prefix_len() == prefix.max_prefix_len() { prefix.addr().to_string() } else { prefix.to_string() }
 }
 
 fn alert_in_words(alert: &Alert) -> String {

@@ -3,7 +3,7 @@
 
 pub(crate) mod answers;
 pub(crate) mod bans;
-mod beside;
+pub(crate) mod beside;
 mod check;
 mod diff;
 mod drift;

@@ -61,7 +61,7 @@ pub(super) fn command() -> Command {
             Arg::new("history")
                 .long("history")
                 .value_name("DIRECTORY")
-                .conflicts_with_all(["pcap", "host"])
+                .conflicts_with("pcap")
                 .value_parser(value_parser!(PathBuf))
                 .help("Read the history in this directory, which no agent may have open"),
         )
