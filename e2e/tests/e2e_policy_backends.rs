@@ -92,6 +92,43 @@ fn problems(snapshot: &serde_json::Value) -> String {
     snapshot["firewall_rules"]["problems"].to_string()
 }
 
+/// The change and its repair are in the log, in the metrics and on `policy show`; a host that was repaired is healthy.
+#[track_caller]
+fn check_drift_is_told(agent: &Agent, backend: &str) {
+    let (what, program) = match backend {
+        "nftables" => ("table-gone", "nft"),
+        _ => ("chain-flushed", "iptables"),
+    };
+    until("drift and repair in the log", || {
+        let text = std::fs::read_to_string(agent.log()).unwrap();
+        let events = text.lines().filter_map(|line| serde_json::from_str::<serde_json::Value>(line).ok());
+        let told: Vec<_> = events
+            .filter(|event| event["event_type"].as_str().is_some_and(|kind| kind.starts_with("firewall_")))
+            .collect();
+        let drift = told.iter().any(|event| {
+            let about = &event["hivewall"];
+            let by = about["process"].as_str().unwrap_or_default();
+            event["event_type"] == "firewall_drift"
+                && about["what"] == what
+                && about["ours"] == true
+                && by.contains(program)
+                && about["pid"].as_u64() > Some(1)
+        });
+        let repaired = |event: &serde_json::Value| {
+            event["event_type"] == "firewall_repair" && event["hivewall"]["what"] == "repaired"
+        };
+        if drift && told.iter().any(repaired) { Ok(()) } else { Err(format!("{backend}: {told:?}")) }
+    });
+    let metrics = agent.get("/metrics").unwrap();
+    let counted = format!("hivewall_firewall_drift_total{{what=\"{what}\",owner=\"ours\"}} 1");
+    assert!(metrics.contains(&counted), "{counted} is not in {metrics}");
+    assert!(metrics.contains("hivewall_firewall_repairs_total 1"), "{metrics}");
+    let shown = agent.tell(&["policy", "show"]).fine();
+    assert!(shown.contains("(ours): "), "{shown}");
+    let health = agent.get("/api/v1/health").unwrap();
+    assert!(!health.contains("\"policy\""), "{health}");
+}
+
 #[test]
 fn a_policy_in_a_packet_filter_is_obeyed_repaired_kept_and_taken_out() {
     require_root!();
@@ -122,6 +159,7 @@ fn a_policy_in_a_packet_filter_is_obeyed_repaired_kept_and_taken_out() {
             if told.contains("were put back (once") { Ok(()) } else { Err(told) }
         });
         governed.check_web_only("repaired");
+        check_drift_is_told(&agent, backend);
 
         agent.tell(&["policy", "ban", "10.0.0.1", "--reason", "test"]).fine();
         assert!(!governed.is_open(8080), "{backend}: a ban holds at once");

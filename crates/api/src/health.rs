@@ -1,10 +1,11 @@
-//! Whether the agent sees everything it should. Deliberately not here: whether the network is well, which alerts say.
+//! Whether the agent sees everything it should, and the policy holds as it is meant to. Deliberately not here: whether the network is well, which alerts say.
 //! Invariant: a status other than `ok` always comes with its reasons.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use hivewall_model::Timestamp;
+use hivewall_view::policy::PolicyFailure;
 use hivewall_view::{Loss, Snapshot, time::parse_rfc3339};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -46,9 +47,10 @@ pub struct Health {
 /// One thing that is not as it should be.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct HealthReason {
-    /// `stalled`, `capture_fallback` or `losses`.
+    /// `stalled`, `capture_fallback`, `policy` or `losses`.
     pub kind: String,
-    /// What it is about, where the kind has several: for `losses` the key under `losses` in the snapshot.
+    /// What it is about, where the kind has several: for `losses` the key under `losses` in the snapshot, for `policy` the
+    /// kind of failure under `firewall_rules.failures`.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub subject: Option<String>,
     /// What is wrong, for people.
@@ -60,7 +62,8 @@ impl Health {
     pub(crate) fn new(snapshot: &Snapshot, now: Timestamp, watch: &LossWatch) -> Self {
         let stalled = stalled(snapshot, now);
         let status = if stalled.is_some() { HealthStatus::Failing } else { HealthStatus::Degraded };
-        let mut reasons: Vec<HealthReason> = stalled.into_iter().chain(fallback(snapshot)).collect();
+        let mut reasons: Vec<HealthReason> =
+            stalled.into_iter().chain(fallback(snapshot)).chain(policy(snapshot)).collect();
         for (reason, more) in watch.grown(now) {
             let meaning = snapshot.losses.get(reason).map_or("", |loss| loss.meaning.as_str());
             reasons.push(HealthReason {
@@ -95,6 +98,16 @@ fn fallback(snapshot: &Snapshot) -> Option<HealthReason> {
     let reason = snapshot.capture.fallback_reason.as_ref()?;
     let detail = format!("packets come from {}: {reason}", snapshot.capture.source);
     Some(HealthReason { kind: "capture_fallback".to_owned(), subject: None, detail })
+}
+
+/// What of the policy does not hold as it is meant to.
+fn policy(snapshot: &Snapshot) -> impl Iterator<Item = HealthReason> {
+    let reason = |failure: PolicyFailure| HealthReason {
+        kind: "policy".to_owned(),
+        subject: Some(failure.kind),
+        detail: failure.detail,
+    };
+    snapshot.firewall_rules.all_failures().into_iter().map(reason)
 }
 
 /// Remembers which losses grew lately. What was lost before the first look counts as old.
@@ -232,6 +245,38 @@ mod tests {
         let health = Health::new(&snapshot, at(1), &LossWatch::default());
         assert_eq!(health.status, HealthStatus::Degraded);
         assert_eq!(health.reasons[0].detail, "packets come from af-packet: the kernel has no BTF");
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_policy_degrades_as_long_as_it_lasts() {
+        let mut snapshot = snapshot(at(1), 0);
+        let watch = LossWatch::default();
+        snapshot.firewall_rules.problems = vec!["other rules than ours drop what it accepts".to_owned()];
+        assert_eq!(Health::new(&snapshot, at(1), &watch).status, HealthStatus::Ok);
+        snapshot.firewall_rules.failures = vec![PolicyFailure {
+            kind: "expired".to_owned(),
+            subject: None,
+            detail: "edge version 42 has expired; it stays in force until another is applied".to_owned(),
+        }];
+        let fill = |entries| hivewall_view::policy::TableFill { entries, limit: 10 };
+        snapshot.firewall_rules.tables = [("bans".to_owned(), fill(10)), ("sessions".to_owned(), fill(9))].into();
+        let health = Health::new(&snapshot, at(1), &watch);
+        assert_eq!(health.status, HealthStatus::Degraded);
+        let told: Vec<(&str, &str, &str)> = health
+            .reasons
+            .iter()
+            .map(|reason| (reason.kind.as_str(), reason.subject.as_deref().unwrap(), reason.detail.as_str()))
+            .collect();
+        assert_eq!(
+            told,
+            [
+                ("policy", "expired", "edge version 42 has expired; it stays in force until another is applied"),
+                ("policy", "table_full", "the table bans is full (10 entries): what is new is refused; take some out"),
+            ]
+        );
+        snapshot.firewall_rules.failures.clear();
+        snapshot.firewall_rules.tables.clear();
+        assert_eq!(Health::new(&snapshot, at(1), &watch).status, HealthStatus::Ok);
     }
 
     #[test]

@@ -28,6 +28,9 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> fmt::Result {
         Event::Stats(stats) => statistics(stats, &mut line)?,
         Event::Name(event) => name(event, &mut line)?,
         Event::Refusal(event) => refusal(event, &mut line)?,
+        Event::Firewall(change) => {
+            write!(line, "{} {} {}", time_of_day(&change.time), change.kind(), change.text())?;
+        }
     }
     // The kernel lets an interface name hold control characters; a terminal would obey them.
     out.extend_from_slice(line.replace(char::is_control, "\u{fffd}").as_bytes());

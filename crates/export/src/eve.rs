@@ -9,12 +9,14 @@
 //! - `stats.decoder` counts a packet once for each interface that saw it, as Suricata does; `hivewall.protocols` once.
 //! - `app_proto` is what the payload showed; a guess from the port is `hivewall.application_guess`.
 //! - Suricata's `tunnel` object wants the outer addresses, which a flow does not keep: the kind is `hivewall.tunnel`.
+//! - `firewall_drift` and `firewall_repair` are events of ours: Suricata does not look at packet filters.
 //! - `flow.action` is there where the policy dropped packets of the flow; the rule is `hivewall.rule`.
 //!
 //! Everything that Suricata has no name for stands under the one key `hivewall`. Nothing here builds a JSON tree: the
 //! structs borrow from the event and are written straight into the log's buffer.
 
 mod drop;
+mod firewall;
 mod names;
 
 use std::collections::BTreeMap;
@@ -31,6 +33,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> serde_json::Result<()> 
         Event::Flow(row) => serde_json::to_writer(out, &EveFlow::new(row)),
         Event::Stats(stats) => serde_json::to_writer(out, &EveStats::new(stats)),
         Event::Refusal(event) => serde_json::to_writer(out, &drop::EveDrop::new(event)),
+        Event::Firewall(change) => serde_json::to_writer(out, &firewall::EveFirewall::new(change)),
         Event::Name(event) => serde_json::to_writer(out, &names::EveName::new(event)),
     }
 }

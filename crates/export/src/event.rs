@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hivewall_model::{DnsMessage, FlowId, HttpResponse, Learned, Perspective, Process, Timestamp, TlsHello, Tuple};
+use hivewall_view::policy::FirewallChange;
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowCounts, FlowRow, Loss, ProtocolTraffic, Snapshot, TrafficCell};
 
@@ -21,6 +22,8 @@ pub enum Event {
     Name(Box<NameEvent>),
     /// The policy refused a flow, or would have.
     Refusal(Box<RefusalEvent>),
+    /// Somebody changed the host's packet filters, or ours was put back.
+    Firewall(Box<FirewallChange>),
 }
 
 impl Event {
@@ -31,6 +34,7 @@ impl Event {
             Self::Stats(_) => "stats",
             Self::Name(event) => event.said.kind(),
             Self::Refusal(event) => event.kind(),
+            Self::Firewall(change) => change.kind(),
         }
     }
 

@@ -11,6 +11,7 @@ use hivewall_model::{
     Container, DnsAnswer, DnsMessage, FlowId, HttpRequest, HttpResponse, Learned, Perspective, Process, Timestamp,
     TlsHello, Tuple,
 };
+use hivewall_view::policy::FirewallChange;
 use hivewall_view::{
     FlowCounts, FlowRow, InterfaceTraffic, Loss, PointRow, ProtocolTraffic, Snapshot, TrafficCell, example_flow,
 };
@@ -474,6 +475,48 @@ fn a_refused_flow_is_a_drop_event() {
     "#]],
     );
     assert_eq!(file(LogFormat::Csv, &[refusal(|_| {})]).lines().count(), 1, "a table of flows has its header alone");
+}
+
+#[test]
+fn a_change_of_the_packet_filters_is_an_event_with_who_made_it() {
+    let drift = FirewallChange {
+        time: "2026-11-26T10:00:00.250000Z".to_owned(),
+        what: "chain-flushed".to_owned(),
+        backend: "nftables".to_owned(),
+        family: "inet".to_owned(),
+        table: "hivewall".to_owned(),
+        chain: "input".to_owned(),
+        ours: true,
+        detail: "flushed, 3 rules are gone".to_owned(),
+        pid: Some(4706),
+        process: Some("nft".to_owned()),
+    };
+    let repair = FirewallChange {
+        time: "2026-11-26T10:00:00.810000Z".to_owned(),
+        what: "repaired".to_owned(),
+        backend: "nftables".to_owned(),
+        ours: true,
+        detail: "our rules had been changed, and are as they were".to_owned(),
+        ..FirewallChange::default()
+    };
+    let events = [drift, repair].map(|change| Event::Firewall(Box::new(change)));
+    check(
+        LogFormat::Jsonl,
+        &events,
+        &expect![[r#"
+        {"timestamp":"2026-11-26T10:00:00.250000+0000","event_type":"firewall_drift","hivewall":{"what":"chain-flushed","backend":"nftables","family":"inet","table":"hivewall","chain":"input","ours":true,"detail":"flushed, 3 rules are gone","process":"nft","pid":4706}}
+        {"timestamp":"2026-11-26T10:00:00.810000+0000","event_type":"firewall_repair","hivewall":{"what":"repaired","backend":"nftables","ours":true,"detail":"our rules had been changed, and are as they were"}}
+    "#]],
+    );
+    check(
+        LogFormat::Console,
+        &events,
+        &expect![[r"
+        10:00:00 firewall_drift nftables inet hivewall input (ours): flushed, 3 rules are gone, by nft[4706]
+        10:00:00 firewall_repair nftables: our rules had been changed, and are as they were
+    "]],
+    );
+    assert_eq!(file(LogFormat::Csv, &events).lines().count(), 1, "a table of flows has its header alone");
 }
 
 #[test]

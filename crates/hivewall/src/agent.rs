@@ -7,12 +7,13 @@ use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
 use hivewall_config::{Backend, Config, Enforcement, Front};
-use hivewall_engine::Event;
+use hivewall_engine::{Event, PolicyTold};
 use hivewall_export::LogWriter;
 use hivewall_host::bans::{FrontMode, MemoryStore};
 use hivewall_host::link::InterfaceFilter;
 use hivewall_host::signal::Signals;
 use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
+use hivewall_view::policy::{FirewallChange, PolicyFailure, PolicyView};
 
 use crate::exit::{Exit, ending};
 use crate::history::History;
@@ -23,7 +24,7 @@ use crate::policy::enforce::Enforce;
 use crate::policy::enforcer::{Enforcer, KernelClock};
 use crate::policy::fallback::take_away;
 use crate::policy::filters::PacketFilter;
-use crate::policy::governor::{Governor, Running};
+use crate::policy::governor::{Governor, Running, Told};
 use crate::serve::Bound;
 use crate::settings;
 use crate::surroundings::Surroundings;
@@ -40,14 +41,14 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     // Before anybody can ask: who finds the port taken finds the token, too.
     let access = access();
     let log = LogWriter::start(&settings::log_options(&config))?;
-    let (source, governor) = open(&config)?;
+    let (source, keeper) = open(&config)?;
     let about = source.about();
     if let Some(why) = &about.fallback_reason {
         tracing::warn!(source = about.name, why, "capturing by a lesser way");
     }
     let mut pipeline = Pipeline::new(source, &config, Some(log), false);
     pipeline.look_around(Surroundings::open(&config));
-    let policy = governor.map(|(governor, news)| govern(&mut pipeline, governor, news)).transpose()?;
+    let policy = keeper.map(|kept| govern(&mut pipeline, kept)).transpose()?.flatten();
     if let Some(directory) = config.history.directory() {
         match History::open(directory, &config) {
             Ok(history) => pipeline.keep_history(history),
@@ -100,29 +101,44 @@ fn access() -> hivewall_api::Access {
 /// Starts the policy's thread beside the pipeline.
 fn govern(
     pipeline: &mut Pipeline<Box<dyn Source>>,
-    governor: Governor,
-    news: Receiver<Event<'static>>,
-) -> anyhow::Result<Running> {
+    Kept { governor, news, changes }: Kept,
+) -> anyhow::Result<Option<Running>> {
     let (hold, holds) = channel();
-    let running = governor.run(hold)?;
-    pipeline.govern(Governed { news, holds }, Answers::new(running.asks()));
+    let running = governor.map(|governor| governor.run(hold)).transpose()?;
+    let answers = running.as_ref().map(|running| Answers::new(running.asks()));
+    pipeline.govern(Governed { news, holds, changes }, answers);
     Ok(running)
 }
 
-/// The policy's keeper, and what it will tell.
-type Keeper = Option<(Governor, Receiver<Event<'static>>)>;
+/// The policy's keeper, or none where that failed, and what it tells.
+struct Kept {
+    governor: Option<Governor>,
+    news: Receiver<Event<'static>>,
+    changes: Receiver<FirewallChange>,
+}
+
+/// None where no policy is wanted.
+type Keeper = Option<Kept>;
+
+fn governor(keeper: &Keeper) -> Option<&Governor> {
+    keeper.as_ref()?.governor.as_ref()
+}
 
 /// Begins to keep a policy, by this and with bans in that.
 fn keep(config: &Config, enforcer: anyhow::Result<Box<dyn Enforce>>, bans: Store) -> Keeper {
-    let (news, told) = channel();
-    match enforcer.and_then(|enforcer| Governor::begin(config, enforcer, bans, news)) {
-        Ok(governor) => Some((governor, told)),
-        Err(error) => {
-            // Packets are seen all the same, and what the kernel holds goes on to hold.
-            tracing::error!(error = format!("{error:#}"), "no policy can be changed until this is mended");
-            None
-        }
-    }
+    let ((news, told_news), (changes, told_changes)) = (channel(), channel());
+    let told = Told { news: news.clone(), changes };
+    let governor = enforcer.and_then(|enforcer| Governor::begin(config, enforcer, bans, told));
+    let governor = governor.map_err(|error| {
+        // Packets are seen all the same, and what the kernel holds goes on to hold.
+        let detail = format!("no policy can be changed until this is mended, what the kernel holds stays: {error:#}");
+        tracing::error!("{detail}");
+        let failure = PolicyFailure { kind: "not_kept".to_owned(), subject: None, detail: detail.clone() };
+        let view = PolicyView { problems: vec![detail], failures: vec![failure], ..PolicyView::default() };
+        // The other end is below.
+        let _ = news.send(Event::Policy(Box::new(PolicyTold { view, ..PolicyTold::default() })));
+    });
+    Some(Kept { governor: governor.ok(), news: told_news, changes: told_changes })
 }
 
 /// The policy in a packet filter, where that is configured: in force before anything is captured.
@@ -132,6 +148,18 @@ fn keep_by_filter(config: &Config) -> Keeper {
     }
     let filter = PacketFilter::open(config).map(|filter| -> Box<dyn Enforce> { Box::new(filter) });
     keep(config, filter, Box::new(MemoryStore::default()))
+}
+
+/// Attaches to the interfaces there are. Where a policy holds, none need be there yet: at boot the agent comes before
+/// the network, and each interface is attached to when it appears.
+fn start(source: &mut EbpfSource, keeper: &Keeper) -> Result<(), SourceError> {
+    match source.start() {
+        Err(error @ SourceError::NoInterface { .. }) if governor(keeper).is_some_and(Governor::has_policy) => {
+            tracing::warn!(%error, "waiting for an interface; the policy holds on each from its first packet");
+            Ok(())
+        }
+        other => other,
+    }
 }
 
 /// Loads the datapath, puts the last good policy into it, and only then attaches it: from its first packet on it judges.
@@ -149,20 +177,20 @@ fn open_governed(
     let clock = KernelClock { ticks, per_second, read: Instant::now() };
     let mut enforcer = Enforcer::new(source.policy_maps()?, clock);
     if config.policy.backend != Enforcement::Ebpf {
-        if by_filter.is_some() {
+        if governor(by_filter).is_some() {
             // What an agent before this one left to hold: the packet filter has the policy now.
             enforcer.clear()?;
             source.release()?;
         }
-        source.start()?;
+        start(&mut source, by_filter)?;
         return Ok((Box::new(source), None));
     }
     let keeper = keep(config, Ok(Box::new(enforcer)), Box::new(source.ban_maps()?));
-    if keeper.as_ref().is_some_and(|(governor, _)| governor.holds_datapath()) {
+    if governor(&keeper).is_some_and(Governor::holds_datapath) {
         source.hold()?;
     }
-    source.start()?;
-    if let Some((governor, _)) = &keeper {
+    start(&mut source, &keeper)?;
+    if let Some(governor) = governor(&keeper) {
         if !governor.holds_datapath() {
             // What an agent before this one left to hold was taken back meanwhile.
             source.release()?;

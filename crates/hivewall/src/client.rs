@@ -142,7 +142,7 @@ impl Client {
 /// What the API answers with.
 pub(crate) mod serde_json_de {
     use anyhow::Context as _;
-    use hivewall_view::policy::{Explanation, PolicyOutcome};
+    use hivewall_view::policy::{Explanation, PolicyOutcome, Rehearsal};
     use hivewall_view::{FlowPage, Snapshot};
 
     /// A document of the API.
@@ -160,6 +160,12 @@ pub(crate) mod serde_json_de {
     impl Answer for Explanation {
         fn read(text: &str) -> anyhow::Result<Self> {
             serde_json::from_str(text).context("the agent's explanation cannot be read; is it another version?")
+        }
+    }
+
+    impl Answer for Rehearsal {
+        fn read(text: &str) -> anyhow::Result<Self> {
+            serde_json::from_str(text).context("the agent's rehearsal cannot be read; is it another version?")
         }
     }
 

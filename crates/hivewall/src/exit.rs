@@ -69,7 +69,8 @@ pub(crate) fn code_of(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(exit_of(error) as u8)
 }
 
-fn exit_of(error: &anyhow::Error) -> Exit {
+/// The same as a name.
+pub(crate) fn exit_of(error: &anyhow::Error) -> Exit {
     for cause in error.chain() {
         if let Some(ending) = cause.downcast_ref::<Ending>() {
             return ending.exit;

@@ -101,6 +101,29 @@ fn meaning(reason: StoreLoss) -> &'static str {
     }
 }
 
+/// Writes the flows of a history that no agent has open, a JSON line each. Nothing is removed, whatever its age.
+pub(crate) fn read(directory: &Path, query: &Query, mut out: impl Write + Send) -> anyhow::Result<()> {
+    if !directory.is_dir() {
+        anyhow::bail!("there is no such directory; name another");
+    }
+    let forever = Duration::from_hours(24 * 36_600);
+    let store = Store::open(StoreOptions {
+        max_age: forever,
+        max_bytes: u64::MAX,
+        minutes_age: forever,
+        hours_age: forever,
+        ..StoreOptions::new(directory)
+    })
+    .map_err(|error| match error {
+        StoreError::InUse { .. } => anyhow::anyhow!(
+            "an agent has it open; leave --history out to ask that agent (--host names another than 127.0.0.1:7733)"
+        ),
+        other => other.into(),
+    })?;
+    store.reader().export(query, ExportFormat::Jsonl, &mut out, Instant::now() + EXPORT_MAX)?;
+    Ok(())
+}
+
 /// The history, to whoever asks. Every answer is worked out on the thread that asks.
 #[derive(Clone)]
 pub(crate) struct Archive(StoreReader);

@@ -12,7 +12,7 @@ use hivewall_engine::{Effects, Engine, Event};
 use hivewall_export::{LogWriter, StatsEvent};
 use hivewall_host::source::{Batch, Progress, Source, SourceError};
 use hivewall_model::Timestamp;
-use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
+use hivewall_view::policy::{ExplainRequest, Explanation, FirewallChange, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
 use hivewall_view::{CaptureInfo, Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
@@ -39,6 +39,8 @@ pub(crate) struct Governed {
     pub(crate) news: Receiver<Event<'static>>,
     /// Whether the datapath is to outlive the agent.
     pub(crate) holds: Receiver<Hold>,
+    /// What others did to the packet filters.
+    pub(crate) changes: Receiver<FirewallChange>,
 }
 
 /// A question to the thread.
@@ -56,6 +58,15 @@ pub(crate) struct Handle {
     live: broadcast::Sender<Arc<FlowRow>>,
     archive: Option<Archive>,
     answers: Option<Answers>,
+}
+
+impl Handle {
+    /// Why nobody answers for a policy: none is wanted, or it could not be kept.
+    fn no_policy(&self) -> PolicyRefusal {
+        let snapshot = hivewall_api::Source::snapshot(self);
+        let failure = snapshot.firewall_rules.failures.first();
+        failure.map_or(PolicyRefusal::Off, |failure| PolicyRefusal::Failed { reason: failure.detail.clone() })
+    }
 }
 
 impl hivewall_api::Source for Handle {
@@ -106,30 +117,30 @@ impl hivewall_api::Source for Handle {
     fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.document()),
-            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }
 
     fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.explain(request)),
-            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }
 
     fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
         let (answers, archive, now) = (self.answers.clone(), self.archive.clone(), self.now());
+        let no_policy = self.no_policy();
         Box::pin(async move {
-            let answers = answers.ok_or(PolicyRefusal::Off)?;
+            let answers = answers.ok_or(no_policy)?;
             let no_history = "there is no history to rehearse over; see `hivewall policy rehearse --pcap`";
             let archive = archive.ok_or_else(|| PolicyRefusal::Conflict { reason: no_history.to_owned() })?;
-            let new = answers.rules(Some(request.document)).await?;
-            let current = answers.rules(None).await?;
+            let (new, current) = answers.rehearsed(&request).await?;
             let line = format!("last:{}", request.last.as_deref().unwrap_or("24h"));
             let filter =
                 Filter::parse(&line, now).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
             let pieces = archive.export(Query { filter, history: true, ..Query::default() }, ExportFormat::Jsonl);
-            beside(move || answers::rehearse(&new, &current, pieces)).await?
+            beside(move || answers::rehearse(&new, current.as_ref(), pieces)).await?
         })
     }
 
@@ -146,7 +157,7 @@ impl hivewall_api::Source for Handle {
     ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.command(command, caller)),
-            None => Box::pin(std::future::ready(Err(PolicyRefusal::Off))),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }
 
@@ -257,8 +268,8 @@ impl<S: Source> Pipeline<S> {
 
     /// Learns of sockets and of the host from now on.
     /// Takes over what the policy's thread tells, and lets it keep the datapath. To be called before [`Pipeline::handle`].
-    pub(crate) fn govern(&mut self, governed: Governed, answers: Answers) {
-        self.handle.answers = Some(answers);
+    pub(crate) fn govern(&mut self, governed: Governed, answers: Option<Answers>) {
+        self.handle.answers = answers;
         self.governed = Some(governed);
     }
 
@@ -266,12 +277,20 @@ impl<S: Source> Pipeline<S> {
     fn take_policy(&mut self) {
         let Some(governed) = &self.governed else { return };
         let news: Vec<Event<'static>> = governed.news.try_iter().collect();
+        for change in governed.changes.try_iter() {
+            if let Some(log) = &self.log {
+                log.send(hivewall_export::Event::Firewall(Box::new(change)));
+            }
+        }
         for hold in governed.holds.try_iter() {
             let outcome = self.source.hold(hold.keep).map_err(|error| error.to_string());
             // Whoever asked has stopped.
             let _ = hold.done.send(outcome);
         }
-        for event in news {
+        for mut event in news {
+            if let Event::Policy(told) = &mut event {
+                told.view.failures.extend(crate::refusals::without_front(&self.source));
+            }
             self.engine.step(self.batch.now, event, &mut self.effects);
         }
     }

@@ -10,11 +10,12 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_host::rules::{
-    Answer, Chain, Inventory, Packet, Repair, Source, Stop, Table, Traversal, Watch, inventory, repair, walk,
+    Answer, Chain, Inventory, Packet, Repair, Stop, Table, Traversal, Watch, inventory, repair, walk,
 };
 use hivewall_model::protocol_by_name;
 
 use crate::exit::{Exit, ending};
+use crate::policy::beside::crosses_network;
 
 /// Where the agent keeps what it put into a packet filter.
 const DIRECTORY: &str = "/var/lib/hivewall/policy";
@@ -152,7 +153,7 @@ fn render(found: &Inventory) -> String {
         let _ = writeln!(
             out,
             "{} {} {}{}  [{}]",
-            source_name(table.source),
+            table.source.name(),
             table.family,
             table.name,
             mark(table.ours),
@@ -196,14 +197,6 @@ fn mark(ours: bool) -> &'static str {
     if ours { " (ours)" } else { "" }
 }
 
-fn source_name(source: Source) -> &'static str {
-    match source {
-        Source::Nftables => "nftables",
-        Source::IptablesNft => "iptables-nft",
-        Source::IptablesLegacy => "iptables-legacy",
-    }
-}
-
 fn run_explain(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (packet, traversal) = packet(args)?;
     let found = inventory();
@@ -231,6 +224,9 @@ fn told(answer: &Answer) -> String {
         Stop::Rejected => format!("{before}rejected by {}{own}: {}\n", answer.place, answer.why),
         Stop::CannotTell => format!("{before}cannot tell: {}{own} {}\n", answer.place, answer.why),
     };
+    if answer.stop == Stop::CannotTell && answer.why.contains("an interface, which was not given") {
+        out.push_str("  name it with --in, or --out for what is sent\n");
+    }
     for place in &answer.accepted_by {
         let _ = writeln!(out, "  passed {place}");
     }
@@ -273,6 +269,7 @@ fn packet(args: &ArgMatches) -> anyhow::Result<(Packet, Traversal)> {
         flags: if protocol == 6 { flags } else { 0 },
         in_interface,
         out_interface,
+        not_loopback: crosses_network(from, to, traversal),
         new: !reply && !args.get_flag("established"),
         original: !reply,
     };

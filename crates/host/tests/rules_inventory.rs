@@ -30,6 +30,7 @@ fn packet(port: u16) -> Packet {
         flags: 2,
         in_interface: Some("eth0".to_owned()),
         out_interface: None,
+        not_loopback: false,
         new: true,
         original: true,
     }

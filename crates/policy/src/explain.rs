@@ -8,8 +8,8 @@ use std::fmt::Write as _;
 use hivewall_datapath::policy::Side;
 use hivewall_datapath::{policy::Action, proto};
 use hivewall_model::{Direction, TcpFlags, protocol_name};
+use hivewall_view::policy::{ExplainStep, Explanation};
 use ipnet::IpNet;
-use serde::Serialize;
 
 use crate::oracle::{By, Condition, Facts, Match, has_ports, has_types, judge, matches};
 use crate::{Addresses, IcmpMatch, PortRange, Rule, Ruleset, Stage};
@@ -17,51 +17,11 @@ use crate::{Addresses, IcmpMatch, PortRange, Rule, Ruleset, Stage};
 /// Members of a list that are shown before the rest is only counted.
 const SHOWN_MAX: usize = 4;
 
-/// Why a packet is accepted or refused.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Explanation {
-    /// The packet, in words.
-    pub packet: String,
-    /// `accept`, `drop` or `reject`.
-    pub verdict: &'static str,
-    /// The rule that decides; absent when a ban does, or nothing.
-    pub rule: Option<String>,
-    /// What decides, in words.
-    pub because: String,
-    /// The rules that were asked, in order; the last one is the one that decides.
-    pub steps: Vec<Step>,
-}
-
-/// One rule that was asked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Step {
-    /// Its id.
-    pub rule: String,
-    /// `guard`, `exempt`, or the number of the tier from 1, as `tier 1`.
-    pub stage: String,
-    /// Its line of the document; 0 where it is in none.
-    pub line: u32,
-    /// What it says.
-    pub action: &'static str,
-    /// Whether it matches.
-    pub outcome: Asked,
-    /// Why it does not match, or what follows from it.
-    pub why: String,
-}
-
-/// What came of asking a rule.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Asked {
-    /// It does not match.
-    PassedOver,
-    /// It may match or not: there is no transport header to tell by.
-    Unknown,
-    /// It matches and sends on to the next tier.
-    SentOn,
-    /// It decides.
-    Decides,
-}
+/// What came of asking a rule, as it is written.
+const PASSED_OVER: &str = "passed_over";
+const UNKNOWN: &str = "unknown";
+const SENT_ON: &str = "sent_on";
+const DECIDES: &str = "decides";
 
 /// What the document calls the addresses on a side of a rule, such as `@mgmt`.
 pub type AddressNames<'a> = &'a dyn Fn(&Rule, Side) -> Option<String>;
@@ -83,7 +43,7 @@ pub fn explain(ruleset: &Ruleset, bans: &[IpNet], facts: &Facts, names: AddressN
             continue;
         }
         let step = step(rule, facts, decides == Some(at), names);
-        if step.outcome == Asked::SentOn {
+        if step.outcome == SENT_ON {
             sent_on = Some(rule.stage);
         }
         steps.push(step);
@@ -94,32 +54,33 @@ pub fn explain(ruleset: &Ruleset, bans: &[IpNet], facts: &Facts, names: AddressN
     let rule = decides.and_then(|at| ruleset.rules.get(at));
     Explanation {
         packet: packet_in_words(facts),
-        verdict: action_word(outcome.action),
+        verdict: action_word(outcome.action).to_owned(),
         rule: rule.map(|rule| rule.id.clone()),
         because: because(outcome.by, rule, facts),
         steps,
+        ..Explanation::default()
     }
 }
 
-fn step(rule: &Rule, facts: &Facts, decides: bool, names: AddressNames<'_>) -> Step {
+fn step(rule: &Rule, facts: &Facts, decides: bool, names: AddressNames<'_>) -> ExplainStep {
     let (outcome, why) = match matches(rule, facts) {
-        Match::No(condition) => (Asked::PassedOver, failed(rule, facts, condition, names)),
+        Match::No(condition) => (PASSED_OVER, failed(rule, facts, condition, names)),
         Match::Unknown if decides => {
-            (Asked::Decides, "may match, and is the first that could let the datagram through".to_owned())
+            (DECIDES, "may match, and is the first that could let the datagram through".to_owned())
         }
-        Match::Yes if decides => (Asked::Decides, format!("matches: {}", action_word(rule.action))),
+        Match::Yes if decides => (DECIDES, format!("matches: {}", action_word(rule.action))),
         Match::Unknown => {
-            (Asked::Unknown, "may match or not, and without the first fragment nobody can tell: goes on".to_owned())
+            (UNKNOWN, "may match or not, and without the first fragment nobody can tell: goes on".to_owned())
         }
-        Match::Yes if rule.action == Action::Pass => (Asked::SentOn, "matches: the next tier decides".to_owned()),
-        Match::Yes => (Asked::Decides, "matches, and refuses whatever the first fragment says".to_owned()),
+        Match::Yes if rule.action == Action::Pass => (SENT_ON, "matches: the next tier decides".to_owned()),
+        Match::Yes => (DECIDES, "matches, and refuses whatever the first fragment says".to_owned()),
     };
-    Step {
+    ExplainStep {
         rule: rule.id.clone(),
-        stage: stage_word(rule.stage),
-        line: rule.line,
-        action: action_word(rule.action),
-        outcome,
+        tier: stage_word(rule.stage),
+        line: (rule.line > 0).then_some(rule.line),
+        action: action_word(rule.action).to_owned(),
+        outcome: outcome.to_owned(),
         why,
     }
 }
@@ -262,28 +223,36 @@ fn packet_in_words(facts: &Facts) -> String {
     format!("{} {ends}{flags}, {}{interface}", protocol_word(facts.proto), direction_word(facts.direction))
 }
 
-impl Explanation {
-    /// As text for a terminal. Rules behind the one that decides were not asked, and are not shown.
-    pub fn text(&self) -> String {
-        let width = self.steps.iter().map(|step| step.rule.chars().count()).max().unwrap_or(0);
-        let mut text = format!("{}\n", self.packet);
-        let mut stage = "";
-        for step in &self.steps {
-            if stage != step.stage {
-                stage = &step.stage;
-                let _ = writeln!(text, "\n{stage}");
-            }
-            let mark = match step.outcome {
-                Asked::PassedOver => ' ',
-                Asked::Unknown => '?',
-                Asked::SentOn => '>',
-                Asked::Decides => '*',
-            };
-            let _ = writeln!(text, "{mark} {:width$}  {}", step.rule, step.why);
+/// An explanation as text for a terminal. Rules behind the one that decides were not asked, and are not shown.
+pub fn explanation_text(told: &Explanation) -> String {
+    let width = told.steps.iter().map(|step| step.rule.chars().count()).max().unwrap_or(0);
+    let lines =
+        told.steps.iter().filter_map(|step| step.line).map(|line| format!("line {line}").len()).max().unwrap_or(0);
+    let mut text = format!("{}\n", told.packet);
+    let mut tier = "";
+    for step in &told.steps {
+        if tier != step.tier {
+            tier = &step.tier;
+            let _ = writeln!(text, "\n{tier}");
         }
-        let _ = writeln!(text, "\n{}: {}", self.verdict, self.because);
-        text
+        let mark = match step.outcome.as_str() {
+            UNKNOWN => '?',
+            SENT_ON => '>',
+            DECIDES => '*',
+            _ => ' ',
+        };
+        let _ = write!(text, "{mark} {:width$}  ", step.rule);
+        if lines > 0 {
+            let line = step.line.map_or_else(String::new, |line| format!("line {line}"));
+            let _ = write!(text, "{line:lines$}  ");
+        }
+        let _ = writeln!(text, "{}", step.why);
     }
+    let _ = writeln!(text, "\n{}: {}", told.verdict, told.because);
+    for note in &told.notes {
+        let _ = writeln!(text, "{note}");
+    }
+    text
 }
 
 #[cfg(test)]
@@ -350,7 +319,7 @@ mod tests {
     fn check(facts: &Facts, bans: &[&str], expect: &Expect) {
         let bans: Vec<IpNet> = bans.iter().map(|net| net.parse().unwrap()).collect();
         let name = |rule: &Rule, side| (rule.id == "guard:ssh" && side == Side::From).then(|| "@mgmt".to_owned());
-        expect.assert_eq(&explain(&ruleset(), &bans, facts, &name).text());
+        expect.assert_eq(&explanation_text(&explain(&ruleset(), &bans, facts, &name)));
     }
 
     #[test]
@@ -359,22 +328,22 @@ mod tests {
             &facts("10.1.2.3", 22),
             &[],
             &expect![[r"
-            tcp 10.1.2.3:40000 → 10.0.0.1:22 ......S., received on eth0
+                tcp 10.1.2.3:40000 → 10.0.0.1:22 ......S., received on eth0
 
-            guard
-              guard:ssh        source 10.1.2.3 is not in @mgmt
+                guard
+                  guard:ssh                 source 10.1.2.3 is not in @mgmt
 
-            tier 1
-              out              is for what is sent
-            > tcp              matches: the next tier decides
+                tier 1
+                  out              line 4   is for what is sent
+                > tcp              line 5   matches: the next tier decides
 
-            tier 2
-              web              destination port 22 is not 80, 443, 8000-8100
-              ping             asks for an ICMP type, and tcp has none
-            * main:default-in  matches: drop
+                tier 2
+                  web              line 9   destination port 22 is not 80, 443, 8000-8100
+                  ping             line 10  asks for an ICMP type, and tcp has none
+                * main:default-in           matches: drop
 
-            drop: rule main:default-in
-        "]],
+                drop: rule main:default-in
+            "]],
         );
     }
 
@@ -416,20 +385,20 @@ mod tests {
             &Facts { transport: None, ..facts("10.1.2.3", 0) },
             &[],
             &expect![[r"
-            tcp 10.1.2.3 → 10.0.0.1 (later fragment), received on eth0
+                tcp 10.1.2.3 → 10.0.0.1 (later fragment), received on eth0
 
-            guard
-              guard:ssh  source 10.1.2.3 is not in @mgmt
+                guard
+                  guard:ssh          source 10.1.2.3 is not in @mgmt
 
-            tier 1
-              out        is for what is sent
-            > tcp        matches: the next tier decides
+                tier 1
+                  out        line 4  is for what is sent
+                > tcp        line 5  matches: the next tier decides
 
-            tier 2
-            * web        may match, and is the first that could let the datagram through
+                tier 2
+                * web        line 9  may match, and is the first that could let the datagram through
 
-            accept: rule web (line 9)
-        "]],
+                accept: rule web (line 9)
+            "]],
         );
     }
 

@@ -29,12 +29,12 @@ pub use compile::{CompileError, compile, hoisted};
 pub use counters::{Counters, CountersError};
 pub use diff::{Change, DocumentDiff, Moved, RuleChange, SetChange, diff_documents};
 pub use document::Document;
-pub use explain::{AddressNames, Asked, Explanation, Step, explain};
+pub use explain::{AddressNames, explain, explanation_text};
 pub use hivewall_datapath::policy::Action;
 pub use opener::{opener, words};
 pub use parse::{Parsed, Places, TEXT_BYTES_MAX, TierPlaces, parse, parse_floor};
 pub use problem::{Fault, PROBLEMS_MAX, Place, PolicyError, Problem, Severity, pointed};
-pub use rehearse::{Cut, Rehearsal, RehearsalReport, RuleReport, Sums};
+pub use rehearse::{Rehearsal, rehearsal_text};
 pub use resolve::{HostFacts, Members, NoMembers, PREFIXES_MAX, Resolved, Session, resolve};
 pub use ruleset::{
     Addresses, Established, FlagsMatch, IcmpMatch, Limit, LogRate, Mode, PortRange, Rule, Ruleset, Stage,

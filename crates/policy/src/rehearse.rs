@@ -1,12 +1,13 @@
 //! What a policy would do to traffic that was recorded: each flow is judged by the compiled tables, with the code that
-//! judges packets, at every hook that its client's packets passed. The present policy may be judged beside it.
+//! judges packets, at every hook that its client's packets passed. The present policy may be judged beside it. What only
+//! the host's guard lets pass is judged once more without it, to tell what the document alone would do.
 //!
 //! What cannot be told from a record is counted and left out: what tunnels carry, errors about other flows, what cannot
 //! be read. Limits and bans are not rehearsed: they depend on what else happens at the time.
 
 mod report;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::net::IpAddr;
 
 use hivewall_datapath::policy::{Action, BROKEN, Limit, NO_RULE, PolicyHead, Row, RuleEntry, Side, Tables, classify};
@@ -14,12 +15,13 @@ use hivewall_datapath::proto;
 use hivewall_model::{Direction, TcpFlags};
 use hivewall_soft::{SoftTables, interface_row};
 use hivewall_view::FlowRow;
+use hivewall_view::policy::{Rehearsal as Report, RehearsalSum};
 
 use crate::oracle::stateful::{Seen, is_essential};
 use crate::oracle::{Facts, Transport};
-use crate::{CompileError, Counters, Ruleset, compile, opener};
+use crate::{CompileError, Counters, Rule, Ruleset, compile, opener};
 
-pub use report::{Cut, RehearsalReport, RuleReport, Sums};
+pub use report::rehearsal_text;
 
 /// Peers and processes that are told apart for each rule; the rest is counted as `(others)`.
 const CUTS_MAX: usize = 10_000;
@@ -85,6 +87,10 @@ struct Said {
 /// A policy in rehearsal.
 pub struct Rehearsal {
     new: Compiled,
+    /// The new one without the host's own rules; none where it has none of them.
+    bare: Option<Compiled>,
+    /// Ids of those rules.
+    hosts_own: HashSet<String>,
     current: Option<Compiled>,
     interfaces: Interfaces,
     report: report::Gathered,
@@ -99,9 +105,14 @@ impl Rehearsal {
             let names = tables.interfaces.clone();
             Ok::<_, CompileError>(Compiled { tables: SoftTables::new(tables, &[]), names, counters })
         };
+        let own = |rule: &&Rule| rule.is_hosts_own();
+        let hosts_own: HashSet<String> = new.rules.iter().filter(own).map(|rule| rule.id.clone()).collect();
+        let bare = (!hosts_own.is_empty()).then(|| compiled(&new.without_hosts_own())).transpose()?;
         Ok(Self {
-            report: report::Gathered::new(new, current.is_some()),
+            report: report::Gathered::new(new, current),
             new: compiled(new)?,
+            bare,
+            hosts_own,
             current: current.map(compiled).transpose()?,
             interfaces: Interfaces::default(),
         })
@@ -116,10 +127,21 @@ impl Rehearsal {
         let said = self.new.say(&self.interfaces, &hooks);
         let before = self.current.as_ref().map(|current| current.say(&self.interfaces, &hooks).refused);
         self.report.add(row, &said, before);
+        let Some(bare) = self.bare.as_ref().filter(|_| !said.refused) else { return };
+        let own = |(facts, ifindex): &(Facts, u32)| {
+            let rule = self.new.say_at(&self.interfaces, facts, *ifindex).rule;
+            self.hosts_own.contains(&rule).then_some(rule)
+        };
+        if let Some(guard) = hooks.iter().find_map(own) {
+            let alone = bare.say(&self.interfaces, &hooks);
+            if alone.refused {
+                self.report.save(row, &guard, alone.rule);
+            }
+        }
     }
 
     /// What came of it.
-    pub fn finish(self) -> RehearsalReport {
+    pub fn finish(self) -> Report {
         self.report.finish()
     }
 
@@ -231,12 +253,12 @@ impl Compiled {
 
 /// Sums by name, of which there may be any number.
 #[derive(Default)]
-struct Tally(HashMap<String, Sums>);
+struct Tally(HashMap<String, RehearsalSum>);
 
 impl Tally {
     fn add(&mut self, name: &str, row: &FlowRow) {
         let name = if self.0.len() < CUTS_MAX || self.0.contains_key(name) { name } else { "(others)" };
-        self.0.entry(name.to_owned()).or_default().add(row);
+        report::add(self.0.entry(name.to_owned()).or_default(), row);
     }
 }
 

@@ -170,4 +170,22 @@ impl Rule {
             line: 0,
         }
     }
+
+    /// Whether it is the host's own: guard, floor or exemption. Exemptions of the document are not.
+    pub fn is_hosts_own(&self) -> bool {
+        match self.stage {
+            Stage::Guard => true,
+            Stage::Exempt => self.id.starts_with("exempt:host"),
+            Stage::Tier(_) => false,
+        }
+    }
+}
+
+impl Ruleset {
+    /// What the document says, without what the host adds.
+    #[must_use]
+    pub fn without_hosts_own(&self) -> Self {
+        let rules = self.rules.iter().filter(|rule| !rule.is_hosts_own()).cloned().collect();
+        Self { rules, ..self.clone() }
+    }
 }

@@ -11,6 +11,9 @@ use utoipa::ToSchema;
 /// Most bans in one document, the latest first; `bans_total` tells how many there are.
 pub const BANS_SHOWN: usize = 1000;
 
+/// Most changes of packet filters in one document.
+pub const FIREWALL_CHANGES_SHOWN: usize = 16;
+
 /// The policy in force on this host (`firewall_rules` in the snapshot).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct PolicyView {
@@ -48,6 +51,12 @@ pub struct PolicyView {
     /// What an operator should know or do, one sentence each.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub problems: Vec<String>,
+    /// Of what is wrong, what makes the host less than it is meant to be as long as it lasts.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub failures: Vec<PolicyFailure>,
+    /// Changes of the host's packet filters that others made, and our answers to them, where the policy is kept there.
+    #[serde(skip_serializing_if = "FirewallDrift::is_empty", default)]
+    pub drift: FirewallDrift,
     /// Its rules in order of judgement, guard and defaults among them.
     pub rules: Vec<RuleView>,
     /// What decides besides rules, with its counters.
@@ -60,6 +69,71 @@ pub struct PolicyView {
     pub tables: BTreeMap<String, TableFill>,
     /// Drops that rules asked to be logged and that were beyond their rates: counted, not written.
     pub logs_suppressed: u64,
+}
+
+/// Something about the policy that is wrong now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyFailure {
+    /// `not_enforced`, `not_kept`, `expired`, `table_full`, `no_front`, `not_repaired`, `bans`, or `enforcer`.
+    pub kind: String,
+    /// The table or the interface, where the kind is about one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub subject: Option<String>,
+    /// What is wrong and what to do, for people.
+    pub detail: String,
+}
+
+/// Changes of the host's packet filters since the agent's start.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FirewallDrift {
+    /// What happened → how often, to ours and to others'.
+    pub changes: BTreeMap<String, DriftCount>,
+    /// Times that ours was put back.
+    pub repairs: u64,
+    /// Times that it could not be.
+    pub repairs_failed: u64,
+    /// The latest changes and repairs, newest first, at most [`FIREWALL_CHANGES_SHOWN`].
+    pub last: Vec<FirewallChange>,
+}
+
+/// How often something happened to rules.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct DriftCount {
+    /// To ours.
+    pub ours: u64,
+    /// To others'.
+    pub others: u64,
+}
+
+/// A change of the host's packet filters that somebody else made, or our answer to one.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct FirewallChange {
+    /// When it was noticed, RFC 3339, UTC.
+    pub time: String,
+    /// `table-added`, `table-gone`, `chain-added`, `chain-gone`, `chain-flushed`, `base-changed`, `rule-added`,
+    /// `rule-removed`, `rule-changed`, `reordered`, `set-changed`; `repaired` or `repair-failed` for an answer.
+    pub what: String,
+    /// `nftables`, `iptables-nft` or `iptables-legacy`.
+    pub backend: String,
+    /// Family of the table.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub family: String,
+    /// The table; empty for an answer, which is about all of ours.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub table: String,
+    /// The chain; empty for the table itself.
+    #[serde(skip_serializing_if = "String::is_empty", default)]
+    pub chain: String,
+    /// Whether it was ours.
+    pub ours: bool,
+    /// In words: which rules, how many, or why a repair failed.
+    pub detail: String,
+    /// The process that did it, where the kernel tells.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pid: Option<u32>,
+    /// Its name.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub process: Option<String>,
 }
 
 /// A document by name and version.
@@ -262,9 +336,28 @@ pub struct Explanation {
     pub because: String,
     /// The rules that were asked, in order; the last one is the one that decides.
     pub steps: Vec<ExplainStep>,
-    /// What else is to be known: that the policy only observes, that a limit may decide otherwise.
+    /// What else is to be known: that the policy only observes, what the host's packet filters would do.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub notes: Vec<String>,
+    /// What nftables and iptables of the host would do to the packet; absent where they were not asked.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub packet_filters: Option<ExplainFilters>,
+}
+
+/// What a host's packet filters would do to a packet, ours among them where the policy is kept there.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct ExplainFilters {
+    /// `accepted`, `dropped`, `rejected`, or `cannot_tell`.
+    pub verdict: String,
+    /// The rule that decides, or that cannot be judged, with its place; empty when nothing drops the packet.
+    pub place: String,
+    /// Whether that rule is ours.
+    pub ours: bool,
+    /// What the rule says, or what cannot be known.
+    pub why: String,
+    /// Packet filters that could not be asked, and why.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub not_asked: Vec<String>,
 }
 
 /// One rule on the way of a packet.
@@ -292,43 +385,53 @@ pub struct ExplainStep {
 pub struct RehearseRequest {
     /// The document.
     pub document: String,
-    /// How far back, such as `24h`; everything that is kept when absent.
+    /// How far back, such as `7d`; `24h` when absent.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub last: Option<String>,
+    /// A document to compare with instead of the policy in force.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub current: Option<String>,
+    /// Leaves out the host's own guard, floor and exemptions, so that the document alone is tried.
+    #[serde(default)]
+    pub without_guard: bool,
 }
 
 /// What a policy would have done to recorded flows.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Rehearsal {
     /// The policy that was tried.
     pub policy: PolicyName,
-    /// The one it was compared with: that in force; absent when there is none.
+    /// The one it was compared with; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub compared_with: Option<PolicyName>,
-    /// Time of the first flow looked at, RFC 3339, UTC.
+    /// Start of the earliest flow looked at, RFC 3339, UTC.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub from: Option<String>,
-    /// Time of the latest.
+    /// End of the latest.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub to: Option<String>,
-    /// All that was looked at.
+    /// All that was judged.
     pub seen: RehearsalSum,
     /// What it would refuse.
     pub refused: RehearsalSum,
-    /// Of that, what passes today.
-    pub newly_refused: RehearsalSum,
-    /// What it would let pass and is refused today.
-    pub newly_accepted: RehearsalSum,
-    /// What each rule would refuse, most flows first.
+    /// Of that, what passes under the policy it is compared with; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub newly_refused: Option<RehearsalSum>,
+    /// What would pass and is refused under the policy it is compared with. What a policy drops while a record is made is
+    /// hardly ever in it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub newly_accepted: Option<RehearsalSum>,
+    /// The host's guard: whether it was counted in, and what it alone saves.
+    pub guard: RehearsalGuard,
+    /// Rules that decide about a flow at least, in the order of judgement.
     pub rules: Vec<RehearsalRule>,
-    /// Whom it would newly cut off, most bytes first; the rest is counted in `newly_refused`.
-    pub cut: Vec<RehearsalCut>,
-    /// What could not be judged as it would have been, and why.
-    #[serde(skip_serializing_if = "Vec::is_empty", default)]
-    pub notes: Vec<String>,
+    /// Rules that decide about none.
+    pub unused: Vec<String>,
+    /// Flows that cannot be judged, by reason.
+    pub left_out: Vec<RehearsalCut>,
 }
 
-/// Flows, packets, bytes.
+/// Flows, packets, bytes, both directions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RehearsalSum {
     /// Flows.
@@ -339,33 +442,58 @@ pub struct RehearsalSum {
     pub bytes: u64,
 }
 
-/// What one rule would refuse.
+/// What one rule would do.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RehearsalRule {
-    /// Its id.
+    /// Its id; in parentheses where no rule decided.
     pub rule: String,
-    /// `drop` or `reject`.
+    /// Its line of the document; absent where it is in none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub line: Option<u32>,
+    /// What it says.
     pub action: String,
-    /// How much.
-    pub refused: RehearsalSum,
+    /// What it decides.
+    pub decided: RehearsalSum,
+    /// Of that, what the policy it is compared with decides otherwise; absent without one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub changed: Option<RehearsalSum>,
+    /// Whom it cuts, most flows first. Where there is a policy to compare with: whom it cuts that passes under that.
+    pub peers: Vec<RehearsalCut>,
+    /// Processes of this host that it cuts, likewise.
+    pub processes: Vec<RehearsalCut>,
 }
 
-/// Conversations that would be cut off.
+/// Somebody or something with its share.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct RehearsalCut {
-    /// Client address.
-    pub source_ip: String,
-    /// Server address.
-    pub dest_ip: String,
-    /// Protocol.
-    pub protocol: String,
-    /// Server port, where the protocol has ports.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub dest_port: Option<u16>,
-    /// The rule that would refuse them.
+    /// Address at the other end with its name and service, name of a process, or a reason.
+    pub name: String,
+    /// How much.
+    pub sum: RehearsalSum,
+}
+
+/// The host's guard in a rehearsal: its management, sessions, floor and exemptions, which no document can take away.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RehearsalGuard {
+    /// How many rules of it were counted in; 0 when it was left out, or the host declares nothing.
+    pub rules: u64,
+    /// What the document would refuse and the guard lets pass.
+    pub saved: RehearsalSum,
+    /// By rule of the guard and rule of the document, most flows first.
+    pub saves: Vec<RehearsalSaved>,
+}
+
+/// Flows that a rule of the document would refuse, were it not for one of the guard.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct RehearsalSaved {
+    /// The rule of the guard.
+    pub guard: String,
+    /// The rule of the document that would refuse them.
     pub rule: String,
     /// How much.
-    pub refused: RehearsalSum,
+    pub sum: RehearsalSum,
+    /// Whose flows they are, most first.
+    pub peers: Vec<RehearsalCut>,
 }
 
 /// A policy to bring into force (`POST /api/v1/policy/apply`).
@@ -465,7 +593,70 @@ impl RefusedCell {
     }
 }
 
+impl FirewallDrift {
+    /// Whether nothing happened.
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+impl FirewallDrift {
+    /// In a few words: `3 of ours, 1 of others', put back once`.
+    pub fn summary(&self) -> String {
+        let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
+        let (ours, others) =
+            self.changes.values().fold((0, 0), |sum, count| (sum.0 + count.ours, sum.1 + count.others));
+        let mut text = format!("{ours} of ours, {others} of others'");
+        if self.repairs > 0 {
+            text.push_str(&format!(", put back {}", times(self.repairs)));
+        }
+        if self.repairs_failed > 0 {
+            text.push_str(&format!(", not put back {}", times(self.repairs_failed)));
+        }
+        text
+    }
+}
+
+impl FirewallChange {
+    /// The `event_type` of the log.
+    pub fn kind(&self) -> &'static str {
+        if self.is_answer() { "firewall_repair" } else { "firewall_drift" }
+    }
+
+    /// Whether it is our answer to a change.
+    pub fn is_answer(&self) -> bool {
+        matches!(self.what.as_str(), "repaired" | "repair-failed")
+    }
+
+    /// In one line, its time aside: `nftables inet hivewall input (ours): flushed, 3 rules are gone, by nft[4706]`.
+    pub fn text(&self) -> String {
+        let place = [&self.backend, &self.family, &self.table, &self.chain];
+        let place: Vec<&str> = place.into_iter().map(String::as_str).filter(|word| !word.is_empty()).collect();
+        let ours = if self.ours && !self.is_answer() { " (ours)" } else { "" };
+        let by = match (&self.process, self.pid) {
+            (Some(process), Some(pid)) => format!(", by {process}[{pid}]"),
+            _ => String::new(),
+        };
+        format!("{}{ours}: {}{by}", place.join(" "), self.detail)
+    }
+}
+
 impl PolicyView {
+    /// What is wrong now: [`PolicyView::failures`], and tables that are full.
+    pub fn all_failures(&self) -> Vec<PolicyFailure> {
+        let is_told = |table: &str| self.failures.iter().any(|failure| failure.subject.as_deref() == Some(table));
+        let full = self.tables.iter().filter(|(_, fill)| fill.limit > 0 && fill.entries >= fill.limit);
+        let full = full.filter(|(table, _)| !is_told(table)).map(|(table, fill)| PolicyFailure {
+            kind: "table_full".to_owned(),
+            subject: Some(table.clone()),
+            detail: format!(
+                "the table {table} is full ({} entries): what is new is refused; take some out",
+                fill.entries
+            ),
+        });
+        self.failures.iter().cloned().chain(full).collect()
+    }
+
     /// Whether a policy holds.
     pub fn is_in_force(&self) -> bool {
         !self.name.is_empty()

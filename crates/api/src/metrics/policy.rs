@@ -60,3 +60,19 @@ pub(super) fn causes(scrape: &Scrape<'_>, out: &mut Samples) {
 pub(super) fn tables(scrape: &Scrape<'_>, out: &mut Samples, value: fn(&TableFill) -> u64) {
     scrape.snapshot.firewall_rules.tables.iter().for_each(|(table, fill)| out.count(&[table], value(fill)));
 }
+
+/// Kinds that there are now, each with how many; a kind has a name in the code, so that they are few.
+pub(super) fn failures(scrape: &Scrape<'_>, out: &mut Samples) {
+    let mut kinds: BTreeMap<String, u64> = BTreeMap::new();
+    for failure in scrape.snapshot.firewall_rules.all_failures() {
+        *kinds.entry(failure.kind).or_default() += 1;
+    }
+    kinds.iter().for_each(|(kind, count)| out.count(&[kind], *count));
+}
+
+pub(super) fn drift(scrape: &Scrape<'_>, out: &mut Samples) {
+    for (what, count) in &scrape.snapshot.firewall_rules.drift.changes {
+        out.count(&[what, "ours"], count.ours);
+        out.count(&[what, "others"], count.others);
+    }
+}

@@ -8,7 +8,7 @@ use hivewall_view::{InterfaceUtilization, TopTalker, TrafficCell};
 use super::depth::{
     classes, disks, filesystems, half_open_targets, history, kernel_drops, known, peers, processes, system, transitions,
 };
-use super::policy::{causes, policy, refused, rules, tables};
+use super::policy::{causes, drift, failures, policy, refused, rules, tables};
 use super::{Metric, MetricKind, Samples, Scrape};
 use crate::state::counted;
 
@@ -267,6 +267,17 @@ metrics! {
         });
     Gauge "hivewall_policy_problems", "problems", NONE, "What an operator should know of the policy, each one problem.",
         |s, out| out.count(&[], s.snapshot.firewall_rules.problems.len() as u64);
+    Gauge "hivewall_policy_failures", "failures", &["kind"],
+        "What makes the policy less than it is meant to be, now; as in the health document.",
+        |s, out| failures(s, out);
+    Counter "hivewall_firewall_drift_total", "changes", &["what", "owner"],
+        "Changes of the host's packet filters by other programs, to ours or to others' rules; where the policy is in one.",
+        |s, out| drift(s, out);
+    Counter "hivewall_firewall_repairs_total", "repairs", NONE,
+        "Times that our rules in a packet filter were put back after another program changed them.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.drift.repairs);
+    Counter "hivewall_firewall_repairs_failed_total", "repairs", NONE, "Times that they could not be put back.",
+        |s, out| out.count(&[], s.snapshot.firewall_rules.drift.repairs_failed);
     Gauge "hivewall_policy_rules", "rules", NONE, "Rules of the policy in force, guard and defaults among them.",
         |s, out| out.count(&[], s.snapshot.firewall_rules.rules.len() as u64);
     Counter "hivewall_policy_rule_packets_total", "packets", &["rule"],

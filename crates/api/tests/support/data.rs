@@ -10,8 +10,8 @@ use hivewall_model::{
     Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
 };
 use hivewall_view::policy::{
-    ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal, RehearsalCut, RehearsalRule,
-    RehearsalSum,
+    ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal, RehearsalCut,
+    RehearsalGuard, RehearsalRule, RehearsalSaved, RehearsalSum,
 };
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
@@ -442,6 +442,13 @@ pub fn explanation() -> Explanation {
         because: "rule web accepts it".to_owned(),
         steps: vec![step("ssh", "passed_over"), step("web", "decides")],
         notes: vec!["a limit may decide otherwise".to_owned()],
+        packet_filters: Some(ExplainFilters {
+            verdict: "dropped".to_owned(),
+            place: "nftables inet filter input handle 12".to_owned(),
+            ours: false,
+            why: "tcp dport 443 drop".to_owned(),
+            not_asked: vec!["iptables-legacy: not installed".to_owned()],
+        }),
     }
 }
 
@@ -455,18 +462,29 @@ pub fn rehearsal() -> Rehearsal {
         to: Some(rfc3339(NOW)),
         seen: sum,
         refused: sum,
-        newly_refused: sum,
-        newly_accepted: RehearsalSum::default(),
-        rules: vec![RehearsalRule { rule: "main:default-in".to_owned(), action: "drop".to_owned(), refused: sum }],
-        cut: vec![RehearsalCut {
-            source_ip: "10.0.0.1".to_owned(),
-            dest_ip: "10.0.0.2".to_owned(),
-            protocol: "tcp".to_owned(),
-            dest_port: Some(25),
+        newly_refused: Some(sum),
+        newly_accepted: Some(RehearsalSum::default()),
+        guard: RehearsalGuard {
+            rules: 2,
+            saved: sum,
+            saves: vec![RehearsalSaved {
+                guard: "guard:management".to_owned(),
+                rule: "main:default-in".to_owned(),
+                sum,
+                peers: vec![RehearsalCut { name: "10.9.0.4 to tcp/22".to_owned(), sum }],
+            }],
+        },
+        rules: vec![RehearsalRule {
             rule: "main:default-in".to_owned(),
-            refused: sum,
+            line: Some(9),
+            action: "drop".to_owned(),
+            decided: sum,
+            changed: Some(sum),
+            peers: vec![RehearsalCut { name: "10.0.0.1 to tcp/25".to_owned(), sum }],
+            processes: vec![],
         }],
-        notes: vec!["fragments have no ports".to_owned()],
+        unused: vec!["web".to_owned()],
+        left_out: vec![RehearsalCut { name: "inside of a tunnel".to_owned(), sum }],
     }
 }
 

@@ -146,7 +146,8 @@ impl Options {
 /// Runs until it is told to stop.
 pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = Options::of(args);
-    crate::settings::start_messages(if options.verbose { "debug" } else { "info" });
+    // How the loader relocates a program is nobody's business here.
+    crate::settings::start_messages(if options.verbose { "debug,aya=info,aya_obj=info" } else { "info" });
     let (mut file, permitted) = ListFile::open(&options.list).map_err(|error| ending(Exit::Usage, error))?;
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
     let interfaces = find(&options.interfaces)?;

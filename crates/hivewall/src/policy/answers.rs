@@ -3,7 +3,7 @@
 use std::sync::mpsc::Sender;
 
 use hivewall_api::{Caller, PolicyCommand, PolicyRefusal, SourceGone};
-use hivewall_policy::{Asked, Rehearsal, Ruleset, Sums, explain};
+use hivewall_policy::{Rehearsal, Ruleset};
 use hivewall_view::FlowRow;
 use hivewall_view::policy as shown;
 use tokio::sync::oneshot;
@@ -43,81 +43,52 @@ impl Answers {
     }
 
     /// The rules of a document as they hold here, or those in force.
-    pub(crate) async fn rules(&self, document: Option<String>) -> Result<Ruleset, PolicyRefusal> {
+    async fn rules(&self, document: Option<String>) -> Result<Ruleset, PolicyRefusal> {
         self.ask(|answer| Ask::Rules(document, answer)).await
     }
 
     pub(crate) async fn explain(self, request: shown::ExplainRequest) -> Result<shown::Explanation, PolicyRefusal> {
         let rules = self.rules(request.document.clone()).await?;
+        let bans = if request.document.is_none() { self.ask(Ask::Bans).await? } else { Vec::new() };
         let facts =
             super::explain::facts_of(&request).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
-        let told = explain(&rules, &[], &facts, &|_, _| None);
-        let step = |step: hivewall_policy::Step| shown::ExplainStep {
-            rule: step.rule,
-            tier: step.stage,
-            line: (step.line > 0).then_some(step.line),
-            action: step.action.to_owned(),
-            outcome: match step.outcome {
-                Asked::PassedOver => "passed_over",
-                Asked::Unknown => "unknown",
-                Asked::SentOn => "sent_on",
-                Asked::Decides => "decides",
-            }
-            .to_owned(),
-            why: step.why,
-        };
-        Ok(shown::Explanation {
-            packet: told.packet,
-            verdict: told.verdict.to_owned(),
-            rule: told.rule,
-            because: told.because,
-            steps: told.steps.into_iter().map(step).collect(),
-            notes: vec!["bans are not asked here; they come before the tiers".to_owned()],
-        })
+        // Programs are run to list the packet filters.
+        let told = move || super::explain::told(None, &rules, &bans, &facts, true);
+        Ok(tokio::task::spawn_blocking(told).await.map_err(|_| SourceGone)?)
+    }
+
+    /// The new rules of a rehearsal, and those to compare with.
+    pub(crate) async fn rehearsed(
+        self,
+        request: &shown::RehearseRequest,
+    ) -> Result<(Ruleset, Option<Ruleset>), PolicyRefusal> {
+        let new = self.rules(Some(request.document.clone())).await?;
+        let current = self.rules(request.current.clone()).await?;
+        let is_there = request.current.is_some() || !current.name.is_empty();
+        let judged = |rules: Ruleset| if request.without_guard { rules.without_hosts_own() } else { rules };
+        Ok((judged(new), is_there.then(|| judged(current))))
     }
 }
 
 /// Rehearses a policy over closed flows of the history, a JSON line each, as they come. Blocks.
 pub(crate) fn rehearse(
     new: &Ruleset,
-    current: &Ruleset,
+    current: Option<&Ruleset>,
     mut pieces: hivewall_api::ExportPieces,
 ) -> Result<shown::Rehearsal, PolicyRefusal> {
-    let invalid = |error: &dyn std::fmt::Display| PolicyRefusal::Invalid { reason: error.to_string() };
     let failed = |reason: String| PolicyRefusal::Failed { reason };
-    let present = (!current.rules.is_empty()).then_some(current);
-    let mut rehearsal = Rehearsal::new(new, present).map_err(|error| invalid(&error))?;
-    let (mut rest, mut from, mut to) = (Vec::new(), None, None);
+    let mut rehearsal =
+        Rehearsal::new(new, current).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
+    let mut rest = Vec::new();
     while let Some(piece) = pieces.blocking_recv() {
         rest.extend(piece.map_err(failed)?);
-        while let Some(end) = rest.iter().position(|byte| *byte == b'\n') {
-            let line: Vec<u8> = rest.drain(..=end).collect();
-            let row: FlowRow = serde_json::from_slice(&line)
+        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
+        let lines: Vec<u8> = rest.drain(..whole).collect();
+        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
+            let row: FlowRow = serde_json::from_slice(line)
                 .map_err(|error| failed(format!("a flow of the history cannot be read: {error}")))?;
-            from = Some(from.map_or_else(|| row.start.clone(), |from: String| from.min(row.start.clone())));
-            to = Some(to.map_or_else(|| row.end.clone(), |to: String| to.max(row.end.clone())));
             rehearsal.take(&row);
         }
     }
-    let report = rehearsal.finish();
-    let sum = |sums: Sums| shown::RehearsalSum { flows: sums.flows, packets: sums.packets, bytes: sums.bytes };
-    let rule = |rule: &hivewall_policy::RuleReport| shown::RehearsalRule {
-        rule: rule.rule.clone(),
-        action: rule.action.to_owned(),
-        refused: sum(rule.sums),
-    };
-    let left_out = report.left_out.iter().map(|cut| format!("{}: {} flows not judged", cut.name, cut.sums.flows));
-    Ok(shown::Rehearsal {
-        policy: shown::PolicyName { name: report.policy, version: report.version },
-        compared_with: present.map(|rules| shown::PolicyName { name: rules.name.clone(), version: rules.version }),
-        from,
-        to,
-        seen: sum(report.judged),
-        refused: sum(report.refused),
-        newly_refused: sum(report.newly_refused.unwrap_or(report.refused)),
-        newly_accepted: sum(report.newly_accepted.unwrap_or_default()),
-        rules: report.rules.iter().filter(|report| report.action != "accept").map(rule).collect(),
-        cut: Vec::new(),
-        notes: left_out.collect(),
-    })
+    Ok(rehearsal.finish())
 }

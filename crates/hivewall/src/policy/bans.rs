@@ -126,8 +126,14 @@ impl BanBook {
 
     /// How full the table of denied prefixes is.
     pub(super) fn tables(&self) -> BTreeMap<String, TableFill> {
-        let fill = TableFill { entries: self.bans.denied_len() as u64, limit: u64::from(List::Denied.max()), refused: 0 };
+        let fill =
+            TableFill { entries: self.bans.denied_len() as u64, limit: u64::from(List::Denied.max()), refused: 0 };
         BTreeMap::from([("deny_sets_in_front".to_owned(), fill)])
+    }
+
+    /// What is banned.
+    pub(super) fn prefixes(&self) -> Vec<IpNet> {
+        self.bans.iter().map(|(prefix, _)| IpNet::from(prefix)).collect()
     }
 
     /// All, as a packet filter is given them.
@@ -170,6 +176,14 @@ impl BanBook {
 
 fn prefixes(addresses: &[Address]) -> impl Iterator<Item = Prefix> {
     addresses.iter().map(|address| Prefix::of_address(address, family(address)))
+}
+
+/// What the file in this state says is banned now.
+pub(super) fn kept(state: &Path) -> anyhow::Result<Vec<IpNet>> {
+    let now = wall_clock();
+    let all = read(&state.join(FILE))?;
+    let holds = |(_, ban): &(Prefix, Ban)| ban.until.is_none_or(|until| until > now);
+    Ok(all.into_iter().filter(holds).map(|(prefix, _)| IpNet::from(prefix)).collect())
 }
 
 fn given(prefix: Prefix, ban: &Ban) -> hivewall_policy::backend::Ban {

@@ -2,14 +2,19 @@
 //!
 //! They are asked as they are listed now; nothing is sent. Invariant: what cannot be known is told as such.
 
+use std::net::IpAddr;
+
+use hivewall_host::link::Links;
 use hivewall_host::rules::{Answer, Missing, Packet, Stop, Traversal, inventory, walk};
 use hivewall_model::Direction;
+use hivewall_policy::Mode;
 use hivewall_policy::oracle::{Facts, has_ports, has_types};
+use hivewall_view::policy::ExplainFilters;
 
 /// What the packet filters say.
 pub(super) struct Beside {
     /// About the packet.
-    pub(super) answer: Answer,
+    answer: Answer,
     missing: Vec<Missing>,
 }
 
@@ -18,11 +23,25 @@ pub(super) fn ask(facts: &Facts) -> Beside {
     let found = inventory();
     let received = facts.direction == Direction::Ingress;
     let traversal = if received { Traversal::Received } else { Traversal::Sent };
-    let answer = walk(&found, &packet(facts, received), traversal);
+    let answer = walk(&found, &packet(facts, traversal), traversal);
     Beside { answer, missing: found.missing }
 }
 
-fn packet(facts: &Facts, received: bool) -> Packet {
+/// Whether a packet between these addresses cannot pass this host's loopback: only what comes from one of the host's own
+/// addresses does, or goes to one.
+pub(crate) fn crosses_network(from: IpAddr, to: IpAddr, traversal: Traversal) -> bool {
+    let other = match traversal {
+        Traversal::Received => from,
+        Traversal::Sent => to,
+        Traversal::Forwarded => return true,
+    };
+    let all = Links::open().and_then(|mut links| links.dump());
+    // Where the addresses are not known, neither is this.
+    !other.is_loopback() && all.is_ok_and(|all| !all.iter().any(|interface| interface.addresses.contains(&other)))
+}
+
+fn packet(facts: &Facts, traversal: Traversal) -> Packet {
+    let received = traversal == Traversal::Received;
     let ports = facts.transport.filter(|_| has_ports(facts.proto));
     let kind = facts.transport.filter(|_| has_types(facts.proto));
     let interface = Some(facts.interface.clone()).filter(|name| !name.is_empty());
@@ -36,21 +55,23 @@ fn packet(facts: &Facts, received: bool) -> Packet {
         flags: facts.transport.map_or(0, |transport| transport.flags),
         in_interface: interface.clone().filter(|_| received),
         out_interface: interface.filter(|_| !received),
+        not_loopback: crosses_network(facts.from, facts.to, traversal),
         new: true,
         original: true,
     }
 }
 
 impl Beside {
-    /// In a sentence, behind our own verdict.
-    pub(super) fn text(&self, verdict: &str) -> String {
+    /// In sentences, behind our own verdict.
+    pub(super) fn notes(&self, verdict: &str, mode: Mode) -> Vec<String> {
         let Answer { stop, place, ours, why, .. } = &self.answer;
-        let us = match verdict {
-            "accept" => "accepted by us",
-            "reject" => "rejected by us",
+        let us = match (verdict, mode) {
+            ("accept", _) => "accepted by us",
+            (_, Mode::Observe) => "let pass by us",
+            ("reject", _) => "rejected by us",
             _ => "dropped by us",
         };
-        let mut text = match stop {
+        let text = match stop {
             Stop::Accepted => format!("on this host: {us}; no packet filter drops it"),
             Stop::Dropped if *ours => format!("on this host: dropped by us, in {place}: {why}"),
             Stop::Rejected if *ours => format!("on this host: rejected by us, in {place}: {why}"),
@@ -58,11 +79,28 @@ impl Beside {
             Stop::Rejected => format!("on this host: {us}, rejected by {place}: {why}"),
             Stop::CannotTell => format!("on this host: {us}; what follows cannot be told: {place} {why}"),
         };
-        for missing in &self.missing {
-            text += "\nnot asked: ";
-            text += &missing.why;
+        std::iter::once(text).chain(self.not_asked().map(|why| format!("not asked: {why}"))).collect()
+    }
+
+    fn not_asked(&self) -> impl Iterator<Item = &String> {
+        self.missing.iter().map(|missing| &missing.why)
+    }
+
+    /// As every surface has it.
+    pub(super) fn view(&self) -> ExplainFilters {
+        let verdict = match self.answer.stop {
+            Stop::Accepted => "accepted",
+            Stop::Dropped => "dropped",
+            Stop::Rejected => "rejected",
+            Stop::CannotTell => "cannot_tell",
+        };
+        ExplainFilters {
+            verdict: verdict.to_owned(),
+            place: self.answer.place.clone(),
+            ours: self.answer.ours,
+            why: self.answer.why.clone(),
+            not_asked: self.not_asked().cloned().collect(),
         }
-        text
     }
 }
 
@@ -72,7 +110,9 @@ mod tests {
 
     fn told(stop: Stop, ours: bool, verdict: &str) -> String {
         let (place, why) = ("nftables inet filter input handle 12".to_owned(), "tcp dport 22 drop".to_owned());
-        Beside { answer: Answer { stop, place, ours, why, accepted_by: Vec::new() }, missing: Vec::new() }.text(verdict)
+        Beside { answer: Answer { stop, place, ours, why, accepted_by: Vec::new() }, missing: Vec::new() }
+            .notes(verdict, Mode::Enforce)
+            .join("\n")
     }
 
     #[test]

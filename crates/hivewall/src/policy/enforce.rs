@@ -7,7 +7,7 @@ use hivewall_engine::RuleHits;
 use hivewall_policy::ledger::Moment;
 use hivewall_policy::sign::Digest;
 use hivewall_policy::{Counters, Ruleset};
-use hivewall_view::policy::TableFill;
+use hivewall_view::policy::{FirewallChange, FirewallDrift, PolicyFailure, TableFill};
 use ipnet::IpNet;
 
 use super::bans::BanBook;
@@ -69,4 +69,19 @@ pub(crate) trait Enforce: Send {
 
     /// What an operator should know of it now.
     fn problems(&self) -> Vec<String>;
+
+    /// What makes the host less than it is meant to be, now.
+    fn failures(&self) -> Vec<PolicyFailure> {
+        Vec::new()
+    }
+
+    /// What others changed in the host's packet filters, where they are watched.
+    fn drift(&self) -> FirewallDrift {
+        FirewallDrift::default()
+    }
+
+    /// Of that, what is not in the log yet.
+    fn take_changes(&mut self) -> Vec<FirewallChange> {
+        Vec::new()
+    }
 }

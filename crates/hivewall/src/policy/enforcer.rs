@@ -15,7 +15,7 @@ use hivewall_host::link::Links;
 use hivewall_host::policy::{ConnectionFill, PolicyMaps, SLOTS};
 use hivewall_policy::{Counters, Mode, Ruleset, compile, hoisted};
 use hivewall_soft::PolicyTables;
-use hivewall_view::policy::TableFill;
+use hivewall_view::policy::{PolicyFailure, TableFill};
 use ipnet::IpNet;
 
 use super::bans::{BanBook, DenyList};
@@ -65,6 +65,8 @@ pub(crate) struct Enforcer {
     crowded: Option<Instant>,
 }
 
+/// Name of the table of connections, as it is shown.
+const CONNECTIONS: &str = "connections";
 /// For how long a table that was full is told of.
 const CROWDED: Duration = Duration::from_secs(60);
 
@@ -227,7 +229,7 @@ impl Enforce for Enforcer {
 
     fn tables(&self) -> Vec<(&'static str, TableFill)> {
         let ConnectionFill { entries, limit, refused } = self.connections;
-        if limit == 0 { Vec::new() } else { vec![("connections", TableFill { entries, limit, refused })] }
+        if limit == 0 { Vec::new() } else { vec![(CONNECTIONS, TableFill { entries, limit, refused })] }
     }
 
     fn hits(&mut self, wanted: &[(u32, String)]) -> Vec<RuleHits> {
@@ -239,15 +241,21 @@ impl Enforce for Enforcer {
     }
 
     fn problems(&self) -> Vec<String> {
+        self.front.iter().cloned().collect()
+    }
+
+    fn failures(&self) -> Vec<PolicyFailure> {
         let is_told = self.crowded.is_some_and(|at| at.elapsed() < CROWDED);
-        let told = is_told.then(|| {
-            format!(
+        let told = is_told.then(|| PolicyFailure {
+            kind: "table_full".to_owned(),
+            subject: Some(CONNECTIONS.to_owned()),
+            detail: format!(
                 "the table of connections is full ({} of {} entries): {} new ones were judged and not remembered, so that \
                  their replies are judged like new flows; see who opens so many with `hivewall top`, and limit it by rule",
                 self.connections.entries, self.connections.limit, self.connections.refused
-            )
+            ),
         });
-        told.into_iter().chain(self.front.clone()).collect()
+        told.into_iter().collect()
     }
 }
 

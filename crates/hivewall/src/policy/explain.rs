@@ -11,9 +11,12 @@ use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_model::{Direction, TcpFlags, protocol_by_name};
 use hivewall_policy::document::{Document, Term};
 use hivewall_policy::oracle::{Facts, Transport, has_ports, has_types};
-use hivewall_policy::{HostFacts, NoMembers, Rule, Ruleset, explain, parse, resolve};
-use hivewall_view::policy::ExplainRequest;
+use hivewall_policy::{
+    Action, HostFacts, Limit, Mode, NoMembers, Rule, Ruleset, explain, explanation_text, parse, resolve,
+};
+use hivewall_view::policy::{ExplainRequest, Explanation};
 
+use super::facts::Host;
 use crate::exit::{Exit, ending};
 
 /// The command line of `policy explain`.
@@ -21,14 +24,13 @@ pub(super) fn command() -> Command {
     let arg = |name: &'static str, value: &'static str, help: &'static str| {
         Arg::new(name).long(name).value_name(value).help(help)
     };
-    Command::new("explain")
+    let command = Command::new("explain")
         .about("Tell which rule of a policy decides about a packet, and why those before it do not")
         .long_about(
             "Tell which rule of a policy decides about a packet that begins a flow, and for every rule before it the \
              first of its conditions that fails. Replies are not judged: they follow their flow.\n\n\
-             The host's own guard is left out, since it is not in the document.\n\n\
-             With --live, or without a file, this host's nftables and iptables are asked as well, since what we accept they \
-             may still drop.",
+             With --live, or without a file, it is about this host: its own guard is counted in, and its nftables and \
+             iptables are asked as well, since what we accept they may still drop. Without a file its bans hold, too.",
         )
         .arg(
             Arg::new("policy")
@@ -40,7 +42,7 @@ pub(super) fn command() -> Command {
             Arg::new("live")
                 .long("live")
                 .action(ArgAction::SetTrue)
-                .help("Ask this host's packet filters, too; for root"),
+                .help("As on this host: with its guard, and asking its packet filters; for root"),
         )
         .arg(arg("from", "ADDRESS", "Source").required(true).value_parser(value_parser!(IpAddr)))
         .arg(arg("to", "ADDRESS", "Destination").required(true).value_parser(value_parser!(IpAddr)))
@@ -63,63 +65,99 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::Append)
                 .value_parser(value_parser!(ipnet::IpNet)),
         )
-        .arg(super::output())
+        .arg(super::output());
+    crate::settings::add(command, &["policy"])
 }
 
 pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let facts = facts(args)?;
     let path = args.get_one::<PathBuf>("policy");
+    let is_live = path.is_none() || args.get_flag("live");
+    let (config, _) = crate::settings::load(args)?;
+    let host = if is_live { Host::of(&config).facts()? } else { HostFacts::default() };
     let (document, ruleset) = match path {
-        Some(path) => load(path)?,
-        None => in_force()?,
+        Some(path) => load(path, &host)?,
+        None => in_force(Path::new(&config.policy.state), &host)?
+            .ok_or_else(|| ending(Exit::Usage, "no policy is in force on this host; name a file"))?,
     };
-    let bans: Vec<ipnet::IpNet> = args.get_many("ban").into_iter().flatten().copied().collect();
-    let explanation = explain(&ruleset, &bans, &facts, &|rule, side| written(&document, rule, side));
-    let live = (path.is_none() || args.get_flag("live")).then(|| super::beside::ask(&facts));
+    let mut bans: Vec<ipnet::IpNet> = args.get_many("ban").into_iter().flatten().copied().collect();
+    if path.is_none() {
+        bans.extend(super::bans::kept(Path::new(&config.policy.state))?);
+    }
+    let told = told(Some(&document), &ruleset, &bans, &facts, is_live);
     let mut out = std::io::stdout().lock();
     if super::is_json(args) {
-        let mut value = serde_json::to_value(&explanation)?;
-        if let (Some(live), Some(fields)) = (&live, value.as_object_mut()) {
-            fields.insert("live".to_owned(), serde_json::to_value(&live.answer)?);
-        }
-        writeln!(out, "{}", serde_json::to_string_pretty(&value)?)?;
+        writeln!(out, "{}", serde_json::to_string_pretty(&told)?)?;
     } else {
-        write!(out, "{}", explanation.text())?;
-        if let Some(live) = &live {
-            writeln!(out, "{}", live.text(explanation.verdict))?;
-        }
+        write!(out, "{}", explanation_text(&told))?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-/// The policy that this host's state says is in force.
-fn in_force() -> anyhow::Result<(Document, Ruleset)> {
-    let state = std::env::var_os("HIVEWALL_POLICY_STATE")
-        .map_or_else(|| hivewall_config::Config::default().policy.state.into(), PathBuf::from);
-    let (ledger, _) = super::vault::read(&state)?;
-    let Some(held) = ledger.in_force() else {
-        return Err(ending(Exit::Usage, "no policy is in force on this host; name a file"));
-    };
-    let bytes = super::vault::read_document(&state, held.digest)?;
-    let text = super::governor::text_of(&bytes).map_err(|refusal| ending(Exit::Failed, refusal.to_string()))?;
-    read("the policy in force", &text)
+/// Explains a packet as every surface shows it; `is_live` asks this host's packet filters, too.
+pub(super) fn told(
+    document: Option<&Document>,
+    rules: &Ruleset,
+    bans: &[ipnet::IpNet],
+    facts: &Facts,
+    is_live: bool,
+) -> Explanation {
+    let mut told = explain(rules, bans, facts, &|rule, side| written(document?, rule, side));
+    if rules.mode == Mode::Observe && told.verdict != "accept" {
+        told.notes.push("the policy only observes: the packet is counted as refused, and passes".to_owned());
+    }
+    let decides = told.rule.as_ref().and_then(|id| rules.rules.iter().find(|rule| rule.id == *id));
+    if let Some(limit) = decides.and_then(|rule| rule.limit) {
+        told.notes.push(limit_in_words(&limit));
+    }
+    if is_live {
+        let beside = super::beside::ask(facts);
+        told.notes.extend(beside.notes(&told.verdict, rules.mode));
+        told.packet_filters = Some(beside.view());
+    }
+    told
 }
 
-/// A policy and its rules, on a host without members and without a guard.
-pub(super) fn load(path: &Path) -> anyhow::Result<(Document, Ruleset)> {
-    let name = path.display().to_string();
-    let text = std::fs::read_to_string(path).map_err(|error| {
+fn limit_in_words(limit: &Limit) -> String {
+    let of = if limit.per_source { "from one source" } else { "in all" };
+    let over = match limit.over {
+        Action::Pass => "the next rule is asked",
+        Action::Reject => "they are rejected",
+        _ => "they are dropped",
+    };
+    let Limit { count, per, burst, .. } = limit;
+    format!("the rule accepts {count} new flows in {} s {of}, {burst} at once; beyond that {over}", per.as_secs())
+}
+
+/// The policy that this host's state says is in force.
+pub(super) fn in_force(state: &Path, host: &HostFacts) -> anyhow::Result<Option<(Document, Ruleset)>> {
+    let (ledger, _) = super::vault::read(state)?;
+    let Some(held) = ledger.in_force() else { return Ok(None) };
+    let bytes = super::vault::read_document(state, held.digest)?;
+    let text = super::governor::text_of(&bytes).map_err(|refusal| ending(Exit::Failed, refusal.to_string()))?;
+    read("the policy in force", &text, host).map(Some)
+}
+
+/// A policy and its rules on a host without members.
+pub(super) fn load(path: &Path, host: &HostFacts) -> anyhow::Result<(Document, Ruleset)> {
+    read(&path.display().to_string(), &text(path)?, host)
+}
+
+/// The text of a policy, signed or not.
+pub(super) fn text(path: &Path) -> anyhow::Result<String> {
+    let name = path.display();
+    let bytes = std::fs::read(path).map_err(|error| {
         ending(Exit::Usage, format!("the policy {name} cannot be read: {error}; name another file"))
     })?;
-    read(&name, &text)
+    super::governor::text_of(&bytes).map_err(|refusal| ending(Exit::Usage, format!("{name}: {refusal}")))
 }
 
-fn read(name: &str, text: &str) -> anyhow::Result<(Document, Ruleset)> {
+fn read(name: &str, text: &str, host: &HostFacts) -> anyhow::Result<(Document, Ruleset)> {
     let refused = |error: hivewall_policy::PolicyError| ending(Exit::Usage, error.pointed(name, text));
     let parsed = parse(text).map_err(refused)?;
     let members = NoMembers(|file: &str| std::fs::read_to_string(file));
-    let resolved = resolve(&parsed, &HostFacts::default(), &members).map_err(refused)?;
+    let resolved = resolve(&parsed, host, &members).map_err(refused)?;
     Ok((parsed.document, resolved.ruleset))
 }
 

@@ -20,9 +20,11 @@ use hivewall_policy::backend::nft::{ban_host, replace_bans};
 use hivewall_policy::backend::{Ban, Count, Options, Shortfall, iptables, nft};
 use hivewall_policy::sign::Digest;
 use hivewall_policy::{Counters, Ruleset};
+use hivewall_view::policy::{FirewallChange, FirewallDrift, PolicyFailure};
 use ipnet::IpNet;
 
 use super::bans::BanBook;
+use super::drift::DriftBook;
 use super::enforce::{Enforce, Order};
 use super::facts::with_adopted;
 use super::fallback::{arm, disarm, take_away};
@@ -66,6 +68,7 @@ pub(crate) struct PacketFilter {
     unkept: bool,
     shortfalls: Vec<String>,
     repairs: u64,
+    book: DriftBook,
     /// The last repair, or what else happened to ours.
     incident: Option<String>,
     drift: Receiver<Vec<Drift>>,
@@ -110,6 +113,7 @@ impl PacketFilter {
             unkept: false,
             shortfalls,
             repairs: 0,
+            book: DriftBook::default(),
             incident: None,
             drift,
             stop,
@@ -175,18 +179,23 @@ impl PacketFilter {
         Ok(())
     }
 
-    /// Puts ours back where somebody changed it.
-    fn check(&mut self, bans: &BanBook, by: Option<&str>) -> anyhow::Result<()> {
+    /// Puts ours back where somebody changed it; `seen` is what of ours was announced.
+    fn check(&mut self, bans: &BanBook, seen: &[Drift]) -> anyhow::Result<()> {
         self.checked = Instant::now();
         if !self.stands {
             return Ok(());
         }
         let name = self.name();
         match is_whole(&self.state)? {
-            Some(true) => {}
+            // What was announced are changes of our own making.
+            Some(true) => self.book.is_whole(),
             Some(false) => {
-                self.put(&self.rules(), bans)?;
+                seen.iter().for_each(|drift| self.book.changed(drift));
+                let put = self.put(&self.rules(), bans);
+                self.book.answered(name, put.as_ref().map(drop).map_err(|error| format!("{error:#}")));
+                put?;
                 self.repairs += 1;
+                let by = seen.iter().find_map(|drift| drift.by.as_deref());
                 let by = by.map_or_else(|| "another program".to_owned(), |process| format!("process {process}"));
                 let times = match self.repairs {
                     1 => "once".to_owned(),
@@ -307,13 +316,14 @@ impl Enforce for PacketFilter {
 
     fn second(&mut self, bans: &BanBook) -> anyhow::Result<()> {
         let drifts: Vec<Drift> = self.drift.try_iter().flatten().collect();
-        let (ours, others): (Vec<&Drift>, Vec<&Drift>) = drifts.iter().partition(|drift| drift.ours);
-        for drift in others {
+        let is_quiet = drifts.is_empty();
+        let (ours, others): (Vec<Drift>, Vec<Drift>) = drifts.into_iter().partition(|drift| drift.ours);
+        for drift in &others {
             tracing::info!(%drift, "another program changed the packet filters");
+            self.book.changed(drift);
         }
-        if !drifts.is_empty() || self.unkept || self.checked.elapsed() >= CHECK {
-            let by = ours.iter().find_map(|drift| drift.by.clone());
-            self.check(bans, by.as_deref())?;
+        if !is_quiet || self.unkept || self.checked.elapsed() >= CHECK {
+            self.check(bans, &ours)?;
         }
         if self.unkept { self.keep_bans(bans) } else { Ok(()) }
     }
@@ -341,6 +351,18 @@ impl Enforce for PacketFilter {
 
     fn problems(&self) -> Vec<String> {
         self.shortfalls.iter().chain(&self.incident).cloned().collect()
+    }
+
+    fn failures(&self) -> Vec<PolicyFailure> {
+        self.book.failure().into_iter().collect()
+    }
+
+    fn drift(&self) -> FirewallDrift {
+        self.book.view()
+    }
+
+    fn take_changes(&mut self) -> Vec<FirewallChange> {
+        self.book.take()
     }
 }
 

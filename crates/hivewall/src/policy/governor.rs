@@ -4,6 +4,7 @@
 //! (`enforce`). Invariant:
 //! whatever fails, the kernel goes on with what it held, and the ledger says so.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
@@ -18,7 +19,9 @@ use hivewall_model::RuleNames;
 use hivewall_policy::ledger::{Alert, Effect, Held, Ledger, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
 use hivewall_policy::{Counters, Document, Mode, NoMembers, Ruleset, Selector, SelectorError, parse, resolve};
-use hivewall_view::policy::{PendingChange, PolicyName, PolicyOutcome, PolicyView, RuleView};
+use hivewall_view::policy::{
+    FirewallChange, PendingChange, PolicyFailure, PolicyName, PolicyOutcome, PolicyView, RuleView,
+};
 use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
@@ -34,6 +37,8 @@ const TICK: Duration = Duration::from_millis(250);
 /// Bans shown; all of them hold.
 const BANS_SHOWN: usize = 1000;
 const COUNTERS: &str = "counters.json";
+/// Failure: the policy that should hold does not.
+const NOT_ENFORCED: &str = "not_enforced";
 
 /// Keeps the datapath after the agent, or lets it go; answers when that is done.
 pub(crate) struct Hold {
@@ -45,12 +50,22 @@ pub(crate) struct Hold {
 
 type Answer<T> = oneshot::Sender<Result<T, PolicyRefusal>>;
 
+/// To whom the thread tells what happens.
+pub(crate) struct Told {
+    /// Rules, counters, state.
+    pub(crate) news: Sender<Event<'static>>,
+    /// What others did to the packet filters.
+    pub(crate) changes: Sender<FirewallChange>,
+}
+
 /// What the thread is asked.
 pub(crate) enum Ask {
     /// The document in force.
     Document(Answer<Option<String>>),
     /// The rules as they hold here, of a document or of the one in force.
     Rules(Option<String>, Answer<Ruleset>),
+    /// The bans there are.
+    Bans(Answer<Vec<IpNet>>),
     /// A command.
     Command(PolicyCommand, Caller, Answer<PolicyOutcome>),
     /// The agent ends.
@@ -76,6 +91,10 @@ pub(crate) struct Governor {
     since: Option<String>,
     reverted: u64,
     problems: Vec<String>,
+    /// What is wrong now, by kind.
+    failures: BTreeMap<&'static str, String>,
+    /// For the log.
+    changes: Sender<FirewallChange>,
 }
 
 /// Gives the thread back its end.
@@ -106,7 +125,7 @@ impl Governor {
         config: &Config,
         enforcer: Box<dyn Enforce>,
         store: Store,
-        news: Sender<Event<'static>>,
+        Told { news, changes }: Told,
     ) -> anyhow::Result<Self> {
         let state = PathBuf::from(&config.policy.state);
         let vault = Vault::open(&state)?;
@@ -135,6 +154,8 @@ impl Governor {
             since: None,
             reverted: 0,
             problems: Vec::new(),
+            failures: BTreeMap::new(),
+            changes,
         };
         for finding in governor.vault.as_ref().map(Vault::findings).unwrap_or_default() {
             tracing::warn!(%finding, "the policy's state was damaged");
@@ -143,6 +164,8 @@ impl Governor {
         if let Err(refusal) = governor.request(&Request::Start) {
             tracing::error!(why = %refusal, "the last good policy cannot be enforced; what the kernel holds stays");
             governor.problems.push(refusal.to_string());
+            let detail = format!("the last good policy cannot be enforced, and what the kernel holds stays: {refusal}");
+            governor.failures.insert(NOT_ENFORCED, detail);
         }
         // Other commands work on the state, too.
         governor.vault = None;
@@ -154,6 +177,11 @@ impl Governor {
     /// Whether the datapath is to outlive the agent.
     pub(crate) fn holds_datapath(&self) -> bool {
         self.enforcer.holds_datapath()
+    }
+
+    /// Whether a policy holds.
+    pub(crate) fn has_policy(&self) -> bool {
+        self.rules.is_some()
     }
 
     /// Runs; the datapath is kept or let go through `hold`.
@@ -172,6 +200,7 @@ impl Governor {
                 // Whoever asked may be gone: then nobody needs the answer.
                 Ok(Ask::Document(answer)) => _ = answer.send(self.document()),
                 Ok(Ask::Rules(document, answer)) => _ = answer.send(self.rules_of(document.as_deref())),
+                Ok(Ask::Bans(answer)) => _ = answer.send(Ok(self.bans.prefixes())),
                 Ok(Ask::Command(command, caller, answer)) => {
                     let outcome = self.command(&command, &caller);
                     self.tell();
@@ -187,18 +216,31 @@ impl Governor {
     }
 
     fn second(&mut self) {
-        if let Err(refusal) = self.request(&Request::Tick) {
-            self.problem(refusal.to_string());
-        }
+        let ticked = self.request(&Request::Tick).map(drop).map_err(|refusal| refusal.to_string());
+        self.outcome("not_kept", ticked);
         match self.bans.expire() {
             Ok(true) => self.after_bans(None),
             Ok(false) => {}
-            Err(error) => self.problem(error.to_string()),
+            Err(error) => self.outcome("bans", Err(error.to_string())),
         }
-        if let Err(error) = self.enforcer.second(&self.bans) {
-            self.problem(error.to_string());
+        let looked = self.enforcer.second(&self.bans).map_err(|error| format!("{error:#}"));
+        self.outcome("enforcer", looked);
+        for change in self.enforcer.take_changes() {
+            // The pipeline is gone when the agent stops.
+            let _ = self.changes.send(change);
         }
         self.tell();
+    }
+
+    /// What came of something that is done again and again: it is wrong as long as it fails.
+    fn outcome(&mut self, kind: &'static str, outcome: Result<(), String>) {
+        match outcome {
+            Ok(()) => _ = self.failures.remove(kind),
+            Err(why) => {
+                self.failures.insert(kind, why.clone());
+                self.problem(why);
+            }
+        }
     }
 
     fn problem(&mut self, problem: String) {
@@ -235,6 +277,9 @@ impl Governor {
                 }
                 Effect::Alert(alert) => {
                     self.reverted += u64::from(matches!(alert, Alert::Reverted { .. }));
+                    if matches!(alert, Alert::NotEnforced { .. }) {
+                        self.failures.insert(NOT_ENFORCED, alert_in_words(&alert));
+                    }
                     self.problem(alert_in_words(&alert));
                     None
                 }
@@ -281,6 +326,7 @@ impl Governor {
         self.tell_rules(&rules);
         let order = Order { rules: &rules, digest: document.digest, until_uptime_ms, now };
         self.enforcer.enforce(&order, &mut self.bans).map_err(|error| failed(&format!("{error:#}")))?;
+        self.failures.remove(NOT_ENFORCED);
         self.changed = until_uptime_ms.map(|_| Instant::now());
         self.since = Some(rfc3339(hivewall_host::source::wall_clock()));
         tracing::info!(policy = rules.name, version = rules.version, rules = rules.rules.len(), "in force");
@@ -367,16 +413,16 @@ impl Governor {
                 Self::said(outcome)
             }
             PolicyCommand::Ban { prefix, ttl, reason } => {
-                self.bans.add(*prefix, *ttl, &who, reason).map_err(|error| failed(&error))?;
+                self.bans.add(*prefix, *ttl, &operator(caller), reason).map_err(|error| failed(&error))?;
                 self.after_bans(Some(*prefix));
-                format!("{prefix} is banned")
+                format!("{} is banned", plain(*prefix))
             }
             PolicyCommand::Unban { prefix } => {
                 if !self.bans.remove(*prefix).map_err(|error| failed(&error))? {
-                    return Err(PolicyRefusal::Conflict { reason: format!("{prefix} is not banned") });
+                    return Err(PolicyRefusal::Conflict { reason: format!("{} is not banned", plain(*prefix)) });
                 }
                 self.after_bans(None);
-                format!("{prefix} is no longer banned")
+                format!("{} is no longer banned", plain(*prefix))
             }
         };
         let view = self.view();
@@ -389,9 +435,8 @@ impl Governor {
     }
 
     fn after_bans(&mut self, one: Option<IpNet>) {
-        if let Err(error) = self.enforcer.bans_changed(&self.bans, one) {
-            self.problem(error.to_string());
-        }
+        let changed = self.enforcer.bans_changed(&self.bans, one).map_err(|error| format!("{error:#}"));
+        self.outcome("bans", changed);
         if let Err(refusal) = self.keep() {
             self.problem(refusal.to_string());
         }
@@ -435,6 +480,15 @@ impl Governor {
         let _ = self.news.send(Event::Policy(Box::new(told)));
     }
 
+    fn failures(&self) -> Vec<PolicyFailure> {
+        let failure = |(kind, detail): (&str, String)| PolicyFailure { kind: kind.to_owned(), subject: None, detail };
+        let lasting = self.failures.iter().map(|(kind, detail)| failure((kind, detail.clone())));
+        let now = hivewall_host::source::wall_clock();
+        let held = self.ledger.in_force().filter(|held| held.valid.not_after.is_some_and(|until| until <= now));
+        let expired = held.map(|held| failure(("expired", alert_in_words(&Alert::Expired { document: held.clone() }))));
+        lasting.chain(expired).chain(self.enforcer.failures()).collect()
+    }
+
     fn view(&self) -> PolicyView {
         let mut tables = self.bans.tables();
         tables.extend(self.enforcer.tables().into_iter().map(|(name, fill)| (name.to_owned(), fill)));
@@ -448,6 +502,9 @@ impl Governor {
             bans_total: self.bans.len() as u64,
             bans: self.bans.views(BANS_SHOWN),
             tables,
+            drift: self.enforcer.drift(),
+            failures: self.failures(),
+            not_after: self.ledger.in_force().and_then(|held| held.valid.not_after).map(rfc3339),
             ..PolicyView::default()
         };
         if let Some(rules) = &self.rules {
@@ -473,6 +530,17 @@ impl Governor {
         };
         view
     }
+}
+
+/// Who bans, as bans are shown.
+fn operator(caller: &Caller) -> String {
+    let peer = caller.peer.ip();
+    if peer.is_loopback() { "operator".to_owned() } else { format!("operator at {peer}") }
+}
+
+/// A single address without its length.
+fn plain(prefix: IpNet) -> String {
+    if prefix.prefix_len() == prefix.max_prefix_len() { prefix.addr().to_string() } else { prefix.to_string() }
 }
 
 fn alert_in_words(alert: &Alert) -> String {

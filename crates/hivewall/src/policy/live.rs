@@ -87,7 +87,8 @@ pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!("{}", outcome.message);
-    if let Some(pending) = outcome.pending {
+    // A ban has nothing to do with what waits.
+    if let Some(pending) = outcome.pending.filter(|_| matches!(name, "apply" | "confirm" | "rollback")) {
         println!(
             "{:.0} s are left: open a new connection to this host and run `hivewall policy confirm` there",
             pending.seconds_left
@@ -123,6 +124,11 @@ fn check_session(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// A time to its second.
+fn second_of(time: &str) -> String {
+    time.split_once('.').map_or_else(|| time.to_owned(), |(second, _)| format!("{second}Z"))
+}
+
 /// The policy as people read it.
 fn shown(view: &PolicyView) -> String {
     let mut out = String::new();
@@ -133,21 +139,37 @@ fn shown(view: &PolicyView) -> String {
     if view.name.is_empty() {
         line("no policy is in force: everything is accepted".to_owned());
     } else {
-        line(format!("{} version {}, {} ({})", view.name, view.version, view.mode, view.state));
+        let how = if view.mode == "observe" { "observed only" } else { "enforced" };
+        let since = view.since.as_deref().map_or_else(String::new, |since| format!(" since {}", second_of(since)));
+        line(format!("{} version {}, {how} by {}{since}", view.name, view.version, view.backend));
+    }
+    if let Some(until) = &view.not_after {
+        line(format!("meant to hold until {}", second_of(until)));
     }
     if let Some(pending) = &view.pending {
-        line(format!("waits for confirmation: {:.0} s left", pending.seconds_left));
+        let back = pending.falls_back_to.as_ref().map_or_else(
+            || "nothing is enforced".to_owned(),
+            |name| format!("{} version {} comes back", name.name, name.version),
+        );
+        line(format!("waits for confirmation: in {:.0} s {back}", pending.seconds_left));
     }
     for problem in &view.problems {
         line(format!("problem: {problem}"));
     }
+    for failure in view.all_failures().iter().filter(|failure| !view.problems.contains(&failure.detail)) {
+        line(format!("problem: {}", failure.detail));
+    }
     let width = view.rules.iter().map(|rule| rule.id.len()).max().unwrap_or(0).max(4);
     if !view.rules.is_empty() {
-        line(format!("{:>12}  {:>10}  {:<8} {:<width$} {}", "packets", "bytes", "action", "rule", "conditions"));
+        line(format!(
+            "{:>12}  {:>10}  {:<8} {:<width$} {:<4} {}",
+            "packets", "bytes", "action", "rule", "way", "conditions"
+        ));
     }
     for RuleView { id, direction, action, conditions, packets, bytes, .. } in &view.rules {
         let (packets, bytes) = (count_text(*packets), bytes_text(*bytes));
-        line(format!("{packets:>12}  {bytes:>10}  {action:<8} {id:<width$} {direction} {conditions}"));
+        let conditions = if conditions.is_empty() { "everything else" } else { conditions };
+        line(format!("{packets:>12}  {bytes:>10}  {action:<8} {id:<width$} {direction:<4} {conditions}"));
     }
     for cause in view.causes.iter().filter(|cause| cause.packets > 0) {
         let (packets, bytes) = (count_text(cause.packets), bytes_text(cause.bytes));
@@ -155,10 +177,65 @@ fn shown(view: &PolicyView) -> String {
     }
     for ban in &view.bans {
         let left = ban.seconds_left.map_or_else(|| "until it is lifted".to_owned(), |left| format!("{left:.0} s left"));
-        line(format!("banned: {} ({left}) {} {}", ban.prefix, ban.origin, ban.reason));
+        let why = if ban.reason.is_empty() { String::new() } else { format!(": {}", ban.reason) };
+        line(format!("banned: {} ({left}) by {}{why}", ban.prefix, ban.origin));
     }
     if view.bans_total > view.bans.len() as u64 {
         line(format!("and {} bans more", view.bans_total - view.bans.len() as u64));
     }
+    if !view.drift.is_empty() {
+        line(format!("packet filters changed: {}", view.drift.summary()));
+    }
+    for change in &view.drift.last {
+        line(format!("  {} {}", second_of(&change.time), change.text()));
+    }
     out
+}
+
+#[cfg(test)]
+mod tests {
+    use expect_test::expect;
+    use hivewall_view::policy::{DriftCount, FirewallChange, FirewallDrift, PolicyFailure, example_policy};
+
+    use super::*;
+
+    #[test]
+    fn what_holds_and_what_is_wrong_is_shown_in_lines() {
+        let (mut view, _) = example_policy();
+        view.drift = FirewallDrift {
+            changes: [("chain-flushed".to_owned(), DriftCount { ours: 1, others: 2 })].into(),
+            repairs: 1,
+            repairs_failed: 0,
+            last: vec![FirewallChange {
+                time: "2026-11-26T10:00:00.250000Z".to_owned(),
+                what: "chain-flushed".to_owned(),
+                backend: "nftables".to_owned(),
+                family: "inet".to_owned(),
+                table: "hivewall".to_owned(),
+                chain: "input".to_owned(),
+                ours: true,
+                detail: "flushed, 3 rules are gone".to_owned(),
+                pid: Some(4706),
+                process: Some("nft".to_owned()),
+            }],
+        };
+        let detail = "bans on eth0 are dropped later than at the driver: busy".to_owned();
+        view.failures = vec![PolicyFailure { kind: "no_front".to_owned(), subject: Some("eth0".to_owned()), detail }];
+        expect![[r"
+            edge version 42, enforced by ebpf since 2026-11-21T09:59:00Z
+            meant to hold until 2027-01-01T00:00:00Z
+            waits for confirmation: in 61 s edge version 41 comes back
+            problem: bans on eth0 are dropped later than at the driver: busy
+                 packets       bytes  action   rule            way  conditions
+                       0         0 B  accept   guard:ssh       both tcp to port 22 from 10.9.0.0/24
+                   1,200     72.0 kB  accept   web             in   tcp to port 80,443
+                      30      1.8 kB  drop     main:default-in in   everything else
+                       4       240 B           (ban)           The address at the other end is banned: dropped.
+                      12       720 B           (essential)     What every host needs: accepted.
+            banned: 192.0.2.0/24 (1800 s left) by operator: scans
+            packet filters changed: 1 of ours, 2 of others', put back once
+              2026-11-26T10:00:00Z nftables inet hivewall input (ours): flushed, 3 rules are gone, by nft[4706]
+        "]]
+        .assert_eq(&shown(&view));
+    }
 }

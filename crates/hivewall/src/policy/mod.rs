@@ -3,9 +3,10 @@
 
 pub(crate) mod answers;
 pub(crate) mod bans;
-mod beside;
+pub(crate) mod beside;
 mod check;
 mod diff;
+mod drift;
 pub(crate) mod enforce;
 pub(crate) mod enforcer;
 mod explain;

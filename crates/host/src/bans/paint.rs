@@ -196,7 +196,7 @@ impl Paint {
     fn put(&self, store: &mut impl BanStore, index: u32, word: u64) {
         let denied = spread(self.denied_in.get(index as usize).copied().unwrap_or(0));
         let banned = word & !(word >> 1) & EACH;
-        let new = word | (denied & !banned) * cell::DENIED;
+        let new = word | ((denied & !banned) * cell::DENIED);
         if new != store.table(index) {
             store.set_table(index, new);
         }

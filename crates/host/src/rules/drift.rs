@@ -57,6 +57,46 @@ pub enum Change {
     SetChanged { set: String, before: usize, after: usize },
 }
 
+impl Change {
+    /// Its name, as it is written.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::TableAdded => "table-added",
+            Self::TableGone => "table-gone",
+            Self::ChainAdded => "chain-added",
+            Self::ChainGone => "chain-gone",
+            Self::ChainFlushed { .. } => "chain-flushed",
+            Self::BaseChanged { .. } => "base-changed",
+            Self::RuleAdded { .. } => "rule-added",
+            Self::RuleRemoved { .. } => "rule-removed",
+            Self::RuleChanged { .. } => "rule-changed",
+            Self::Reordered => "reordered",
+            Self::SetChanged { .. } => "set-changed",
+        }
+    }
+}
+
+impl std::fmt::Display for Change {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::TableAdded => f.write_str("table added"),
+            Self::TableGone => f.write_str("table is gone"),
+            Self::ChainAdded => f.write_str("chain added"),
+            Self::ChainGone => f.write_str("chain is gone"),
+            Self::ChainFlushed { rules: 1 } => f.write_str("flushed, 1 rule is gone"),
+            Self::ChainFlushed { rules } => write!(f, "flushed, {rules} rules are gone"),
+            Self::BaseChanged { before, after } => write!(f, "was `{before}`, is `{after}`"),
+            Self::RuleAdded { handle, rule } => write!(f, "rule {handle} added: {rule}"),
+            Self::RuleRemoved { handle, rule } => write!(f, "rule {handle} is gone: {rule}"),
+            Self::RuleChanged { handle, before, after } => write!(f, "rule {handle} was `{before}`, is `{after}`"),
+            Self::Reordered => f.write_str("the same rules in another order"),
+            Self::SetChanged { set, before, after } => {
+                write!(f, "set {set} changed, {before} elements before, {after} now")
+            }
+        }
+    }
+}
+
 /// What is different now.
 pub fn compare(before: &Inventory, now: &Inventory) -> Vec<Drift> {
     let mut out = Vec::new();
@@ -182,31 +222,12 @@ fn left<'a>(rules: &'a [Rule], others: &[Rule]) -> Vec<&'a Rule> {
 
 impl std::fmt::Display for Drift {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let source = match self.source {
-            Source::Nftables => "nftables",
-            Source::IptablesNft => "iptables-nft",
-            Source::IptablesLegacy => "iptables-legacy",
-        };
+        let source = self.source.name();
         write!(f, "{source} {} {}", self.family, self.table)?;
         if !self.chain.is_empty() {
             write!(f, " {}", self.chain)?;
         }
-        write!(f, "{}: ", if self.ours { " (ours)" } else { "" })?;
-        match &self.change {
-            Change::TableAdded => f.write_str("table added"),
-            Change::TableGone => f.write_str("table is gone"),
-            Change::ChainAdded => f.write_str("chain added"),
-            Change::ChainGone => f.write_str("chain is gone"),
-            Change::ChainFlushed { rules } => write!(f, "flushed, {rules} rules are gone"),
-            Change::BaseChanged { before, after } => write!(f, "was `{before}`, is `{after}`"),
-            Change::RuleAdded { handle, rule } => write!(f, "rule {handle} added: {rule}"),
-            Change::RuleRemoved { handle, rule } => write!(f, "rule {handle} is gone: {rule}"),
-            Change::RuleChanged { handle, before, after } => write!(f, "rule {handle} was `{before}`, is `{after}`"),
-            Change::Reordered => f.write_str("the same rules in another order"),
-            Change::SetChanged { set, before, after } => {
-                write!(f, "set {set} changed, {before} elements before, {after} now")
-            }
-        }?;
+        write!(f, "{}: {}", if self.ours { " (ours)" } else { "" }, self.change)?;
         match &self.by {
             Some(by) => write!(f, ", by process {by}"),
             None => Ok(()),

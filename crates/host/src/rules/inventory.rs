@@ -22,6 +22,17 @@ pub enum Source {
     IptablesLegacy,
 }
 
+impl Source {
+    /// Its name, as it is written.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Nftables => "nftables",
+            Self::IptablesNft => "iptables-nft",
+            Self::IptablesLegacy => "iptables-legacy",
+        }
+    }
+}
+
 /// Everything there is.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize)]
 pub struct Inventory {

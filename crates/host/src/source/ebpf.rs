@@ -226,11 +226,6 @@ impl EbpfSource {
         self.is_held
     }
 
-    /// Why bans do not hold at the driver, by interface.
-    pub fn without_front(&self) -> &BTreeMap<String, String> {
-        &self.no_front
-    }
-
     /// From now on programs and maps outlive this process, until [`EbpfSource::release`].
     pub fn hold(&mut self) -> Result<(), SourceError> {
         let Some(pins) = self.pins.clone().filter(|_| !self.is_held) else { return Ok(()) };
@@ -557,6 +552,10 @@ impl Source for EbpfSource {
             not_copied.over_budget,
         );
         vec![flows, ring_full, budget]
+    }
+
+    fn without_front(&self) -> Vec<(String, String)> {
+        self.no_front.clone().into_iter().collect()
     }
 
     fn hold(&mut self, keep: bool) -> Result<(), SourceError> {

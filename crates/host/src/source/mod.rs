@@ -143,6 +143,11 @@ pub trait Source: Send {
         Ok(())
     }
 
+    /// Interfaces that the front could not be put before, though it was wanted, and why.
+    fn without_front(&self) -> Vec<(String, String)> {
+        Vec::new()
+    }
+
     /// Stops and hands over everything still held.
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError>;
 }
@@ -170,6 +175,10 @@ impl<S: Source + ?Sized> Source for Box<S> {
 
     fn hold(&mut self, keep: bool) -> Result<(), SourceError> {
         (**self).hold(keep)
+    }
+
+    fn without_front(&self) -> Vec<(String, String)> {
+        (**self).without_front()
     }
 
     fn finish(&mut self, batch: &mut Batch) -> Result<(), SourceError> {

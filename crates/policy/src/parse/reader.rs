@@ -278,7 +278,10 @@ impl<'t> Reader<'t> {
         let tiers = self.required(&fields, "tiers", "tiers: [{name: main, default: {in: drop}, rules: []}]");
         let (tiers, tier_places): (Vec<Tier>, Vec<TierPlaces>) =
             tiers.map(|node| self.tiers(node)).unwrap_or_default().into_iter().unzip();
-        self.unused(&sets, &set_places);
+        // What cannot be read may well name them.
+        if !self.problems.iter().any(|problem| problem.severity == Severity::Error) {
+            self.unused(&sets, &set_places);
+        }
         let metadata = metadata?;
         let document = Document { kind: Kind::Policy, metadata, hosts, mode, confirm, sets, exempt, tiers };
         Some(Parsed { document, places: Places { tiers: tier_places, sets: set_places }, warnings: Vec::new() })

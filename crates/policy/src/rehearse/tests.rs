@@ -45,6 +45,8 @@ fn flow(source: &str, port: u16, points: &[(&str, &str, bool)]) -> FlowRow {
         direction: "inbound".into(),
         tcp_flags_to_server: Some("...AP.S.".into()),
         process: (port == 22).then(|| "sshd".to_owned()),
+        start: "2026-11-21T10:00:00.250000Z".into(),
+        end: "2026-11-21T10:00:02.500000Z".into(),
         bytes: 2000,
         packets: 10,
         interfaces: points.iter().map(point).collect(),
@@ -54,14 +56,14 @@ fn flow(source: &str, port: u16, points: &[(&str, &str, bool)]) -> FlowRow {
 
 const RECEIVED: &[(&str, &str, bool)] = &[("eth0", "ingress", true), ("eth0", "egress", false)];
 
-fn rehearse(new: &Ruleset, current: Option<&Ruleset>, flows: &[FlowRow]) -> RehearsalReport {
+fn rehearse(new: &Ruleset, current: Option<&Ruleset>, flows: &[FlowRow]) -> Report {
     let mut rehearsal = Rehearsal::new(new, current).unwrap();
     flows.iter().for_each(|flow| rehearsal.take(flow));
     rehearsal.finish()
 }
 
-fn check(report: &RehearsalReport, expect: &Expect) {
-    expect.assert_eq(&report.text());
+fn check(report: &Report, expect: &Expect) {
+    expect.assert_eq(&rehearsal_text(report));
 }
 
 #[test]
@@ -75,18 +77,20 @@ fn whom_a_policy_would_cut_is_told_by_rule() {
     check(
         &rehearse(&policy(&[443, 8443]), None, &flows),
         &expect![[r"
-        edge version 7
-        judged          4 flows, 40 packets, 8.0 kB
-        would refuse    3 flows, 30 packets, 6.0 kB
+            edge version 7
+            flows from      2026-11-21T10:00:00Z to 2026-11-21T10:00:02Z
+            judged          4 flows, 40 packets, 8.0 kB
+            would refuse    3 flows, 30 packets, 6.0 kB
+            guard           left out, or this host declares none: the document alone was judged
 
-        accept  port-443         1 flows, 10 packets, 2.0 kB
-        drop    main:default-in  3 flows, 30 packets, 6.0 kB
-                                 cuts 192.0.2.1 to tcp/22: 2 flows, 20 packets, 4.0 kB
-                                 cuts fd00::7 to tcp/80: 1 flows, 10 packets, 2.0 kB
-                                 process sshd: 2 flows, 20 packets, 4.0 kB
+            accept  port-443         1 flow, 10 packets, 2.0 kB
+            drop    main:default-in  3 flows, 30 packets, 6.0 kB
+                                     cuts 192.0.2.1 to tcp/22: 2 flows, 20 packets, 4.0 kB
+                                     cuts fd00::7 to tcp/80: 1 flow, 10 packets, 2.0 kB
+                                     process sshd: 2 flows, 20 packets, 4.0 kB
 
-        rules that decide about none of these flows: port-8443, main:default-out
-    "]],
+            rules that decide about none of these flows: port-8443, main:default-out
+        "]],
     );
 }
 
@@ -96,19 +100,21 @@ fn only_what_changes_is_told_beside_the_present_policy() {
     check(
         &rehearse(&policy(&[443]), Some(&policy(&[22])), &flows),
         &expect![[r"
-        edge version 7
-        judged          3 flows, 30 packets, 6.0 kB
-        would refuse    2 flows, 20 packets, 4.0 kB
-        newly refused   1 flows, 10 packets, 2.0 kB
-        newly accepted  1 flows, 10 packets, 2.0 kB
+            edge version 7, compared with edge version 7
+            flows from      2026-11-21T10:00:00Z to 2026-11-21T10:00:02Z
+            judged          3 flows, 30 packets, 6.0 kB
+            would refuse    2 flows, 20 packets, 4.0 kB
+            newly refused   1 flow, 10 packets, 2.0 kB
+            newly accepted  1 flow, 10 packets, 2.0 kB
+            guard           left out, or this host declares none: the document alone was judged
 
-        accept  port-443         1 flows, 10 packets, 2.0 kB; 1 of these flows change
-        drop    main:default-in  2 flows, 20 packets, 4.0 kB; 1 of these flows change
-                                 cuts 192.0.2.1 to tcp/22: 1 flows, 10 packets, 2.0 kB
-                                 process sshd: 1 flows, 10 packets, 2.0 kB
+            accept  port-443         1 flow, 10 packets, 2.0 kB; 1 of these changes
+            drop    main:default-in  2 flows, 20 packets, 4.0 kB; 1 of these changes
+                                     cuts 192.0.2.1 to tcp/22: 1 flow, 10 packets, 2.0 kB
+                                     process sshd: 1 flow, 10 packets, 2.0 kB
 
-        rules that decide about none of these flows: main:default-out
-    "]],
+            rules that decide about none of these flows: main:default-out
+        "]],
     );
 }
 
@@ -119,7 +125,7 @@ fn a_forwarded_flow_is_judged_at_both_hooks() {
     let forwarded = [("eth0", "ingress", true), ("wan0", "egress", true)];
     let other = [("eth0", "ingress", true), ("eth1", "egress", true)];
     let report = rehearse(&new, None, &[flow("192.0.2.1", 443, &forwarded), flow("192.0.2.1", 443, &other)]);
-    let decided: Vec<(&str, u64)> = report.rules.iter().map(|rule| (rule.rule.as_str(), rule.sums.flows)).collect();
+    let decided: Vec<(&str, u64)> = report.rules.iter().map(|rule| (rule.rule.as_str(), rule.decided.flows)).collect();
     assert_eq!(decided, [("no-wan", 1), ("port-443", 1)]);
 }
 
@@ -142,8 +148,8 @@ fn what_a_tunnel_carries_and_errors_are_left_out_and_counted() {
     };
     let ping = FlowRow { icmp_type: Some(8), ..error.clone() };
     let report = rehearse(&policy(&[]), None, &[inner, error, ping]);
-    assert_eq!((report.judged.flows, report.refused.flows), (1, 1));
-    assert_eq!(report.left_out.iter().map(|left| left.sums.flows).sum::<u64>(), 2);
+    assert_eq!((report.seen.flows, report.refused.flows), (1, 1));
+    assert_eq!(report.left_out.iter().map(|left| left.sum.flows).sum::<u64>(), 2);
 }
 
 #[test]
@@ -160,4 +166,49 @@ fn neighbour_discovery_is_not_cut_by_any_rehearsal() {
     };
     let report = rehearse(&policy(&[]), None, &[discovery]);
     assert_eq!((report.refused.flows, report.rules[0].rule.as_str()), (0, "(essential)"));
+}
+
+#[test]
+fn what_only_the_guard_saves_is_told_with_the_rule_that_would_refuse_it() {
+    let mut new = policy(&[443]);
+    let guard = |id: &str, stage, from: &str| Rule {
+        protocols: vec![proto::TCP],
+        from: crate::Addresses::In(vec![from.parse().unwrap()]),
+        destination_ports: vec![22..=22, 443..=443],
+        ..Rule::plain(id, stage, Some(Direction::Ingress))
+    };
+    new.rules.insert(0, guard("guard:management", Stage::Guard, "192.0.2.0/30"));
+    // An exemption of the document is none of the host's.
+    new.rules.insert(1, guard("exempt:policy-in", Stage::Exempt, "203.0.113.0/24"));
+    let flows = [
+        flow("192.0.2.1", 22, RECEIVED),
+        // Saved by nobody: the document accepts it itself.
+        flow("192.0.2.1", 443, RECEIVED),
+        flow("203.0.113.7", 22, RECEIVED),
+        flow("192.0.2.9", 22, RECEIVED),
+    ];
+    check(
+        &rehearse(&new, Some(&policy(&[22])), &flows),
+        &expect![[r"
+            edge version 7, compared with edge version 7
+            flows from      2026-11-21T10:00:00Z to 2026-11-21T10:00:02Z
+            judged          4 flows, 40 packets, 8.0 kB
+            would refuse    1 flow, 10 packets, 2.0 kB
+            newly refused   1 flow, 10 packets, 2.0 kB
+            newly accepted  1 flow, 10 packets, 2.0 kB
+            guard           counted in (1 rule); only the guard saves 1 flow, 10 packets, 2.0 kB:
+                            guard:management saves from main:default-in: 1 flow, 10 packets, 2.0 kB
+                              192.0.2.1 to tcp/22: 1 flow, 10 packets, 2.0 kB
+
+            accept  guard:management  2 flows, 20 packets, 4.0 kB; 1 of these changes
+            accept  exempt:policy-in  1 flow, 10 packets, 2.0 kB
+            drop    main:default-in   1 flow, 10 packets, 2.0 kB; 1 of these changes
+                                      cuts 192.0.2.9 to tcp/22: 1 flow, 10 packets, 2.0 kB
+                                      process sshd: 1 flow, 10 packets, 2.0 kB
+
+            rules that decide about none of these flows: port-443, main:default-out
+        "]],
+    );
+    let alone = rehearse(&new.without_hosts_own(), None, &flows);
+    assert_eq!((alone.guard.rules, alone.guard.saved.flows, alone.refused.flows), (0, 0, 2));
 }

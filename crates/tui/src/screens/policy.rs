@@ -80,6 +80,9 @@ fn state(app: &App, policy: &PolicyView, columns: u16) -> Vec<Line<'static>> {
     if let Some(until) = &policy.not_after {
         list.push(("until", until.get(..10).unwrap_or(until).to_owned(), theme.plain()));
     }
+    if !policy.drift.is_empty() {
+        list.push(("changed by others", policy.drift.summary(), theme.warn()));
+    }
     if policy.logs_suppressed > 0 {
         list.push(("not logged", grouped(policy.logs_suppressed), theme.warn()));
     }
@@ -89,12 +92,20 @@ fn state(app: &App, policy: &PolicyView, columns: u16) -> Vec<Line<'static>> {
     let mut lines = parts::pairs(app, &list, columns);
     if let Some(change) = &policy.pending {
         let back = change.falls_back_to.as_ref();
-        let back = back.map_or_else(|| "no policy".to_owned(), |name| format!("{} {}", name.name, name.version));
+        let back = back.map_or_else(
+            || "nothing is enforced".to_owned(),
+            |name| format!("{} {} comes back", name.name, name.version),
+        );
         let left = units::seconds(change.seconds_left.max(0.0));
-        lines.push(Line::styled(format!("! not confirmed: in {left} {back} comes back · c confirms"), theme.bad()));
+        lines.push(Line::styled(format!("! not confirmed: in {left} {back} · c confirms"), theme.bad()));
     }
+    let failures = policy.failures.iter().filter(|failure| !policy.problems.contains(&failure.detail));
+    lines.extend(failures.take(PROBLEMS_MAX).map(|failure| Line::styled(format!("! {}", failure.detail), theme.bad())));
     let problems = policy.problems.iter().take(PROBLEMS_MAX);
     lines.extend(problems.map(|problem| Line::styled(format!("! {problem}"), theme.warn())));
+    if let Some(change) = policy.drift.last.first() {
+        lines.push(Line::styled(format!("{} {}", time_of_day(&change.time), change.text()), theme.dim()));
+    }
     lines
 }
 

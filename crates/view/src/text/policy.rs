@@ -31,6 +31,12 @@ pub(super) fn heading(page: &mut String, snapshot: &Snapshot, width: usize) {
     for problem in &policy.problems {
         flowing(page, width, &[format!("Policy: {}", clean(problem))]);
     }
+    for failure in policy.failures.iter().filter(|failure| !policy.problems.contains(&failure.detail)) {
+        flowing(page, width, &[format!("Policy: {}", clean(&failure.detail))]);
+    }
+    if !policy.drift.is_empty() {
+        flowing(page, width, &[format!("Packet filters changed: {}", policy.drift.summary())]);
+    }
 }
 
 fn state(policy: &PolicyView, snapshot: &Snapshot) -> Vec<String> {

@@ -5,7 +5,7 @@
 
 use std::net::IpAddr;
 
-use super::{Packet, Step, Told};
+use super::{NO_INTERFACE, Packet, Step, Told};
 use crate::rules::inventory::Rule;
 
 /// What a rule does to the packet.
@@ -77,8 +77,8 @@ fn condition(word: &str, value: &str, packet: &Packet) -> Told {
         "-s" => within(value, packet.from),
         "-d" => within(value, packet.to),
         "-p" => protocol(value, packet),
-        "-i" => interface(value, packet.in_interface.as_deref()),
-        "-o" => interface(value, packet.out_interface.as_deref()),
+        "-i" => interface(value, packet.in_interface.as_deref(), packet),
+        "-o" => interface(value, packet.out_interface.as_deref(), packet),
         "--sport" | "--sports" => {
             known(packet.source_port, "source port").map_or_else(|told| told, |port| ports(value, port))
         }
@@ -132,9 +132,9 @@ fn protocol(value: &str, packet: &Packet) -> Told {
     Told::of(number == packet.protocol)
 }
 
-fn interface(pattern: &str, name: Option<&str>) -> Told {
+fn interface(pattern: &str, name: Option<&str>, packet: &Packet) -> Told {
     match (name, pattern.strip_suffix('+')) {
-        (None, _) => Told::Unknown("an interface, which was not given".to_owned()),
+        (None, _) => packet.is_unnamed(pattern).map_or_else(|| Told::Unknown(NO_INTERFACE.to_owned()), Told::of),
         (Some(name), Some(beginning)) => Told::of(name.starts_with(beginning)),
         (Some(name), None) => Told::of(name == pattern),
     }

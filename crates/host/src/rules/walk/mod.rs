@@ -18,6 +18,9 @@ use super::inventory::{Base, Chain, Inventory, Rule, Source, Table};
 
 /// Jumps the kernel allows (`NFT_JUMP_STACK_SIZE`).
 const JUMPS_MAX: usize = 16;
+/// The interface that nearly every set of rules has a rule for.
+const LOOPBACK: &str = "lo";
+const NO_INTERFACE: &str = "an interface, which was not given";
 
 /// A packet to ask about.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,10 +43,19 @@ pub struct Packet {
     pub in_interface: Option<String>,
     /// Interface it is sent through; not known when absent.
     pub out_interface: Option<String>,
+    /// Whether it is known that an interface that is not given is not the loopback.
+    pub not_loopback: bool,
     /// Whether it begins a flow; otherwise it belongs to one that is established.
     pub new: bool,
     /// Whether it goes the way of its flow's first packet.
     pub original: bool,
+}
+
+impl Packet {
+    /// What of an interface that was not given is known all the same: `None` where it may be the one that is asked for.
+    fn is_unnamed(&self, asked: &str) -> Option<bool> {
+        (self.not_loopback && asked == LOOPBACK).then_some(false)
+    }
 }
 
 /// The way of a packet through the host.

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde_json::Value;
 
-use super::{Packet, Step, Told};
+use super::{NO_INTERFACE, Packet, Step, Told};
 use crate::rules::inventory::{Rule, Table};
 
 /// What a field of the packet has.
@@ -81,6 +81,9 @@ fn matches(table: &Table, body: &Value, packet: &Packet) -> Told {
     if let (Some(parts), "==" | "!=") = (left.get("concat").and_then(Value::as_array), operator) {
         let fields: Vec<Field> = parts.iter().map(|part| field(part, packet)).collect();
         let told = Told::any(items(table, right).into_iter().map(|item| holds_all(&fields, item)));
+        return if operator == "!=" { told.not() } else { told };
+    }
+    if let Some(told) = loopback(left, right, packet) {
         return if operator == "!=" { told.not() } else { told };
     }
     let value = match field(left, packet) {
@@ -292,16 +295,28 @@ fn payload_field(protocol: &str, name: &str, packet: &Packet) -> Field {
     }
 }
 
+/// Whether the interface is the one asked for, where none was given and it is known all the same.
+fn loopback(left: &Value, right: &Value, packet: &Packet) -> Option<Told> {
+    let key = left.get("meta")?.get("key")?.as_str()?;
+    let given = match key {
+        "iifname" | "iif" => &packet.in_interface,
+        "oifname" | "oif" => &packet.out_interface,
+        _ => return None,
+    };
+    let asked = right.as_str().filter(|_| given.is_none())?;
+    packet.is_unnamed(asked).map(Told::of)
+}
+
 fn meta_field(key: &str, packet: &Packet) -> Field {
     let interface = |name: &Option<String>| match name {
         Some(name) => Field::Text(name.clone()),
-        None => Field::Unknown("an interface, which was not given".to_owned()),
+        None => Field::Unknown(NO_INTERFACE.to_owned()),
     };
     let kind = |name: &Option<String>| match name {
         // ARPHRD_LOOPBACK and ARPHRD_ETHER: others are not told apart here.
         Some(name) if name == "lo" => Field::Number(772),
         Some(_) => Field::Number(1),
-        None => Field::Unknown("an interface, which was not given".to_owned()),
+        None => Field::Unknown(NO_INTERFACE.to_owned()),
     };
     match key {
         "l4proto" => Field::Number(packet.protocol.into()),

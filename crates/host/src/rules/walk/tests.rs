@@ -14,6 +14,7 @@ fn packet() -> Packet {
         flags: 2,
         in_interface: Some("eth0".to_owned()),
         out_interface: None,
+        not_loopback: false,
         new: true,
         original: true,
     }
@@ -124,4 +125,18 @@ fn rules_of_iptables_match_or_not() {
         limited.starts_with("CannotTell iptables-legacy ip filter INPUT rule 1 | uses `--limit 5/sec`"),
         "{limited}"
     );
+}
+
+#[test]
+fn rules_for_the_loopback_are_told_without_an_interface_where_it_is_known_not_to_be_that() {
+    let unnamed = |not_loopback| Packet { in_interface: None, not_loopback, ..packet() };
+    let of = |name: &str, operator: &str| {
+        format!(
+            r#"[{{"match": {{"op": "{operator}", "left": {{"meta": {{"key": "iifname"}}}}, "right": "{name}"}}}}, {{"drop": null}}]"#
+        )
+    };
+    assert!(by_nft(&of("lo", "=="), &unnamed(true)).starts_with("Accepted"));
+    assert!(by_nft(&of("lo", "!="), &unnamed(true)).starts_with("Dropped"));
+    assert!(by_nft(&of("lo", "=="), &unnamed(false)).starts_with("CannotTell"));
+    assert!(by_nft(&of("eth1", "=="), &unnamed(true)).starts_with("CannotTell"));
 }
