@@ -197,7 +197,10 @@ const IN_FORCE: u32 = PolicyWord::TABLES | PolicyWord::ENFORCE;
 fn the_kernel_drops_a_denied_source_counts_it_for_the_rule_and_stops_when_the_policy_does() {
     require_root!();
     let mut kernel = Kernel::new();
-    kernel.bans.deny(&denied(&[("192.0.2.0/24", COUNTER), ("198.51.100.7", COUNTER), ("2001:db8::/40", COUNTER)])).unwrap();
+    kernel
+        .bans
+        .deny(&denied(&[("192.0.2.0/24", COUNTER), ("198.51.100.7", COUNTER), ("2001:db8::/40", COUNTER)]))
+        .unwrap();
     let v4 = |source: &str| frame().ipv4(source, "10.0.0.2").udp(1, 2).build();
     let v6 = |source: &str| frame().vlan(5).ipv6(source, "fd00::2").tcp(1, 2).build();
     assert_eq!(kernel.on(&v4("192.0.2.1")), XDP_PASS, "no policy is in force");

@@ -67,7 +67,16 @@ impl Enforcer {
         let control = maps.control();
         let word = PolicyWord(control.word);
         let epoch = word.epoch().max(PolicyWord(control.fallback).epoch());
-        Self { maps, clock, epoch, named: Default::default(), next: None, front: None, bans: word.has(PolicyWord::BANS), changes: 0 }
+        Self {
+            maps,
+            clock,
+            epoch,
+            named: Default::default(),
+            next: None,
+            front: None,
+            bans: word.has(PolicyWord::BANS),
+            changes: 0,
+        }
     }
 
     /// Whether a policy is in the kernel.

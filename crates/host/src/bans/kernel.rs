@@ -15,8 +15,7 @@ use super::{BanError, Prefix};
 use crate::ebpf::{EbpfError, SharedArray, map_error, possible_cpus};
 
 /// The maps, by their names in the object and as pins.
-pub const MAPS: [&str; 7] =
-    ["BAN_TABLE", "BAN_BLOOM", "BAN_HOSTS", "BAN_NETS", "BAN_EXEMPT", "DENY_NETS", "FRONT"];
+pub const MAPS: [&str; 7] = ["BAN_TABLE", "BAN_BLOOM", "BAN_HOSTS", "BAN_NETS", "BAN_EXEMPT", "DENY_NETS", "FRONT"];
 
 /// The maps.
 pub struct KernelStore {

@@ -124,8 +124,7 @@ impl Ranges {
 
     /// Whether one of these has an address of a prefix.
     fn meets(&self, range: Range) -> bool {
-        self.covers(range)
-            || self.0.range((range.is_v6, range.first)..=(range.is_v6, range.last.0)).next().is_some()
+        self.covers(range) || self.0.range((range.is_v6, range.first)..=(range.is_v6, range.last.0)).next().is_some()
     }
 }
 

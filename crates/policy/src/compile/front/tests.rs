@@ -20,11 +20,7 @@ fn tier(number: usize) -> Stage {
 }
 
 fn deny(id: &str, from: &[&str]) -> Rule {
-    Rule {
-        from: Addresses::In(nets(from)),
-        action: Action::Drop,
-        ..Rule::plain(id, tier(0), Some(Direction::Ingress))
-    }
+    Rule { from: Addresses::In(nets(from)), action: Action::Drop, ..Rule::plain(id, tier(0), Some(Direction::Ingress)) }
 }
 
 fn accept(id: &str, from: Addresses) -> Rule {
@@ -118,11 +114,10 @@ fn the_first_rule_that_denies_an_address_is_the_one_of_the_longest_prefix() {
 fn short_ipv6_prefixes_and_mapped_ones_are_left_and_what_lies_in_them_is() {
     let rules = vec![deny("a", &["fc00::/7", "2001:db8::/31", "::ffff:10.0.0.0/104"]), deny("b", &["fd00::/64"])];
     is(&denied(rules), &[]);
-    is(&denied(vec![deny("a", &["fd00::/32", "::/32"]), deny("b", &["10.0.0.0/8"])]), &[
-        ("fd00::/32", "a"),
-        ("::/32", "a"),
-        ("10.0.0.0/8", "b"),
-    ]);
+    is(
+        &denied(vec![deny("a", &["fd00::/32", "::/32"]), deny("b", &["10.0.0.0/8"])]),
+        &[("fd00::/32", "a"), ("::/32", "a"), ("10.0.0.0/8", "b")],
+    );
 }
 
 /// A policy in which some rules are such as the front takes.
@@ -164,7 +159,8 @@ impl Front {
 
     /// The rule by which it drops what comes from an address.
     fn drops(&self, source: IpAddr) -> Option<&str> {
-        let longest = self.denied.iter().filter(|(net, _)| net.contains(&source)).max_by_key(|(net, _)| net.prefix_len());
+        let longest =
+            self.denied.iter().filter(|(net, _)| net.contains(&source)).max_by_key(|(net, _)| net.prefix_len());
         let (_, id) = longest?;
         (!self.exempt.iter().any(|net| net.contains(&source))).then_some(id)
     }
@@ -183,8 +179,7 @@ fn next(draws: &mut Draws<'_>, before: &[Facts]) -> Seen {
     if !before.is_empty() && draws.once_in(2) {
         facts = before[draws.below(before.len() as u32) as usize].clone();
         if draws.once_in(2) {
-            let opposite =
-                if facts.direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress };
+            let opposite = if facts.direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress };
             let has_ports = crate::oracle::has_ports(facts.proto);
             let turned = |header: crate::oracle::Transport| crate::oracle::Transport {
                 source_port: if has_ports { header.destination_port } else { header.source_port },
