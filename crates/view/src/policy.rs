@@ -606,14 +606,12 @@ impl FirewallDrift {
         let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
         let (ours, others) =
             self.changes.values().fold((0, 0), |sum, count| (sum.0 + count.ours, sum.1 + count.others));
-        let mut text = format!("{ours} of ours, {others} of others'");
-        if self.repairs > 0 {
-            text.push_str(&format!(", put back {}", times(self.repairs)));
-        }
-        if self.repairs_failed > 0 {
-            text.push_str(&format!(", not put back {}", times(self.repairs_failed)));
-        }
-        text
+        let repaired = |count: u64, what: &str| match count {
+            0 => String::new(),
+            _ => format!(", {what} {}", times(count)),
+        };
+        let (put, not_put) = (repaired(self.repairs, "put back"), repaired(self.repairs_failed, "not put back"));
+        format!("{ours} of ours, {others} of others'{put}{not_put}")
     }
 }
 
