@@ -258,7 +258,7 @@ mod tests {
             subject: None,
             detail: "edge version 42 has expired; it stays in force until another is applied".to_owned(),
         }];
-        let fill = |entries| hivewall_view::policy::TableFill { entries, limit: 10 };
+        let fill = |entries| hivewall_view::policy::TableFill { entries, limit: 10, refused: 0 };
         snapshot.firewall_rules.tables = [("bans".to_owned(), fill(10)), ("sessions".to_owned(), fill(9))].into();
         let health = Health::new(&snapshot, at(1), &watch);
         assert_eq!(health.status, HealthStatus::Degraded);

@@ -125,7 +125,7 @@ fn governor(keeper: &Keeper) -> Option<&Governor> {
 }
 
 /// Begins to keep a policy, by this and with bans in that.
-fn keep(config: &Config, enforcer: anyhow::Result<Box<dyn Enforce>>, bans: Store) -> Keeper {
+fn keep(config: &Config, enforcer: anyhow::Result<Box<dyn Enforce>>, bans: Store) -> Kept {
     let ((news, told_news), (changes, told_changes)) = (channel(), channel());
     let told = Told { news: news.clone(), changes };
     let governor = enforcer.and_then(|enforcer| Governor::begin(config, enforcer, bans, told));
@@ -138,7 +138,7 @@ fn keep(config: &Config, enforcer: anyhow::Result<Box<dyn Enforce>>, bans: Store
         // The other end is below.
         let _ = news.send(Event::Policy(Box::new(PolicyTold { view, ..PolicyTold::default() })));
     });
-    Some(Kept { governor: governor.ok(), news: told_news, changes: told_changes })
+    Kept { governor: governor.ok(), news: told_news, changes: told_changes }
 }
 
 /// The policy in a packet filter, where that is configured: in force before anything is captured.
@@ -147,7 +147,7 @@ fn keep_by_filter(config: &Config) -> Keeper {
         return None;
     }
     let filter = PacketFilter::open(config).map(|filter| -> Box<dyn Enforce> { Box::new(filter) });
-    keep(config, filter, Box::new(MemoryStore::default()))
+    Some(keep(config, filter, Box::new(MemoryStore::default())))
 }
 
 /// Attaches to the interfaces there are. Where a policy holds, none need be there yet: at boot the agent comes before
@@ -185,7 +185,7 @@ fn open_governed(
         start(&mut source, by_filter)?;
         return Ok((Box::new(source), None));
     }
-    let keeper = keep(config, Ok(Box::new(enforcer)), Box::new(source.ban_maps()?));
+    let keeper = Some(keep(config, Ok(Box::new(enforcer)), Box::new(source.ban_maps()?)));
     if governor(&keeper).is_some_and(Governor::holds_datapath) {
         source.hold()?;
     }
