@@ -264,6 +264,6 @@ fn a_hundred_thousand_denied_prefixes_are_read_back_and_one_more_is_one_change()
     let more: Vec<(Prefix, u16)> = (0..100_001).map(net).collect();
     assert_eq!(kernel.bans.deny(&more).unwrap().entered, 1);
     let last = std::net::Ipv4Addr::from(0x0100_0000 + 100_000 * 512).to_string();
-    assert_eq!(kernel.on(&frame().ipv4(&last, "10.0.0.2").udp(1, 2).build()), XDP_DROP);
+    assert_eq!(kernel.on(&frame().ipv4(last.as_str(), "10.0.0.2").udp(1, 2).build()), XDP_DROP);
     assert!(list.len() < DENY_NETS_MAX as usize);
 }
