@@ -254,7 +254,7 @@ fn a_hundred_thousand_denied_prefixes_are_read_back_and_one_more_is_one_change()
     let mut kernel = Kernel::new();
     let net = |n: u32| {
         let address = std::net::Ipv4Addr::from(0x0100_0000 + n * 512);
-        (Prefix::from(IpNet::new(address.into(), if n % 3 == 0 { 32 } else { 24 }).unwrap()), COUNTER)
+        (Prefix::from(IpNet::new(address.into(), if n.is_multiple_of(3) { 32 } else { 24 }).unwrap()), COUNTER)
     };
     let list: Vec<(Prefix, u16)> = (0..100_000).map(net).collect();
     assert_eq!(kernel.bans.deny(&list).unwrap().entered, list.len());
