@@ -88,6 +88,18 @@ choice! {
 }
 
 choice! {
+    /// Whether the agent gives up what it does not need once it has started.
+    Sandboxing {
+        /// All that this host lets it give up; what is missing is told by name.
+        Auto = "auto",
+        /// All of it, or the agent does not start.
+        Require = "require",
+        /// Nothing.
+        Off = "off",
+    }
+}
+
+choice! {
     /// The form of the event log.
     LogFormat {
         /// One line per event, for people.

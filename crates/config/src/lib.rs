@@ -23,7 +23,7 @@ mod value;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{Backend, Choice, Enforcement, Front, LogFormat, LogLevel};
+pub use choice::{Backend, Choice, Enforcement, Front, LogFormat, LogLevel, Sandboxing};
 pub use origin::{Explained, Origin, Origins};
 pub use overrides::from_environment;
 pub use pages::{reference_markdown, sample_toml};
@@ -31,4 +31,4 @@ pub use parse::TEXT_BYTES_MAX;
 pub use pattern::{NAME_BYTES_MAX, Pattern, PatternError};
 pub use problem::{ConfigError, Fault, PROBLEMS_MAX, Place, Problem};
 pub use setting::{Kind, Section, Setting, settings};
-pub use settings::{Agent, Api, Capture, Config, Flows, History, Log, Names, Processes, SECTIONS, Traffic};
+pub use settings::{Agent, Api, Capture, Config, Flows, History, Log, Names, Privileges, Processes, SECTIONS, Traffic};

@@ -8,7 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::{Backend, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern, Section, Setting};
+use crate::{Backend, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting};
 
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 24 * HOUR_S;
@@ -221,6 +221,14 @@ settings! {
             flag "api-listen", example r#""[::1]:7733""#;
         /// Whether the agent answers at all. Without it the event log is the only way to see what it sees.
         enabled: bool = true, Kind::Boolean, flag "api-enabled", example "false";
+    }
+
+    /// What the agent may still do once it has started.
+    privileges: Privileges {
+        /// Whether capabilities, files and system calls that a part of the agent does not need are given up once it has
+        /// started. `hivewall check` lists what each part is left with here.
+        sandbox: Sandboxing = Sandboxing::Auto, Kind::Choice(Sandboxing::CHOICES), flag "sandbox",
+            example r#""require""#;
     }
 
     /// The agent itself.

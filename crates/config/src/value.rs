@@ -12,7 +12,7 @@ use toml::de::DeValue;
 
 use crate::problem::{Fault, Finding, quoted, shown};
 use crate::setting::{Fill, HOST_NAME_BYTES_MAX, NETWORKS_MAX, PATTERNS_MAX};
-use crate::{Backend, Choice, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern};
+use crate::{Backend, Choice, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern, Sandboxing};
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
 const PATH_BYTES_MAX: usize = 4_095;
@@ -209,7 +209,7 @@ macro_rules! choice_value {
     )+};
 }
 
-choice_value!(Backend, Enforcement, Front, LogFormat, LogLevel);
+choice_value!(Backend, Enforcement, Front, LogFormat, LogLevel, Sandboxing);
 
 impl Value for String {
     fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {

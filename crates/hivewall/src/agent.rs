@@ -17,6 +17,7 @@ use hivewall_view::policy::{FirewallChange, PolicyFailure, PolicyView};
 
 use crate::exit::{Exit, ending};
 use crate::history::History;
+use crate::meter::Meter;
 use crate::pipeline::{Governed, Pipeline};
 use crate::policy::answers::Answers;
 use crate::policy::bans::Store;
@@ -25,6 +26,8 @@ use crate::policy::enforcer::{Enforcer, KernelClock};
 use crate::policy::fallback::take_away;
 use crate::policy::filters::PacketFilter;
 use crate::policy::governor::{Governor, Running, Told};
+use crate::reading::Reader;
+use crate::sandbox::{Part, Sandbox};
 use crate::serve::Bound;
 use crate::settings;
 use crate::surroundings::Surroundings;
@@ -36,21 +39,25 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (config, _) = settings::load(args)?;
     settings::start_messages(config.agent.log_level.name());
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
+    let sandbox = Sandbox::of_agent(&config)?;
     // Before the kernel is touched: a second agent by mistake must not disturb the first.
     let api = if config.api.enabled { Some(Bound::to(config.api.listen)?) } else { None };
     // Before anybody can ask: who finds the port taken finds the token, too.
     let access = access();
-    let log = LogWriter::start(&settings::log_options(&config))?;
-    let (source, keeper) = open(&config)?;
+    let log = sandbox.enter(Part::Log, || LogWriter::start(&settings::log_options(&config)))??;
+    let (source, keeper) = open(&config, &sandbox)?;
     let about = source.about();
     if let Some(why) = &about.fallback_reason {
         tracing::warn!(source = about.name, why, "capturing by a lesser way");
     }
     let mut pipeline = Pipeline::new(source, &config, Some(log), false);
-    pipeline.look_around(Surroundings::open(&config));
-    let policy = keeper.map(|kept| govern(&mut pipeline, kept)).transpose()?.flatten();
+    if let Some(confinement) = sandbox.confinement(Part::Names).filter(|_| config.names.enabled) {
+        pipeline.read_by(Reader::apart(confinement)?);
+    }
+    pipeline.look_around(Surroundings::open(&config, sandbox.is_on().then(|| Meter::start(&sandbox)).flatten()));
+    let policy = keeper.map(|kept| govern(&mut pipeline, kept, &sandbox)).transpose()?.flatten();
     if let Some(directory) = config.history.directory() {
-        match History::open(directory, &config) {
+        match sandbox.enter(Part::History, || History::open(directory, &config))? {
             Ok(history) => pipeline.keep_history(history),
             // Packets matter more than their history: the agent goes on, and the snapshot says so.
             Err(error) => {
@@ -59,7 +66,11 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let server = api.map(|api| api.serve(pipeline.handle(), access)).transpose()?;
+    let handle = pipeline.handle();
+    let serve = |api: Bound| sandbox.enter(Part::Api, || api.serve(handle, access))?;
+    let server = api.map(serve).transpose()?;
+    sandbox.open_desks()?;
+    sandbox.settle(Part::Pipeline);
     if let Some(server) = &server {
         tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
     }
@@ -102,9 +113,11 @@ fn access() -> hivewall_api::Access {
 fn govern(
     pipeline: &mut Pipeline<Box<dyn Source>>,
     Kept { governor, news, changes }: Kept,
+    sandbox: &Sandbox,
 ) -> anyhow::Result<Option<Running>> {
     let (hold, holds) = channel();
-    let running = governor.map(|governor| governor.run(hold)).transpose()?;
+    let running =
+        governor.map(|governor| sandbox.enter(Part::Policy, || governor.run(hold))).transpose()?.transpose()?;
     let answers = running.as_ref().map(|running| Answers::new(running.asks()));
     pipeline.govern(Governed { news, holds, changes }, answers);
     Ok(running)
@@ -204,8 +217,8 @@ fn open_governed(
 }
 
 /// The best source there is, or the one that was asked for.
-fn open(config: &Config) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
-    let by_filter = keep_by_filter(config);
+fn open(config: &Config, sandbox: &Sandbox) -> anyhow::Result<(Box<dyn Source>, Keeper)> {
+    let by_filter = sandbox.enter(Part::Policy, || keep_by_filter(config))?;
     let patterns = config.capture.interfaces.iter().map(ToString::to_string);
     let filter = InterfaceFilter::new(patterns, config.capture.loopback).map_err(|error| ending(Exit::Usage, error))?;
     let hook = match config.capture.backend {

@@ -12,7 +12,7 @@ use hivewall_host::source::uninstall as remove_all;
 use crate::exit::Exit;
 use crate::flows::Format;
 use crate::policy::fallback;
-use crate::settings;
+use crate::{sandbox, settings};
 
 pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (config, origins) = settings::load(args)?;
@@ -31,7 +31,12 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             .iter()
             .map(|e| serde_json::json!({"key": e.key, "value": e.value, "origin": e.origin.to_string(), "doc": e.doc}))
             .collect();
-        println!("{}", serde_json::to_string_pretty(&serde_json::json!({"settings": settings, "kernel": probes}))?);
+        println!(
+            "{}",
+            serde_json::to_string_pretty(&serde_json::json!({
+                "settings": settings, "kernel": probes, "privileges": sandbox::as_json(&config),
+            }))?
+        );
         return Ok(code(probes.iter().all(|probe| probe["ok"] == true)));
     }
     let file = origins.file_name();
@@ -46,7 +51,12 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             println!("      {:<24} needed for {} (since {})", "", probe.needed_for, probe.since);
         }
     }
-    Ok(code(probes.iter().all(|probe| probe.ok)))
+    let (lines, is_whole) = sandbox::told(&config);
+    println!("\nPrivileges, once the agent has started");
+    for line in &lines {
+        println!("{line}");
+    }
+    Ok(code(is_whole && probes.iter().all(|probe| probe.ok)))
 }
 
 /// A missing feature is a finding, not a failure: the agent degrades by name. Still, a script can tell.

@@ -39,6 +39,7 @@ pub(crate) fn command() -> Command {
         .subcommand(crate::policy::command())
         .subcommand(crate::rules::command())
         .subcommand(crate::guard::command())
+        .subcommand(crate::meter::command())
         .subcommand(Command::new("uninstall").about("Take everything of hivewall out of this kernel"))
         .subcommand(
             Command::new("completions")
@@ -60,7 +61,19 @@ fn run() -> Command {
     );
     settings::add(
         command,
-        &["capture", "flows", "traffic", "names", "processes", "history", "policy", "log", "api", "agent"],
+        &[
+            "capture",
+            "flows",
+            "traffic",
+            "names",
+            "processes",
+            "history",
+            "policy",
+            "log",
+            "api",
+            "privileges",
+            "agent",
+        ],
     )
 }
 
@@ -101,7 +114,19 @@ fn check() -> Command {
         .arg(output("table", &[Format::Table, Format::Json]));
     settings::add(
         command,
-        &["capture", "flows", "traffic", "names", "processes", "history", "policy", "log", "api", "agent"],
+        &[
+            "capture",
+            "flows",
+            "traffic",
+            "names",
+            "processes",
+            "history",
+            "policy",
+            "log",
+            "api",
+            "privileges",
+            "agent",
+        ],
     )
 }
 

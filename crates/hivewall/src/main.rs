@@ -12,6 +12,7 @@ mod export;
 mod flows;
 mod guard;
 mod history;
+mod meter;
 mod pages;
 mod pipeline;
 mod policy;
@@ -20,6 +21,7 @@ mod reading;
 mod refusals;
 mod replay;
 mod rules;
+mod sandbox;
 mod serve;
 mod settings;
 mod surroundings;
@@ -54,6 +56,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),
         Some(("guard", args)) => guard::run(args),
+        Some((meter::NAME, _)) => meter::run(),
         Some(("check", args)) => check::run(args),
         Some(("uninstall", _)) => check::uninstall(),
         Some(("completions", args)) => Ok(pages::completions(args)),

@@ -10,6 +10,7 @@ use hivewall_api::{BoxFuture, Caller, ExportPieces, HistoryRefusal, PolicyComman
 use hivewall_config::Config;
 use hivewall_engine::{Effects, Engine, Event};
 use hivewall_export::{LogWriter, StatsEvent};
+use hivewall_host::privileges::Desk;
 use hivewall_host::source::{Batch, Progress, Source, SourceError};
 use hivewall_model::Timestamp;
 use hivewall_view::policy::{ExplainRequest, Explanation, FirewallChange, PolicyOutcome, Rehearsal, RehearseRequest};
@@ -146,7 +147,10 @@ impl hivewall_api::Source for Handle {
 
     fn inventory(&self) -> BoxFuture<'static, Result<serde_json::Value, PolicyRefusal>> {
         Box::pin(async {
-            beside(crate::rules::as_json).await?.map_err(|error| PolicyRefusal::Failed { reason: error.to_string() })
+            // Whoever serves requests has no privilege to list them.
+            beside(|| Desk::Filters.run(crate::rules::as_json))
+                .await?
+                .map_err(|error| PolicyRefusal::Failed { reason: error.to_string() })
         })
     }
 
@@ -299,6 +303,11 @@ impl<S: Source> Pipeline<S> {
         self.surroundings = Some(surroundings);
     }
 
+    /// Has names read by this one.
+    pub(crate) fn read_by(&mut self, reader: Reader) {
+        self.reader = Some(reader);
+    }
+
     /// Keeps closed flows in the history, and answers from it, from now on.
     pub(crate) fn keep_history(&mut self, history: History) {
         self.handle.archive = Some(history.archive());
@@ -387,7 +396,7 @@ impl<S: Source> Pipeline<S> {
         if let Some(reader) = &mut self.reader
             && !self.batch.peeks.is_empty()
         {
-            let findings = reader.read(&self.batch.peeks);
+            let findings = reader.read(&mut self.batch.peeks);
             self.engine.step(self.batch.now, Event::Findings(findings), &mut self.effects);
         }
         self.deliver();

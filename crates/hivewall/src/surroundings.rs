@@ -15,6 +15,8 @@ use hivewall_host::system::{ProgramCost, SystemProbe};
 use hivewall_model::{KernelDrop, SocketCensus, SocketEvent, SystemReading, Timestamp};
 use hivewall_view::{AgentCost, Attribution};
 
+use crate::meter::Meter;
+
 /// The edges at work.
 pub(crate) struct Surroundings {
     processes: ProcessTable,
@@ -26,8 +28,24 @@ pub(crate) struct Surroundings {
     fallback_reason: Option<String>,
     events: Vec<SocketEvent>,
     system: Option<SystemProbe>,
-    cost: ProgramCost,
+    cost: Cost,
     kernel_ns: Option<f64>,
+}
+
+/// Who measures what programs cost.
+enum Cost {
+    Here(ProgramCost),
+    Apart(Meter),
+}
+
+impl Cost {
+    fn ns_per_packet(&mut self) -> Option<f64> {
+        match self {
+            // Kernels before 5.8 have no statistics to switch on; the screen then shows none.
+            Self::Here(cost) => cost.poll(Instant::now()).ok().flatten().and_then(|reading| reading.ns_per_packet()),
+            Self::Apart(meter) => meter.ns_per_packet(),
+        }
+    }
 }
 
 /// What is told once a second.
@@ -47,7 +65,7 @@ fn or_warn<T, E: std::fmt::Display>(opened: Result<T, E>, missing: &str) -> Opti
 
 impl Surroundings {
     /// Opens what can be opened.
-    pub(crate) fn open(config: &Config) -> Self {
+    pub(crate) fn open(config: &Config, meter: Option<Meter>) -> Self {
         let mut around = Self {
             processes: ProcessTable::new(),
             watch: None,
@@ -55,7 +73,7 @@ impl Surroundings {
             fallback_reason: None,
             events: Vec::new(),
             system: or_warn(SystemProbe::new(), "the host's load is not shown"),
-            cost: ProgramCost::new(),
+            cost: meter.map_or_else(|| Cost::Here(ProgramCost::new()), Cost::Apart),
             kernel_ns: None,
         };
         if config.processes.enabled {
@@ -81,10 +99,7 @@ impl Surroundings {
         if let Some(watch) = &mut self.watch {
             watch.poll(&mut self.processes, &mut self.events);
         }
-        // Kernels before 5.8 have no statistics to switch on; the screen then shows none.
-        if let Ok(Some(reading)) = self.cost.poll(Instant::now()) {
-            self.kernel_ns = reading.ns_per_packet().or(self.kernel_ns);
-        }
+        self.kernel_ns = self.cost.ns_per_packet().or(self.kernel_ns);
         &self.events
     }
 

@@ -8,6 +8,7 @@ pub mod guard;
 pub mod link;
 pub mod packet;
 pub mod policy;
+pub mod privileges;
 pub mod probe;
 pub mod process;
 pub mod rules;

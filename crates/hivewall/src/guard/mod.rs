@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
+use hivewall_config::Sandboxing;
 use hivewall_export::{LogFormat, LogOptions, LogWriter};
 use hivewall_host::bans::{FrontError, FrontMode};
 use hivewall_host::ebpf::EbpfError;
@@ -20,6 +21,7 @@ use hivewall_host::signal::Signals;
 use hivewall_model::Interface;
 
 use crate::exit::{Exit, ending};
+use crate::sandbox::{Part, Sandbox};
 use list::ListFile;
 use report::Report;
 
@@ -45,7 +47,7 @@ pub(crate) fn command() -> Command {
         .args(of_logging())
 }
 
-fn of_guarding() -> [Arg; 5] {
+fn of_guarding() -> [Arg; 6] {
     [
         Arg::new("interface")
             .long("interface")
@@ -71,6 +73,11 @@ fn of_guarding() -> [Arg; 5] {
             .default_value("native")
             .value_parser(["native", "generic"])
             .help("In the driver, or in the kernel's stack for drivers without support"),
+        Arg::new("sandbox")
+            .long("sandbox")
+            .default_value("auto")
+            .value_parser(Sandboxing::CHOICES.iter().map(|choice| choice.name).collect::<Vec<_>>())
+            .help("Give up what is not needed once it has started: all that this host lets it, all of it or nothing starts, or off"),
         Arg::new("verbose")
             .long("verbose")
             .short('v')
@@ -116,6 +123,7 @@ struct Options {
     log: LogOptions,
     interval: Duration,
     mode: FrontMode,
+    sandbox: Sandboxing,
 }
 
 impl Options {
@@ -139,6 +147,7 @@ impl Options {
             },
             interval: Duration::from_secs(number("stats-interval")),
             mode: if text("mode") == "generic" { FrontMode::Generic } else { FrontMode::Native },
+            sandbox: Sandboxing::by_name(text("sandbox")).unwrap_or(Sandboxing::Auto),
         }
     }
 }
@@ -148,12 +157,13 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let options = Options::of(args);
     // How the loader relocates a program is nobody's business here.
     crate::settings::start_messages(if options.verbose { "debug,aya=info,aya_obj=info" } else { "info" });
+    let sandbox = Sandbox::of_guard(options.sandbox, options.log.path.as_deref())?;
     let (mut file, permitted) = ListFile::open(&options.list).map_err(|error| ending(Exit::Usage, error))?;
     let signals = Signals::catch().map_err(|error| ending(Exit::Failed, format!("cannot catch signals: {error}")))?;
     let interfaces = find(&options.interfaces)?;
     let mut guard = Guard::load(options.drop, RING_BYTES).map_err(end)?;
     guard.permit(&permitted).map_err(end)?;
-    let log = LogWriter::start(&options.log)?;
+    let log = sandbox.enter(Part::Log, || LogWriter::start(&options.log))??;
     // Attached last: not a packet is judged by an empty list, and none is refused without a log.
     for interface in &interfaces {
         guard.attach(interface, options.mode).map_err(end)?;
@@ -166,6 +176,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         options.list.display(),
         if options.drop { "dropped" } else { "logged and passes (--drop-packets drops it)" },
     );
+    sandbox.settle(Part::Guard);
     let mut report = Report::new(&interfaces, options.drop, options.verbose, log);
     let outcome = watch(&mut guard, &mut file, &mut report, &signals, options.interval);
     guard.detach();

@@ -14,6 +14,7 @@ mod watch;
 use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hivewall_model::{Process, SocketCensus, SocketEnds, SocketState, TcpHealth};
 
@@ -74,12 +75,14 @@ pub struct SocketDiag {
     dump: Dump,
     /// Looks for owners that ended at the limit of descriptors, since the start.
     cut_scans: u64,
+    /// Processor time that the last look for owners took of another thread.
+    worked_apart: Duration,
 }
 
 impl SocketDiag {
     /// Opens it, in the network namespace of the calling thread. Needs no privilege.
     pub fn open() -> Result<Self, DiagError> {
-        Ok(Self { dump: Dump::open()?, cut_scans: 0 })
+        Ok(Self { dump: Dump::open()?, cut_scans: 0, worked_apart: Duration::ZERO })
     }
 
     /// All TCP and UDP sockets, with the health of TCP connections.
@@ -101,7 +104,8 @@ impl SocketDiag {
     /// Which processes hold these sockets, by one look through `/proc/*/fd`. Where several do, the one with the lowest
     /// number is meant (a server before the workers it forked), but process 1 last: it holds what it hands on.
     pub fn owners(&mut self, inodes: &HashSet<u64>, table: &mut ProcessTable) -> HashMap<u64, Arc<Process>> {
-        let (found, is_complete) = owners::holders(inodes);
+        let ((found, is_complete), apart) = owners::holders(inodes);
+        self.worked_apart = apart;
         self.cut_scans += u64::from(!is_complete);
         let mut processes: HashMap<u32, Option<Arc<Process>>> = HashMap::new();
         let process_of = |(inode, pid): (u64, u32)| {

@@ -7,14 +7,23 @@ use std::collections::{HashMap, HashSet};
 use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::os::unix::ffi::OsStrExt as _;
+use std::time::Duration;
 
 use nix::fcntl::readlinkat;
+
+use crate::privileges::Desk;
 
 /// Descriptors looked at in one go: some two seconds' work, far above what hosts have.
 const LINKS_MAX: usize = 1 << 20;
 
 /// The process id that holds each of these inodes, where one does, and whether every process was looked at.
-pub(super) fn holders(inodes: &HashSet<u64>) -> (HashMap<u64, u32>, bool) {
+/// And the processor time that it took of another thread.
+pub(super) fn holders(inodes: &HashSet<u64>) -> ((HashMap<u64, u32>, bool), Duration) {
+    let inodes = inodes.clone();
+    Desk::Processes.timed(move || holders_here(&inodes))
+}
+
+fn holders_here(inodes: &HashSet<u64>) -> (HashMap<u64, u32>, bool) {
     let mut found = HashMap::with_capacity(inodes.len());
     let mut left = LINKS_MAX;
     if inodes.is_empty() {

@@ -240,7 +240,7 @@ impl DiagWatch {
                 (None, _) => {}
             }
         }
-        self.owners.done(started, worked().saturating_sub(before));
+        self.owners.done(started, worked().saturating_sub(before) + self.diag.worked_apart);
     }
 }
 

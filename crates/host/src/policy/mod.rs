@@ -53,6 +53,8 @@ pub struct PolicyMaps {
     sources: ArrayOfMaps<MapData, LpmTrie<MapData, Words, u32>>,
     destinations: ArrayOfMaps<MapData, LpmTrie<MapData, Words, u32>>,
     interfaces: ArrayOfMaps<MapData, HashMap<MapData, u32, u32>>,
+    /// What was put there by this process: to open a map by its number takes CAP_SYS_ADMIN.
+    named: [Option<HashMap<MapData, u32, u32>>; SLOTS as usize],
     connections: Connections,
     counters: PerCpuArray<MapData, [u64; 2]>,
 }
@@ -76,6 +78,7 @@ impl PolicyMaps {
             sources: outer(ebpf, "POLICY_SOURCES")?,
             destinations: outer(ebpf, "POLICY_DESTINATIONS")?,
             interfaces: outer(ebpf, "POLICY_INTERFACES")?,
+            named: [const { None }; SLOTS as usize],
             connections: Connections::of_object(ebpf)?,
             counters: PerCpuArray::try_from(Map::PerCpuArray(another_handle(ebpf, "RULE_COUNTERS")?))
                 .map_err(map_error)?,
@@ -149,6 +152,9 @@ impl PolicyMaps {
         for outcome in outcomes {
             outcome.map_err(|_| EbpfError::Missing("thread that fills a slot"))?.map_err(map_error)?;
         }
+        if let Some(place) = self.named.get_mut(slot as usize) {
+            *place = Some(named);
+        }
         self.name_interfaces(slot, &tables.interfaces, interfaces)
     }
 
@@ -162,7 +168,9 @@ impl PolicyMaps {
         if named_by_rules.is_empty() {
             return Ok(());
         }
-        let mut named = self.interfaces.get(&slot, 0).map_err(map_error)?;
+        let Some(named) = self.named.get_mut(slot as usize).and_then(Option::as_mut) else {
+            return Err(EbpfError::Missing("map of the interfaces that rules of this slot name"));
+        };
         for (index, name) in interfaces {
             if let Some(row) = interface_row(named_by_rules, name) {
                 named.insert(*index, row, 0).map_err(interface_error)?;

@@ -68,7 +68,7 @@ impl Pins {
     }
 
     /// Mounts the file system above the folder where it is missing.
-    fn mount(&self) -> Result<(), EbpfError> {
+    pub fn mount(&self) -> Result<(), EbpfError> {
         let above = self.folder.parent().unwrap_or(Path::new("/")).to_owned();
         fs::create_dir_all(&above).map_err(io_error("making the folder of the BPF file system"))?;
         let is_bpf = statfs(&above).is_ok_and(|facts| facts.filesystem_type() == BPF_FS);

@@ -10,6 +10,9 @@ use std::io::{self, Read as _};
 use std::os::fd::{AsRawFd as _, FromRawFd as _, OwnedFd};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::privileges::Desk;
 
 /// Paths remembered.
 const PATHS_MAX: usize = 1 << 14;
@@ -66,7 +69,7 @@ pub(crate) fn unescape(text: &str) -> String {
 
 /// Paths by id.
 pub(super) struct Cgroups {
-    mount: Option<(PathBuf, File)>,
+    mount: Option<(PathBuf, Arc<File>)>,
     paths: HashMap<u64, Box<str>>,
     order: VecDeque<u64>,
 }
@@ -74,7 +77,7 @@ pub(super) struct Cgroups {
 impl Cgroups {
     pub(super) fn new() -> Self {
         let mount = CgroupMount::find().ok().flatten();
-        let mount = mount.and_then(|mount| Some((mount.path.clone(), File::open(mount.path).ok()?)));
+        let mount = mount.and_then(|mount| Some((mount.path.clone(), Arc::new(File::open(mount.path).ok()?))));
         Self { mount, paths: HashMap::new(), order: VecDeque::new() }
     }
 
@@ -84,7 +87,8 @@ impl Cgroups {
             return Some(path.clone());
         }
         let (mount, file) = self.mount.as_ref()?;
-        let found = open_by_id(file, id).ok()?;
+        let tree = Arc::clone(file);
+        let found = Desk::Processes.run(move || open_by_id(&tree, id)).ok()?;
         let path = fs::read_link(format!("/proc/self/fd/{}", found.as_raw_fd())).ok()?;
         let below: Box<str> = below(mount, &path)?.into();
         self.remember(id, &below);

@@ -8,6 +8,8 @@ use std::io::{self, Read as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
+use crate::privileges::Desk;
+
 /// Most of a file of `/proc/PID` that is read. A status file has about 1.5 KiB, a cgroup file a line for each hierarchy.
 const PROC_BYTES_MAX: u64 = 16 << 10;
 /// Longest path of an executable, and of a cgroup, that is kept (PATH_MAX).
@@ -36,6 +38,10 @@ pub(super) fn identity(pid: u32) -> Option<(Box<str>, u64)> {
 /// Everything there is to know; `None` when the process is gone. The identity is read last as well as first, so that a
 /// look never mixes two processes that had the same number.
 pub(super) fn look(pid: u32) -> Option<Look> {
+    Desk::Processes.run(move || look_here(pid))
+}
+
+fn look_here(pid: u32) -> Option<Look> {
     let (_, started_ticks) = identity(pid)?;
     let executable = fs::read_link(format!("/proc/{pid}/exe")).ok();
     let uid = parse_uid(&read_proc(pid, "status").ok()?)?;

@@ -14,6 +14,7 @@ use serde::de::DeserializeOwned;
 
 use super::container::{Runtime, identify};
 use super::read::read_state;
+use crate::privileges::Desk;
 
 /// Longest state file that is read. Docker's are some 10 KiB; Podman's list has about 1 KiB for each container.
 const STATE_BYTES_MAX: u64 = 4 << 20;
@@ -175,7 +176,9 @@ fn cleaned(name: &str) -> Option<Box<str>> {
 }
 
 fn parse<T: DeserializeOwned>(file: &Path) -> Option<T> {
-    serde_json::from_slice(&read_state(file, STATE_BYTES_MAX).ok()?).ok()
+    let file = file.to_owned();
+    let text = Desk::Processes.run(move || read_state(&file, STATE_BYTES_MAX)).ok()?;
+    serde_json::from_slice(&text).ok()
 }
 
 #[cfg(test)]

@@ -40,6 +40,14 @@ impl IptablesVariant {
     }
 }
 
+/// Has both programs of `iptables` look at their table once, which makes them load what they need of the kernel: an agent
+/// that has given up its privileges could not any more. Nothing is changed; what fails is told when it is needed.
+pub fn load_iptables() {
+    for tool in ["iptables", "ip6tables"] {
+        let _ = run(tool, &["-w", "-t", IPTABLES_TABLE, "-n", "-L"], None);
+    }
+}
+
 /// Gives nftables one transaction.
 pub fn apply_nft(text: &str) -> Result<(), RulesError> {
     run("nft", &["-f", "-"], Some(text)).map(drop)

@@ -17,7 +17,8 @@ mod walk;
 mod watch;
 
 pub use apply::{
-    IptablesVariant, apply_iptables, apply_nft, iptables_counters, nft_counters, remove_iptables, remove_nft,
+    IptablesVariant, apply_iptables, apply_nft, iptables_counters, load_iptables, nft_counters, remove_iptables,
+    remove_nft,
 };
 pub use clear::clear;
 pub use drift::{Change, Drift, compare};
