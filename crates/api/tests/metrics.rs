@@ -8,6 +8,7 @@ use std::io::Write;
 use std::process::{Command, Stdio};
 
 use hivewall_api::{METRICS, MetricKind, metrics_reference};
+use hivewall_view::policy::PolicyFailure;
 use support::Server;
 
 #[test]
@@ -61,6 +62,8 @@ fn addresses_are_a_label_only_where_they_are_few() {
                 "rule",
                 "cause",
                 "table",
+                "what",
+                "owner",
             ];
             let few = ["hivewall_top_talker_", "hivewall_peer_", "hivewall_half_open_target_"];
             let bounded = *label == "address" && few.iter().any(|name| metric.name.starts_with(name));
@@ -72,6 +75,12 @@ fn addresses_are_a_label_only_where_they_are_few() {
 /// Metric → its type, help and the sets of label names of its samples, as served.
 fn served() -> BTreeMap<String, (String, String, BTreeSet<String>)> {
     let server = Server::start();
+    // Of what is wrong there is a sample only when something is.
+    server.fake.change(|snapshot| {
+        let detail = "bans on eth0 are dropped later than at the driver: busy".to_owned();
+        let failure = PolicyFailure { kind: "no_front".to_owned(), subject: Some("eth0".to_owned()), detail };
+        snapshot.firewall_rules.failures.push(failure);
+    });
     // Requests are counted once they are answered: the second scrape shows the first.
     server.get("/metrics");
     let answer = server.get("/api/v1/metrics");

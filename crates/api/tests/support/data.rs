@@ -10,8 +10,8 @@ use hivewall_model::{
     Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
 };
 use hivewall_view::policy::{
-    ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal, RehearsalCut,
-    RehearsalGuard, RehearsalRule, RehearsalSaved, RehearsalSum,
+    DriftCount, ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal,
+    RehearsalCut, RehearsalGuard, RehearsalRule, RehearsalSaved, RehearsalSum, example_policy,
 };
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
@@ -91,9 +91,10 @@ pub fn flows() -> Vec<FlowRow> {
 
 pub fn snapshot() -> Snapshot {
     let flows = flows();
-    let (mut firewall_rules, refused) = hivewall_view::policy::example_policy();
+    let (mut firewall_rules, refused) = example_policy();
     firewall_rules.signed_by.push("ops".to_owned());
     firewall_rules.problems.push("it ends soon".to_owned());
+    firewall_rules.drift.changes.insert("chain-flushed".to_owned(), DriftCount { ours: 1, others: 2 });
     Snapshot {
         time: rfc3339(NOW),
         host: host(),

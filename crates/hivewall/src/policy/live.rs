@@ -228,7 +228,7 @@ mod tests {
             problem: bans on eth0 are dropped later than at the driver: busy
                  packets       bytes  action   rule            way  conditions
                        0         0 B  accept   guard:ssh       both tcp to port 22 from 10.9.0.0/24
-                   1,200     72.0 kB  accept   web             in   tcp to port 80,443
+                    1.2k     72.0 kB  accept   web             in   tcp to port 80,443
                       30      1.8 kB  drop     main:default-in in   everything else
                        4       240 B           (ban)           The address at the other end is banned: dropped.
                       12       720 B           (essential)     What every host needs: accepted.

@@ -564,10 +564,6 @@ fn the_frame_has_to_fit() {
     check(
         "kind: Policy\nmetadata: {name: e, version: 1}\nsets: {a: {cidr: [10.0.0.0/8]}}\ntiers:\n- name: a\n- name: a\n",
         expect![[r"
-            warning: no rule names the set `a`; take it out, or write `@a` where it was meant
-              --> edge.yaml:3:8
-               3 | sets: {a: {cidr: [10.0.0.0/8]}}
-                 |        ^
             error: the tier `a` is there already, on line 5; give each its own name
               --> edge.yaml:6:9
                6 | - name: a
