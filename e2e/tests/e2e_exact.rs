@@ -275,11 +275,12 @@ fn tagged_frames_are_exact_where_they_leave_and_where_they_arrive() {
     let (sender, receiver) = (Watched::start(&pair.a, &[]), Watched::start(&pair.b, &[]));
     let frames = tagged(500);
     let sent = pair.a.enter(|| raw_frames("eth0", &frames)).unwrap().unwrap();
-    receiver.agent.until("all frames", |snapshot| {
-        let seen = Account::of(snapshot, "eth0").seen().rx.packets;
-        if seen >= sent.packets { Ok(()) } else { Err(format!("{seen} of {}", sent.packets)) }
-    });
-    for agent in [&sender.agent, &receiver.agent] {
+    for (agent, is_receiver) in [(&sender.agent, false), (&receiver.agent, true)] {
+        agent.until("all frames", |snapshot| {
+            let seen = Account::of(snapshot, "eth0").seen();
+            let seen = if is_receiver { seen.rx.packets } else { seen.tx.packets };
+            if seen >= sent.packets { Ok(()) } else { Err(format!("{seen} of {}", sent.packets)) }
+        });
         let vlans = |filter: &str| agent.flows(&["--vlan", filter]).len();
         // IPv4 and IPv6 each, by either tag; the priority tag is tag 0, which is none.
         assert_eq!((vlans("10"), vlans("20"), vlans("30"), agent.flows(&[]).len()), (2, 2, 2, 5));
