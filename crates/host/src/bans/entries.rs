@@ -11,6 +11,7 @@ use hivewall_datapath::policy::Address;
 
 use super::store::List;
 use super::{BanError, Prefix};
+use crate::ebpf::batch::BatchAttr;
 use crate::ebpf::{EbpfError, map_error};
 
 /// Entries entered by one system call.
@@ -35,19 +36,6 @@ struct ElementAttr {
     _pad: u32,
     key: u64,
     value: u64,
-    flags: u64,
-}
-
-/// Of `union bpf_attr`: commands on batches.
-#[repr(C)]
-struct BatchAttr {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    fd: u32,
-    element_flags: u64,
     flags: u64,
 }
 
@@ -188,8 +176,8 @@ impl Entries {
             keys: keys.as_ptr() as u64,
             values: values.as_ptr() as u64,
             count: entries.len() as u32,
-            fd: self.fd(),
-            element_flags: 0,
+            map_fd: self.fd(),
+            elem_flags: 0,
             flags: 0,
         };
         // SAFETY: the attribute has the kernel's layout; keys and values are `count` of the map's sizes each.

@@ -7,17 +7,17 @@ use super::EbpfError;
 /// `BPF_MAP_LOOKUP_BATCH` of `enum bpf_cmd` (linux/bpf.h); for hash maps since 5.6.
 const BPF_MAP_LOOKUP_BATCH: libc::c_long = 24;
 
-/// The `batch` member of `union bpf_attr`.
+/// The `batch` member of `union bpf_attr`: commands on many elements.
 #[repr(C)]
-struct BatchAttr {
-    in_batch: u64,
-    out_batch: u64,
-    keys: u64,
-    values: u64,
-    count: u32,
-    map_fd: u32,
-    elem_flags: u64,
-    flags: u64,
+pub(crate) struct BatchAttr {
+    pub(crate) in_batch: u64,
+    pub(crate) out_batch: u64,
+    pub(crate) keys: u64,
+    pub(crate) values: u64,
+    pub(crate) count: u32,
+    pub(crate) map_fd: u32,
+    pub(crate) elem_flags: u64,
+    pub(crate) flags: u64,
 }
 
 /// Entries of a hash map, piece by piece. What is entered meanwhile may be missed.

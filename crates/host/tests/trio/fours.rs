@@ -4,31 +4,14 @@
 
 use hivewall_datapath::{Direction, proto};
 use hivewall_policy::oracle::{Facts, Transport};
-use hivewall_policy::{Action, Addresses, Established, FlagsMatch, IcmpMatch, Mode, Rule, Ruleset, Stage};
+use hivewall_policy::{Action, Addresses, FlagsMatch, IcmpMatch, Mode, Rule, Ruleset, Stage};
 
 use super::sent::plain;
 use super::{DROP, PASS, Trio};
 
 /// A rule for everything.
 pub(crate) fn rule(id: &str, action: Action) -> Rule {
-    Rule {
-        id: id.to_owned(),
-        stage: Stage::Tier(0),
-        direction: None,
-        protocols: Vec::new(),
-        from: Addresses::Any,
-        to: Addresses::Any,
-        source_ports: Vec::new(),
-        destination_ports: Vec::new(),
-        icmp: Vec::new(),
-        flags: None,
-        interfaces: Vec::new(),
-        action,
-        established: Established::Reevaluate,
-        limit: None,
-        log: None,
-        line: 0,
-    }
+    Rule { action, ..Rule::plain(id, Stage::Tier(0), None) }
 }
 
 pub(crate) fn ruleset(rules: Vec<Rule>) -> Ruleset {
