@@ -1,5 +1,5 @@
-//! The front: what banned and denied sources send is dropped at the driver, before a buffer is made for it. Maps and packet access only;
-//! the questions are in `hivewall_datapath::front`.
+//! The front: what banned and denied sources send is dropped at the driver, before a buffer is made for it. Maps and packet
+//! access only; the questions are in `hivewall_datapath::front`.
 //!
 //! Where packets are judged, the same tables are asked by [`is_banned`]. Invariant: only user space writes the tables.
 
@@ -41,8 +41,11 @@ static DENY_NETS: LpmTrie<[u32; 4], u32> = LpmTrie::with_max_entries(DENY_NETS_M
 #[map]
 static FRONT: Array<FrontControl> = Array::with_max_entries(1, BPF_F_MMAPABLE);
 
-/// The tables as maps, for the packet at the hook, if there is one.
-struct Maps(*mut xdp_md);
+/// The tables as maps.
+struct Maps;
+
+/// The host as it is for the packet at the hook.
+struct Hook(*mut xdp_md);
 
 #[inline(always)]
 fn key(address: &Address) -> Key<[u32; 4]> {
@@ -91,7 +94,7 @@ impl front::BanTables for Maps {
     }
 }
 
-impl FrontState for Maps {
+impl FrontState for Hook {
     #[inline(always)]
     fn enforces(&self) -> bool {
         // SAFETY: no arguments.
@@ -118,7 +121,7 @@ impl FrontState for Maps {
 pub extern "C" fn hivewall_refuses(ctx: *mut xdp_md, at: u32, is_v6: u32) -> u32 {
     let buffer = buffer(ctx);
     let len = buffer.end - buffer.data;
-    front::refuses(&buffer, len, (at & 0x1f) as usize, is_v6 != 0, &Maps(ctx)).unwrap_or(0)
+    front::refuses(&buffer, len, (at & 0x1f) as usize, is_v6 != 0, &Hook(ctx)).unwrap_or(0)
 }
 
 /// What belongs to the CPU at work.
@@ -133,7 +136,7 @@ fn own() -> Option<&'static mut FrontControl> {
 /// Whether an address is banned, for where packets are judged. Exempt addresses are the caller's to know.
 #[inline(always)]
 pub fn is_banned(words: &[u32; 4]) -> bool {
-    own().is_some_and(|control| front::is_banned(&Maps(core::ptr::null_mut()), control.flags, words))
+    own().is_some_and(|control| front::is_banned(&Maps, control.flags, words))
 }
 
 /// A packet as the driver has it: its first buffer.
@@ -190,7 +193,7 @@ pub fn judge(ctx: &XdpContext, link: Link) -> u32 {
     let Some(control) = own() else { return xdp_action::XDP_PASS };
     let buffer = buffer(ctx.ctx);
     let len = buffer.end - buffer.data;
-    let verdict = front::judge(&buffer, len, link, &Maps(ctx.ctx), control.flags);
+    let verdict = front::judge(&buffer, len, link, &Maps, &Hook(ctx.ctx), control.flags);
     control.count(verdict, len as u64);
     match verdict {
         front::FrontVerdict::Drop => xdp_action::XDP_DROP,

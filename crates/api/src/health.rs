@@ -1,4 +1,5 @@
-//! Whether the agent sees everything it should, and the policy holds as it is meant to. Deliberately not here: whether the network is well, which alerts say.
+//! Whether the agent sees everything it should, and the policy holds as it is meant to. Deliberately not here: whether the
+//! network is well, which alerts say.
 //! Invariant: a status other than `ok` always comes with its reasons.
 
 use std::collections::{BTreeMap, VecDeque};

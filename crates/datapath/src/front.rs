@@ -2,10 +2,10 @@
 //! packets are judged.
 //!
 //! Holds the layout of the ban tables and the questions asked of them, for kernel and user space alike; who is banned,
-//! by whom and until when is kept in user space, and so is which rule denies what. IPv4 costs one load from a table that has two bits for each /24, unless
-//! something longer than a /24 is banned there; IPv6 costs two loads from a bloom filter. Deny sets share both. Invariants:
-//! the tables in front never say "no" about an address that the tables behind them hold; of a denied source nothing is
-//! dropped here that would pass where packets are judged.
+//! by whom and until when is kept in user space, and so is which rule denies what. IPv4 costs one load from a table that
+//! has two bits for each /24, unless something longer than a /24 is banned there; IPv6 costs two loads from a bloom filter.
+//! Deny sets share both. Invariants: the tables in front never say "no" about an address that the tables behind them hold;
+//! of a denied source nothing is dropped here that would pass where packets are judged.
 
 use crate::key::{mapped, words};
 use crate::parse;
@@ -277,11 +277,12 @@ pub enum FrontVerdict {
 /// Judges a frame of `len` bytes by its source. What has no IP source, or none that can be read, passes: it is looked at
 /// again where packets are judged.
 #[inline(always)]
-pub fn judge<B: Bytes, T: BanTables + FrontState>(
+pub fn judge<B: Bytes, T: BanTables, S: FrontState>(
     bytes: &B,
     len: usize,
     link: Link,
     tables: &T,
+    host: &S,
     flags: u64,
 ) -> FrontVerdict {
     if flags & (FrontFlags::IPV4 | FrontFlags::IPV6) == 0 {
@@ -305,7 +306,7 @@ pub fn judge<B: Bytes, T: BanTables + FrontState>(
     if state == cell::DENIED
         && let Some(counter) = denial(tables, &words)
         && !is_exempt(tables, flags, &words)
-        && let Some(ip_bytes) = tables.refuses(bytes, len, at, is_v6)
+        && let Some(ip_bytes) = host.refuses(bytes, len, at, is_v6)
     {
         return FrontVerdict::Deny(counter, ip_bytes);
     }

@@ -11,7 +11,7 @@ use hivewall_model::{
     Container, DnsAnswer, DnsMessage, FlowId, HttpRequest, HttpResponse, Learned, Perspective, Process, Timestamp,
     TlsHello, Tuple,
 };
-use hivewall_view::policy::FirewallChange;
+use hivewall_view::policy::{FirewallChange, example_change};
 use hivewall_view::{
     FlowCounts, FlowRow, InterfaceTraffic, Loss, PointRow, ProtocolTraffic, Snapshot, TrafficCell, example_flow,
 };
@@ -479,18 +479,7 @@ fn a_refused_flow_is_a_drop_event() {
 
 #[test]
 fn a_change_of_the_packet_filters_is_an_event_with_who_made_it() {
-    let drift = FirewallChange {
-        time: "2026-11-26T10:00:00.250000Z".to_owned(),
-        what: "chain-flushed".to_owned(),
-        backend: "nftables".to_owned(),
-        family: "inet".to_owned(),
-        table: "hivewall".to_owned(),
-        chain: "input".to_owned(),
-        ours: true,
-        detail: "flushed, 3 rules are gone".to_owned(),
-        pid: Some(4706),
-        process: Some("nft".to_owned()),
-    };
+    let drift = example_change();
     let repair = FirewallChange {
         time: "2026-11-26T10:00:00.810000Z".to_owned(),
         what: "repaired".to_owned(),

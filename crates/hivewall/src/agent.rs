@@ -168,7 +168,7 @@ fn keep_by_filter(config: &Config) -> Keeper {
 fn start(source: &mut EbpfSource, keeper: &Keeper) -> Result<(), SourceError> {
     match source.start() {
         Err(error @ SourceError::NoInterface { .. }) if governor(keeper).is_some_and(Governor::has_policy) => {
-            tracing::warn!(%error, "waiting for an interface; the policy holds on each from its first packet");
+            tracing::warn!(%error, "waiting for an interface; each is attached to when it appears, and the policy holds from then on");
             Ok(())
         }
         other => other,

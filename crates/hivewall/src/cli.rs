@@ -53,28 +53,17 @@ pub(crate) fn command() -> Command {
         )
 }
 
+/// Sections of the settings that an agent has.
+const OF_AGENT: &[&str] =
+    &["capture", "flows", "traffic", "names", "processes", "history", "policy", "log", "api", "privileges", "agent"];
+
 fn run() -> Command {
     let command = Command::new("run").about("Run the agent: capture, flows, log and API").long_about(
         "Run the agent on this host: capture in the kernel, flows, log and API.\n\n\
          Every setting is also a key of the configuration file and an environment variable (HIVEWALL_…); \
          `hivewall check` shows where each value comes from. SIGHUP opens the log file again, SIGINT and SIGTERM stop.",
     );
-    settings::add(
-        command,
-        &[
-            "capture",
-            "flows",
-            "traffic",
-            "names",
-            "processes",
-            "history",
-            "policy",
-            "log",
-            "api",
-            "privileges",
-            "agent",
-        ],
-    )
+    settings::add(command, OF_AGENT)
 }
 
 fn replay() -> Command {
@@ -112,22 +101,7 @@ fn check() -> Command {
     let command = Command::new("check")
         .about("Check the configuration and what this kernel offers")
         .arg(output("table", &[Format::Table, Format::Json]));
-    settings::add(
-        command,
-        &[
-            "capture",
-            "flows",
-            "traffic",
-            "names",
-            "processes",
-            "history",
-            "policy",
-            "log",
-            "api",
-            "privileges",
-            "agent",
-        ],
-    )
+    settings::add(command, OF_AGENT)
 }
 
 fn top() -> Command {

@@ -19,11 +19,8 @@ use crate::sandbox::{Part, Places, Sandbox};
 /// Its subcommand, which only the agent uses.
 pub(crate) const NAME: &str = "measure-programs";
 
-/// The latest figures, as they come.
-pub(crate) struct Meter {
-    figures: Receiver<f64>,
-    latest: Option<f64>,
-}
+/// Its figures, as they come.
+pub(crate) struct Meter(Receiver<f64>);
 
 impl Meter {
     /// Starts the process; `None` where it could not measure either. To be called by the thread that lives as long as the
@@ -46,13 +43,12 @@ impl Meter {
         };
         let thread = || std::thread::Builder::new().name("meter".to_owned()).spawn(read);
         sandbox.enter(Part::Log, thread).ok()?.ok()?;
-        Some(Self { figures, latest: None })
+        Some(Self(figures))
     }
 
-    /// Nanoseconds a packet, as measured last.
-    pub(crate) fn ns_per_packet(&mut self) -> Option<f64> {
-        self.latest = self.figures.try_iter().last().or(self.latest);
-        self.latest
+    /// Nanoseconds a packet, where they were measured since the last call.
+    pub(crate) fn ns_per_packet(&self) -> Option<f64> {
+        self.0.try_iter().last()
     }
 }
 

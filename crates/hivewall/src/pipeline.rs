@@ -270,7 +270,6 @@ impl<S: Source> Pipeline<S> {
         }
     }
 
-    /// Learns of sockets and of the host from now on.
     /// Takes over what the policy's thread tells, and lets it keep the datapath. To be called before [`Pipeline::handle`].
     pub(crate) fn govern(&mut self, governed: Governed, answers: Option<Answers>) {
         self.handle.answers = answers;
@@ -299,6 +298,7 @@ impl<S: Source> Pipeline<S> {
         }
     }
 
+    /// Learns of sockets and of the host from now on.
     pub(crate) fn look_around(&mut self, surroundings: Surroundings) {
         self.surroundings = Some(surroundings);
     }

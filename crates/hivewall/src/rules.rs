@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use clap::{Arg, ArgAction, ArgMatches, Command, value_parser};
 use hivewall_host::rules::{
-    Answer, Chain, Inventory, Packet, Repair, Stop, Table, Traversal, Watch, inventory, repair, walk,
+    Answer, Chain, Inventory, NO_INTERFACE, Packet, Repair, Stop, Table, Traversal, Watch, inventory, repair, walk,
 };
 use hivewall_model::protocol_by_name;
 
@@ -224,7 +224,7 @@ fn told(answer: &Answer) -> String {
         Stop::Rejected => format!("{before}rejected by {}{own}: {}\n", answer.place, answer.why),
         Stop::CannotTell => format!("{before}cannot tell: {}{own} {}\n", answer.place, answer.why),
     };
-    if answer.stop == Stop::CannotTell && answer.why.contains("an interface, which was not given") {
+    if answer.stop == Stop::CannotTell && answer.why.contains(NO_INTERFACE) {
         out.push_str("  name it with --in, or --out for what is sent\n");
     }
     for place in &answer.accepted_by {

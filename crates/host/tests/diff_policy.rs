@@ -15,7 +15,7 @@ use std::time::Duration;
 use hivewall_datapath::policy::{PolicyControl, PolicyWord, VerdictCause};
 use hivewall_datapath::{Direction, FrameBytes, proto};
 use hivewall_host::bans::{BanError, BanStore as _, List, Prefix};
-use hivewall_policy::sample::Draws;
+use hivewall_policy::sample::{Draws, answer};
 use hivewall_policy::{Action, Counters, Limit, Mode, Ruleset, Stage, compile};
 use hivewall_soft::Fate;
 use hivewall_testkit::netns::Lab;
@@ -24,7 +24,7 @@ use hivewall_testkit::require_root;
 
 use diff_twins::Meta;
 use trio::fours::{self, facts, rule};
-use trio::sent::{Sent, Sequence, answer, plain};
+use trio::sent::{Sent, Sequence, plain};
 use trio::{DROP, PASS, POLICIES, TICKS_PER_SECOND, Trio, interfaces, stage};
 
 /// Times that new policies are drawn.
@@ -279,7 +279,7 @@ fn what_is_full_refuses_the_new_and_keeps_the_old() {
         let tables = compile(&fours::ruleset(vec![named]), &mut Counters::default()).unwrap();
         let many: Vec<(u32, String)> = (2..2 + 1025).map(|index| (index, format!("e{index}"))).collect();
         trio.maps.fill(0, &tables, &many[..1024]).unwrap();
-        let error = trio.maps.name_interfaces(0, &tables.interfaces, &many).unwrap_err();
+        let error = trio.maps.name_interfaces(0, || many).unwrap_err();
         assert!(
             error.to_string().starts_with("the interfaces that rules of the policy name are more than 1024"),
             "{error}"

@@ -3,7 +3,7 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hivewall_datapath::policy::Action;
+use hivewall_datapath::policy::{Action, opposite};
 use hivewall_datapath::proto;
 use hivewall_model::Direction;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
@@ -17,6 +17,31 @@ pub const INTERFACES: &[&str] = &["lo", "eth0", "eth1", "eth10", "e", "wg0", "wg
 /// The index of an interface; 0 for none of them.
 pub fn ifindex(name: &str) -> u32 {
     INTERFACES.iter().zip(1..).find(|(known, _)| **known == name).map_or(0, |(_, index)| index)
+}
+
+/// The packet that answers this one.
+pub fn answer(facts: &Facts) -> Facts {
+    let transport = facts.transport.map(|transport| match facts.proto {
+        proto::ICMP => Transport { source_port: if transport.source_port == 8 { 0 } else { 8 }, ..transport },
+        proto::ICMPV6 => Transport { source_port: transport.source_port ^ 1, ..transport },
+        _ => {
+            Transport { source_port: transport.destination_port, destination_port: transport.source_port, ..transport }
+        }
+    });
+    Facts { direction: opposite(facts.direction), from: facts.to, to: facts.from, transport, ..facts.clone() }
+}
+
+/// The bytes of the transport header of a packet, with nothing behind it; none without one.
+pub fn header(facts: &Facts) -> Option<Vec<u8>> {
+    let Transport { source_port, destination_port, flags } = facts.transport?;
+    let (source, destination) = (source_port.to_be_bytes(), destination_port.to_be_bytes());
+    Some(match facts.proto {
+        proto::TCP => [&source[..], &destination, &[0, 0, 0, 1, 0, 0, 0, 1, 0x50, flags, 1, 0, 0, 0, 0, 0]].concat(),
+        proto::UDP => [source, destination, [0, 8], [0, 0]].concat(),
+        proto::ICMP | proto::ICMPV6 => vec![source_port as u8, destination_port as u8, 0, 0, 0, 0, 0, 0],
+        proto::GRE => vec![0; 4],
+        _ => [source, destination, [0, 0], [0, 0], [0, 0], [0, 0]].concat(),
+    })
 }
 
 /// Where the numbers come from.

@@ -6,11 +6,11 @@
 
 use std::net::IpAddr;
 
-use hivewall_datapath::policy::{Action, PolicyWord, VerdictCause};
-use hivewall_datapath::{Direction, FragmentId, Fragments, Frame, FrameBytes, Link, parse, proto};
+use hivewall_datapath::policy::{Action, PolicyWord, VerdictCause, opposite};
+use hivewall_datapath::{FragmentId, Fragments, Frame, FrameBytes, Link, parse, proto};
 use hivewall_policy::oracle::stateful::{Decided, Host, Seen};
 use hivewall_policy::oracle::{Facts, Transport};
-use hivewall_policy::sample::{Draws, INTERFACES, ifindex};
+use hivewall_policy::sample::{Draws, INTERFACES, answer, header, ifindex};
 use hivewall_policy::{Counters, Ruleset, compile, words};
 use hivewall_soft::{PolicyTables, SoftPolicy, SoftTables};
 use proptest::prelude::*;
@@ -18,41 +18,12 @@ use proptest::prelude::*;
 const SYN: u8 = 2;
 const ACK: u8 = 16;
 
-fn opposite(direction: Direction) -> Direction {
-    if direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress }
-}
-
-fn answer(facts: &Facts) -> Facts {
-    let transport = facts.transport.map(|transport| match facts.proto {
-        proto::ICMP => Transport { source_port: if transport.source_port == 8 { 0 } else { 8 }, ..transport },
-        proto::ICMPV6 => Transport { source_port: transport.source_port ^ 1, ..transport },
-        _ => {
-            Transport { source_port: transport.destination_port, destination_port: transport.source_port, ..transport }
-        }
-    });
-    Facts { direction: opposite(facts.direction), from: facts.to, to: facts.from, transport, ..facts.clone() }
-}
-
 /// The bytes of a transport header, with a payload behind it.
 fn transport(facts: &Facts, about: Option<&Facts>) -> Vec<u8> {
-    let Some(header) = facts.transport else { return vec![0xee; 32] };
-    let (source, destination) = (header.source_port.to_be_bytes(), header.destination_port.to_be_bytes());
-    let mut bytes = Vec::new();
-    match facts.proto {
-        proto::TCP => {
-            bytes.extend([source, destination].concat());
-            bytes.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, header.flags, 1, 0, 0, 0, 0, 0]);
-        }
-        proto::UDP => bytes.extend([source, destination, [0, 8], [0, 0]].concat()),
-        proto::ICMP | proto::ICMPV6 => {
-            bytes.extend([source[1], destination[1], 0, 0, 0, 0, 0, 0]);
-            if let Some(about) = about {
-                let inner = transport(about, None);
-                bytes.extend(ip(about, 60, &inner[..8]));
-            }
-        }
-        proto::GRE => bytes.extend([0, 0, 0, 0]),
-        _ => bytes.extend([source, destination, [0, 0], [0, 0], [0, 0], [0, 0]].concat()),
+    let Some(mut bytes) = header(facts) else { return vec![0xee; 32] };
+    if let Some(about) = about {
+        let inner = transport(about, None);
+        bytes.extend(ip(about, 60, &inner[..8]));
     }
     bytes
 }

@@ -598,9 +598,7 @@ impl FirewallDrift {
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
     }
-}
 
-impl FirewallDrift {
     /// In a few words: `3 of ours, 1 of others', put back once`.
     pub fn summary(&self) -> String {
         let times = |count: u64| if count == 1 { "once".to_owned() } else { format!("{count} times") };
@@ -663,6 +661,22 @@ impl PolicyView {
     /// `edge 42`, or `no policy`.
     pub fn title(&self) -> String {
         if self.is_in_force() { format!("{} {}", self.name, self.version) } else { "no policy".to_owned() }
+    }
+}
+
+/// A change of packet filters with everything in it, for examples and tests.
+pub fn example_change() -> FirewallChange {
+    FirewallChange {
+        time: "2026-11-26T10:00:00.250000Z".to_owned(),
+        what: "chain-flushed".to_owned(),
+        backend: "nftables".to_owned(),
+        family: "inet".to_owned(),
+        table: "hivewall".to_owned(),
+        chain: "input".to_owned(),
+        ours: true,
+        detail: "flushed, 3 rules are gone".to_owned(),
+        pid: Some(4706),
+        process: Some("nft".to_owned()),
     }
 }
 

@@ -45,6 +45,11 @@ pub fn parse_time(text: &str, now: Timestamp) -> Option<Timestamp> {
     })
 }
 
+/// An RFC 3339 text in UTC without its fraction of a second, which nobody reads on a terminal.
+pub fn to_the_second(rfc3339: &str) -> String {
+    rfc3339.split_once('.').map_or_else(|| rfc3339.to_owned(), |(second, _)| format!("{second}Z"))
+}
+
 /// The time of day of an RFC 3339 text, to the second: `10:00:00`; what is not RFC 3339 comes back whole.
 pub fn time_of_day(rfc3339: &str) -> &str {
     rfc3339.get(11..19).unwrap_or(rfc3339)

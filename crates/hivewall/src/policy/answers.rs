@@ -1,14 +1,15 @@
 //! The policy's answers to the API: questions go to the thread that keeps it, or are worked out beside it.
 
+use std::io::Write as _;
 use std::sync::mpsc::Sender;
 
 use hivewall_api::{Caller, PolicyCommand, PolicyRefusal, SourceGone};
 use hivewall_policy::{Rehearsal, Ruleset};
-use hivewall_view::FlowRow;
 use hivewall_view::policy as shown;
 use tokio::sync::oneshot;
 
 use super::governor::Ask;
+use super::rehearse::Lines;
 
 /// Who answers, for everyone who asks.
 #[derive(Clone)]
@@ -79,16 +80,11 @@ pub(crate) fn rehearse(
     let failed = |reason: String| PolicyRefusal::Failed { reason };
     let mut rehearsal =
         Rehearsal::new(new, current).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
-    let mut rest = Vec::new();
+    let mut lines = Lines::new(&mut rehearsal);
     while let Some(piece) = pieces.blocking_recv() {
-        rest.extend(piece.map_err(failed)?);
-        let whole = rest.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1);
-        let lines: Vec<u8> = rest.drain(..whole).collect();
-        for line in lines.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
-            let row: FlowRow = serde_json::from_slice(line)
-                .map_err(|error| failed(format!("a flow of the history cannot be read: {error}")))?;
-            rehearsal.take(&row);
-        }
+        lines
+            .write_all(&piece.map_err(failed)?)
+            .map_err(|error| failed(format!("a flow of the history cannot be read: {error}")))?;
     }
     Ok(rehearsal.finish())
 }

@@ -85,6 +85,11 @@ impl DriftBook {
         std::mem::take(&mut self.untold)
     }
 
+    /// Times that ours was put back.
+    pub(super) fn repairs(&self) -> u64 {
+        self.view.repairs
+    }
+
     /// As every surface has it.
     pub(super) fn view(&self) -> FirewallDrift {
         self.view.clone()

@@ -12,7 +12,7 @@ use hivewall_datapath::policy::{PolicyControl, PolicyWord};
 use hivewall_engine::RuleHits;
 use hivewall_host::ebpf::EbpfError;
 use hivewall_host::link::Links;
-use hivewall_host::policy::{ConnectionFill, PolicyMaps, SLOTS};
+use hivewall_host::policy::{ConnectionFill, PolicyMaps};
 use hivewall_policy::{Counters, Mode, Ruleset, compile, hoisted};
 use hivewall_soft::PolicyTables;
 use hivewall_view::policy::{PolicyFailure, TableFill};
@@ -51,8 +51,6 @@ pub(crate) struct Enforcer {
     clock: KernelClock,
     /// Of the latest change.
     epoch: u16,
-    /// Interfaces that rules name, by slot, for those that come later.
-    named: [Vec<(String, u32)>; SLOTS as usize],
     /// Made ready for the next change: tables, and what the front can deny by itself.
     next: Option<(PolicyTables, DenyList)>,
     /// Why the front denies less than it could.
@@ -80,7 +78,6 @@ impl Enforcer {
             maps,
             clock,
             epoch,
-            named: Default::default(),
             next: None,
             front: None,
             bans: word.has(PolicyWord::BANS),
@@ -107,15 +104,6 @@ impl Enforcer {
 
     fn control(&self, word: u32, fallback: u32, deadline: u64) -> PolicyControl {
         PolicyControl { word, fallback, deadline, ticks_per_second: self.clock.per_second, ..PolicyControl::default() }
-    }
-
-    /// Tells the tables in force which interfaces there are now, where their rules name any.
-    fn name_interfaces(&mut self) -> Result<(), EbpfError> {
-        let slot = PolicyWord(self.maps.control().word).slot();
-        match self.named.get(slot as usize) {
-            Some(named) if !named.is_empty() => self.maps.name_interfaces(slot, named, &interfaces()),
-            _ => Ok(()),
-        }
     }
 }
 
@@ -178,9 +166,6 @@ impl Enforce for Enforcer {
         if within.is_none() {
             self.front = bans.follow(&tables.exempt, &denied).err().map(|error| format!("{error:#}"));
         }
-        if let Some(named) = self.named.get_mut(slot as usize) {
-            *named = tables.interfaces;
-        }
         Ok(())
     }
 
@@ -224,7 +209,9 @@ impl Enforce for Enforcer {
                 self.crowded = Some(Instant::now());
             }
         }
-        Ok(self.name_interfaces()?)
+        // For rules that name some of those that came meanwhile.
+        let slot = PolicyWord(self.maps.control().word).slot();
+        Ok(self.maps.name_interfaces(slot, interfaces)?)
     }
 
     fn tables(&self) -> Vec<(&'static str, TableFill)> {

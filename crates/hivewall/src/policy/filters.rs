@@ -67,7 +67,6 @@ pub(crate) struct PacketFilter {
     /// Bans that are in the kernel and not yet in the file of what is kept.
     unkept: bool,
     shortfalls: Vec<String>,
-    repairs: u64,
     book: DriftBook,
     /// The last repair, or what else happened to ours.
     incident: Option<String>,
@@ -112,7 +111,6 @@ impl PacketFilter {
             checked: Instant::now(),
             unkept: false,
             shortfalls,
-            repairs: 0,
             book: DriftBook::default(),
             incident: None,
             drift,
@@ -194,10 +192,9 @@ impl PacketFilter {
                 let put = self.put(&self.rules(), bans);
                 self.book.answered(name, put.as_ref().map(drop).map_err(|error| format!("{error:#}")));
                 put?;
-                self.repairs += 1;
                 let by = seen.iter().find_map(|drift| drift.by.as_deref());
                 let by = by.map_or_else(|| "another program".to_owned(), |process| format!("process {process}"));
-                let times = match self.repairs {
+                let times = match self.book.repairs() {
                     1 => "once".to_owned(),
                     times => format!("{times} times"),
                 };

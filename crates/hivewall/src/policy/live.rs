@@ -7,6 +7,7 @@ use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use hivewall_view::Snapshot;
 use hivewall_view::policy::{PolicyOutcome, PolicyView, RuleView};
+use hivewall_view::time::to_the_second;
 use hivewall_view::units::{bytes as bytes_text, count as count_text};
 use ipnet::IpNet;
 use serde_json::json;
@@ -124,11 +125,6 @@ fn check_session(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A time to its second.
-fn second_of(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(second, _)| format!("{second}Z"))
-}
-
 /// The policy as people read it.
 fn shown(view: &PolicyView) -> String {
     let mut out = String::new();
@@ -140,11 +136,11 @@ fn shown(view: &PolicyView) -> String {
         line("no policy is in force: everything is accepted".to_owned());
     } else {
         let how = if view.mode == "observe" { "observed only" } else { "enforced" };
-        let since = view.since.as_deref().map_or_else(String::new, |since| format!(" since {}", second_of(since)));
+        let since = view.since.as_deref().map_or_else(String::new, |since| format!(" since {}", to_the_second(since)));
         line(format!("{} version {}, {how} by {}{since}", view.name, view.version, view.backend));
     }
     if let Some(until) = &view.not_after {
-        line(format!("meant to hold until {}", second_of(until)));
+        line(format!("meant to hold until {}", to_the_second(until)));
     }
     if let Some(pending) = &view.pending {
         let back = pending.falls_back_to.as_ref().map_or_else(
@@ -187,7 +183,7 @@ fn shown(view: &PolicyView) -> String {
         line(format!("packet filters changed: {}", view.drift.summary()));
     }
     for change in &view.drift.last {
-        line(format!("  {} {}", second_of(&change.time), change.text()));
+        line(format!("  {} {}", to_the_second(&change.time), change.text()));
     }
     out
 }
@@ -195,7 +191,7 @@ fn shown(view: &PolicyView) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use hivewall_view::policy::{DriftCount, FirewallChange, FirewallDrift, PolicyFailure, example_policy};
+    use hivewall_view::policy::{DriftCount, FirewallDrift, PolicyFailure, example_change, example_policy};
 
     use super::*;
 
@@ -206,18 +202,7 @@ mod tests {
             changes: [("chain-flushed".to_owned(), DriftCount { ours: 1, others: 2 })].into(),
             repairs: 1,
             repairs_failed: 0,
-            last: vec![FirewallChange {
-                time: "2026-11-26T10:00:00.250000Z".to_owned(),
-                what: "chain-flushed".to_owned(),
-                backend: "nftables".to_owned(),
-                family: "inet".to_owned(),
-                table: "hivewall".to_owned(),
-                chain: "input".to_owned(),
-                ours: true,
-                detail: "flushed, 3 rules are gone".to_owned(),
-                pid: Some(4706),
-                process: Some("nft".to_owned()),
-            }],
+            last: vec![example_change()],
         };
         let detail = "bans on eth0 are dropped later than at the driver: busy".to_owned();
         view.failures = vec![PolicyFailure { kind: "no_front".to_owned(), subject: Some("eth0".to_owned()), detail }];

@@ -181,9 +181,16 @@ fn present(args: &ArgMatches, config: &Config, facts: &HostFacts) -> anyhow::Res
 }
 
 /// Rehearses flows that are written to it, a JSON line each.
-struct Lines<'a> {
+pub(super) struct Lines<'a> {
     rehearsal: &'a mut Rehearsal,
     rest: Vec<u8>,
+}
+
+impl<'a> Lines<'a> {
+    /// Nothing was written yet.
+    pub(super) fn new(rehearsal: &'a mut Rehearsal) -> Self {
+        Self { rehearsal, rest: Vec::new() }
+    }
 }
 
 impl Write for Lines<'_> {
@@ -191,9 +198,10 @@ impl Write for Lines<'_> {
         for piece in bytes.split_inclusive(|byte| *byte == b'\n') {
             self.rest.extend(piece);
             if piece.last() == Some(&b'\n') {
-                let row: FlowRow = serde_json::from_slice(&self.rest)?;
+                if self.rest != b"\n" {
+                    self.rehearsal.take(&serde_json::from_slice::<FlowRow>(&self.rest)?);
+                }
                 self.rest.clear();
-                self.rehearsal.take(&row);
             }
         }
         Ok(bytes.len())
@@ -209,7 +217,7 @@ fn of_directory(directory: &Path, args: &ArgMatches, rehearsal: &mut Rehearsal) 
     let filter = Filter::parse(&format!("last:{}", last(args)), wall_clock())
         .map_err(|error| ending(Exit::Usage, format!("--last: {error}")))?;
     let query = Query { filter, history: true, ..Query::default() };
-    let lines = Lines { rehearsal, rest: Vec::new() };
+    let lines = Lines::new(rehearsal);
     crate::history::read(directory, &query, lines)
         .map_err(|error| ending(Exit::Failed, format!("the history in {}: {error:#}", directory.display())))
 }

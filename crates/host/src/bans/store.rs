@@ -184,7 +184,7 @@ impl MemoryStore {
     /// What the front would say of a frame that begins with an IP header; `enforces` is whether a policy's refusals are
     /// carried out, and nothing is remembered of any conversation.
     pub fn judge(&self, bytes: &[u8], enforces: bool) -> front::FrontVerdict {
-        front::judge(&FrameBytes(bytes), bytes.len(), Link::Ip, &Judging { store: self, enforces }, self.flags)
+        front::judge(&FrameBytes(bytes), bytes.len(), Link::Ip, self, &Enforcing(enforces), self.flags)
     }
 
     fn nets(&mut self, list: List) -> &mut BTreeMap<u32, HashSet<([u32; 4], u32)>> {
@@ -229,45 +229,16 @@ impl front::BanTables for MemoryStore {
     }
 }
 
-/// Tables in memory as the front of a host has them.
-struct Judging<'a> {
-    store: &'a MemoryStore,
-    enforces: bool,
-}
+/// A host of which only this is known, and whose conversations nobody remembers.
+struct Enforcing(bool);
 
-impl front::FrontState for Judging<'_> {
+impl front::FrontState for Enforcing {
     fn enforces(&self) -> bool {
-        self.enforces
+        self.0
     }
 
     fn is_known(&self, _: &ConnectionKey) -> bool {
         false
-    }
-}
-
-impl front::BanTables for Judging<'_> {
-    fn table(&self, index: u32) -> u64 {
-        BanStore::table(self.store, index)
-    }
-
-    fn bloom(&self, index: u32) -> u64 {
-        BanStore::bloom(self.store, index)
-    }
-
-    fn host(&self, words: &[u32; 4]) -> bool {
-        front::BanTables::host(self.store, words)
-    }
-
-    fn net(&self, address: &Address) -> Option<u32> {
-        front::BanTables::net(self.store, address)
-    }
-
-    fn exempt(&self, address: &Address) -> Option<u32> {
-        front::BanTables::exempt(self.store, address)
-    }
-
-    fn denial(&self, address: &Address) -> Option<Denial> {
-        front::BanTables::denial(self.store, address)
     }
 }
 

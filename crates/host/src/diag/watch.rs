@@ -14,8 +14,8 @@ use hivewall_model::{Process, SocketCensus, SocketChange, SocketEnds, SocketEven
 
 use super::events::{purpose, told_ends};
 use super::{DiagError, DiagSocket, SocketDiag, count};
+use crate::privileges::worked;
 use crate::process::ProcessTable;
-use nix::time::{ClockId, clock_gettime};
 
 /// Sockets remembered from one look to the next.
 const SOCKETS_MAX: usize = 1 << 17;
@@ -67,11 +67,6 @@ impl Timer {
     fn done(&mut self, started: Instant, took: Duration) {
         self.due = started + self.pace.rest.max(took.saturating_mul(self.pace.rest_factor));
     }
-}
-
-/// Processor time of the calling thread. Not the wall clock's: on a host under load, waiting is no work.
-fn worked() -> Duration {
-    clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 
 /// What is remembered of a socket.

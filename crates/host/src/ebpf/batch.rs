@@ -1,4 +1,4 @@
-//! `BPF_MAP_LOOKUP_BATCH`: a hash map read in large pieces, where one call an entry would take too long.
+//! Commands on many elements of a map by one call, and a hash map read so, where one call an entry would take too long.
 
 use std::os::fd::{AsRawFd as _, BorrowedFd};
 

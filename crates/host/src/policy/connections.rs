@@ -2,6 +2,7 @@
 //!
 //! Invariant: while this is done every second, no entry that lives is given up for a new one; what finds no room is counted.
 
+use std::mem::offset_of;
 use std::os::fd::AsFd as _;
 
 use aya::Ebpf;
@@ -18,10 +19,12 @@ const PIECE: usize = 4096;
 const PATIENCE_S: u32 = 10;
 /// Seconds for which room is granted: some more than pass between two calls.
 const GRANT_S: u32 = 5;
-/// Words of a [`Room`], and those that are written here.
+/// Words of a [`Room`]; the kernel writes the first two, the others are written here.
 const WORDS: usize = size_of::<Room>() / size_of::<u64>();
-const GRANTED: usize = 2;
-const UNTIL: usize = 3;
+const ENTERED: usize = offset_of!(Room, entered) / size_of::<u64>();
+const REFUSED: usize = offset_of!(Room, refused) / size_of::<u64>();
+const GRANTED: usize = offset_of!(Room, granted) / size_of::<u64>();
+const UNTIL: usize = offset_of!(Room, until) / size_of::<u64>();
 
 /// How full the table is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,22 +71,22 @@ impl Connections {
         let is_due =
             |walked: (u32, u64, u64), entries| entries > self.limit / 2 || now_s.wrapping_sub(walked.0) >= PATIENCE_S;
         if self.walked.is_none_or(|walked| is_due(walked, self.entries())) {
-            let before = self.sum(0);
+            let before = self.sum(ENTERED);
             let live = self.walk(now_s)?;
             self.walked = Some((now_s, live, before));
         }
         let free = self.limit.saturating_sub(self.entries());
         let share = free / self.cpus.max(1) as u64;
         for cpu in 0..self.cpus {
-            let entered = self.room.read(cpu * WORDS).unwrap_or(0);
+            let entered = self.room.read(cpu * WORDS + ENTERED).unwrap_or(0);
             self.room.write(cpu * WORDS + GRANTED, entered + share);
             self.room.write(cpu * WORDS + UNTIL, u64::from(now_s.saturating_add(GRANT_S)));
         }
-        Ok(ConnectionFill { entries: self.entries(), limit: self.limit, refused: self.sum(1) })
+        Ok(ConnectionFill { entries: self.entries(), limit: self.limit, refused: self.sum(REFUSED) })
     }
 
     fn entries(&self) -> u64 {
-        self.walked.map_or(0, |(_, live, before)| live + self.sum(0).saturating_sub(before))
+        self.walked.map_or(0, |(_, live, before)| live + self.sum(ENTERED).saturating_sub(before))
     }
 
     /// The sum of one word over all CPUs.

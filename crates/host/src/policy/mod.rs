@@ -42,6 +42,12 @@ pub struct Hits {
 
 type Words = [u32; 4];
 
+/// Interfaces that the rules of a slot name ([`PolicyTables::interfaces`]), and the map of those that there are.
+struct Named {
+    by_rules: Vec<(String, u32)>,
+    map: HashMap<MapData, u32, u32>,
+}
+
 /// The maps of a loaded datapath that a policy lives in. They are the kernel's; several of these may name the same.
 pub struct PolicyMaps {
     control: SharedArray<PolicyControl>,
@@ -53,8 +59,8 @@ pub struct PolicyMaps {
     sources: ArrayOfMaps<MapData, LpmTrie<MapData, Words, u32>>,
     destinations: ArrayOfMaps<MapData, LpmTrie<MapData, Words, u32>>,
     interfaces: ArrayOfMaps<MapData, HashMap<MapData, u32, u32>>,
-    /// What was put there by this process: to open a map by its number takes CAP_SYS_ADMIN.
-    named: [Option<HashMap<MapData, u32, u32>>; SLOTS as usize],
+    /// What was put there by this process, by slot: to open a map by its number takes CAP_SYS_ADMIN.
+    named: [Option<Named>; SLOTS as usize],
     connections: Connections,
     counters: PerCpuArray<MapData, [u64; 2]>,
 }
@@ -153,27 +159,23 @@ impl PolicyMaps {
             outcome.map_err(|_| EbpfError::Missing("thread that fills a slot"))?.map_err(map_error)?;
         }
         if let Some(place) = self.named.get_mut(slot as usize) {
-            *place = Some(named);
+            *place = Some(Named { by_rules: tables.interfaces.clone(), map: named });
         }
-        self.name_interfaces(slot, &tables.interfaces, interfaces)
+        self.name_interfaces(slot, || interfaces.to_vec())
     }
 
-    /// Tells a slot in use which interfaces its rules name ([`PolicyTables::interfaces`]): some may have come since.
+    /// Tells a slot that this process filled which interfaces there are, some of which may have come since. They are asked
+    /// for only if rules name any.
     pub fn name_interfaces(
         &mut self,
         slot: u32,
-        named_by_rules: &[(String, u32)],
-        interfaces: &[(u32, String)],
+        interfaces: impl FnOnce() -> Vec<(u32, String)>,
     ) -> Result<(), EbpfError> {
-        if named_by_rules.is_empty() {
-            return Ok(());
-        }
-        let Some(named) = self.named.get_mut(slot as usize).and_then(Option::as_mut) else {
-            return Err(EbpfError::Missing("map of the interfaces that rules of this slot name"));
-        };
-        for (index, name) in interfaces {
-            if let Some(row) = interface_row(named_by_rules, name) {
-                named.insert(*index, row, 0).map_err(interface_error)?;
+        let named = self.named.get_mut(slot as usize).and_then(Option::as_mut);
+        let Some(Named { by_rules, map }) = named.filter(|named| !named.by_rules.is_empty()) else { return Ok(()) };
+        for (index, name) in interfaces() {
+            if let Some(row) = interface_row(by_rules, &name) {
+                map.insert(index, row, 0).map_err(interface_error)?;
             }
         }
         Ok(())

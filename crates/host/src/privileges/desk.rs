@@ -92,8 +92,8 @@ impl Desk {
     }
 }
 
-/// Processor time of the calling thread.
-fn worked() -> Duration {
+/// Processor time of the calling thread. Not the wall clock's: on a host under load, waiting is no work.
+pub(crate) fn worked() -> Duration {
     clock_gettime(ClockId::CLOCK_THREAD_CPUTIME_ID).map_or(Duration::ZERO, Duration::from)
 }
 

@@ -17,6 +17,7 @@ use std::path::PathBuf;
 pub use calls::Calls;
 pub use capabilities::Capability;
 pub use desk::Desk;
+pub(crate) use desk::worked;
 pub use files::Files;
 pub use state::{Held, held};
 
@@ -100,14 +101,5 @@ impl Confinement {
     /// What could not be had of this here; tried on a thread that ends with it.
     pub fn gaps(&self) -> Result<Vec<Gap>, PrivilegeError> {
         self.around(|| ()).map(|((), gaps)| gaps)
-    }
-}
-
-/// Gives up all capabilities of the calling thread but these, and all that a program could gain by being started: for
-/// commands that only ask a running agent or read files. Best effort: there may be none to give up.
-pub fn shed(kept: &[Capability]) {
-    let confinement = Confinement { capabilities: kept.to_vec(), files: None, calls: Calls::Any };
-    for gap in confinement.here() {
-        tracing::debug!(%gap, "not given up");
     }
 }

@@ -26,5 +26,5 @@ pub use error::RulesError;
 pub use inventory::{Base, Chain, Inventory, Missing, Rule, Set, Source, Table, inventory};
 pub use keep::{Kept, Repair, forget, is_whole, kept, repair};
 pub use run::TOOL_TIME_MAX;
-pub use walk::{Answer, Packet, Stop, Traversal, walk};
+pub use walk::{Answer, NO_INTERFACE, Packet, Stop, Traversal, walk};
 pub use watch::Watch;

@@ -6,10 +6,11 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 
+use hivewall_datapath::policy::opposite;
 use hivewall_datapath::{Direction, proto};
 use hivewall_policy::oracle::stateful::Seen;
 use hivewall_policy::oracle::{Facts, Transport};
-use hivewall_policy::sample::{Draws, INTERFACES};
+use hivewall_policy::sample::{Draws, INTERFACES, answer, header};
 use hivewall_testkit::packet::{Packet, bare, frame};
 
 pub(super) const FIN: u8 = 1;
@@ -52,22 +53,6 @@ pub(crate) struct Sequence<'a> {
     first_id: u32,
 }
 
-pub(crate) fn opposite(direction: Direction) -> Direction {
-    if direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress }
-}
-
-/// The packet that answers this one.
-pub(crate) fn answer(facts: &Facts) -> Facts {
-    let transport = facts.transport.map(|transport| match facts.proto {
-        proto::ICMP => Transport { source_port: if transport.source_port == 8 { 0 } else { 8 }, ..transport },
-        proto::ICMPV6 => Transport { source_port: transport.source_port ^ 1, ..transport },
-        _ => {
-            Transport { source_port: transport.destination_port, destination_port: transport.source_port, ..transport }
-        }
-    });
-    Facts { direction: opposite(facts.direction), from: facts.to, to: facts.from, transport, ..facts.clone() }
-}
-
 /// A whole packet without anything unusual.
 pub(crate) fn plain(facts: &Facts) -> Sent {
     let seen = Seen { facts: facts.clone(), hop_limit: 64, about: None };
@@ -84,25 +69,11 @@ impl Sent {
 
 /// The bytes of a transport header.
 fn transport(facts: &Facts, about: Option<&Facts>) -> Vec<u8> {
-    let header = facts.transport.unwrap();
-    let (source, destination) = (header.source_port.to_be_bytes(), header.destination_port.to_be_bytes());
-    let mut bytes = Vec::new();
-    match facts.proto {
-        proto::TCP => {
-            bytes.extend([source, destination].concat());
-            bytes.extend([0, 0, 0, 1, 0, 0, 0, 1, 0x50, header.flags, 1, 0, 0, 0, 0, 0]);
-        }
-        proto::UDP => bytes.extend([source, destination, [0, 8], [0, 0]].concat()),
-        proto::ICMP | proto::ICMPV6 => {
-            bytes.extend([source[1], destination[1], 0, 0, 0, 0, 0, 0]);
-            if let Some(about) = about {
-                let seen = Seen { facts: about.clone(), hop_limit: 60, about: None };
-                let inner = transport(about, None);
-                bytes.extend(network(bare(), &seen).protocol(about.proto.into()).payload(&inner[..8]).build());
-            }
-        }
-        proto::GRE => bytes.extend([0, 0, 0, 0]),
-        _ => bytes.extend([source, destination, [0, 0], [0, 0], [0, 0], [0, 0]].concat()),
+    let mut bytes = header(facts).unwrap();
+    if let Some(about) = about {
+        let seen = Seen { facts: about.clone(), hop_limit: 60, about: None };
+        let inner = transport(about, None);
+        bytes.extend(network(bare(), &seen).protocol(about.proto.into()).payload(&inner[..8]).build());
     }
     bytes
 }

@@ -8,6 +8,7 @@ use hivewall_view::policy::{
     PolicyName, Rehearsal as Report, RehearsalCut as Cut, RehearsalGuard, RehearsalRule, RehearsalSaved,
     RehearsalSum as Sums,
 };
+use hivewall_view::time::to_the_second;
 use hivewall_view::units::{bytes as bytes_text, count as count_text};
 
 use super::{Said, Tally};
@@ -234,7 +235,7 @@ pub fn rehearsal_text(report: &Report) -> String {
     }
     text.push('\n');
     if let (Some(from), Some(to)) = (&report.from, &report.to) {
-        let _ = writeln!(text, "flows from      {} to {}", second(from), second(to));
+        let _ = writeln!(text, "flows from      {} to {}", to_the_second(from), to_the_second(to));
     }
     let _ = writeln!(text, "judged          {}", told(report.seen));
     let _ = writeln!(text, "would refuse    {}", told(report.refused));
@@ -268,11 +269,6 @@ pub fn rehearsal_text(report: &Report) -> String {
         let _ = writeln!(text, "\nnot judged, {}: {}", left.name, told(left.sum));
     }
     text
-}
-
-/// A time without its fraction of a second, which nobody reads here.
-fn second(time: &str) -> String {
-    time.split_once('.').map_or_else(|| time.to_owned(), |(second, _)| format!("{second}Z"))
 }
 
 fn guard_text(guard: &RehearsalGuard, text: &mut String) {

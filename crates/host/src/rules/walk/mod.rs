@@ -20,7 +20,8 @@ use super::inventory::{Base, Chain, Inventory, Rule, Source, Table};
 const JUMPS_MAX: usize = 16;
 /// The interface that nearly every set of rules has a rule for.
 const LOOPBACK: &str = "lo";
-const NO_INTERFACE: &str = "an interface, which was not given";
+/// What cannot be known of a packet whose interface was not given ([`Answer::why`]).
+pub const NO_INTERFACE: &str = "an interface, which was not given";
 
 /// A packet to ask about.
 #[derive(Clone, Debug, PartialEq, Eq)]

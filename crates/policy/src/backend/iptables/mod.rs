@@ -26,6 +26,8 @@ pub const PREFIX: &str = "HIVEWALL-";
 /// Chains that a packet may go through one after another, the kernel's own included, jumps and gotos alike: iptables in
 /// nftables refuses more (`NFT_JUMP_STACK_SIZE`).
 pub(super) const DEPTH_MAX: usize = 16;
+/// The kernel's chains that lead into ours, and the ends of the names of those that they lead to.
+const ENTRIES: [(&str, &str); 2] = [("PREROUTING", "IN"), ("POSTROUTING", "OUT")];
 /// Packets of the kinds every host needs that are accepted in a second; also the most that iptables can count.
 const ESSENTIAL_PER_SECOND: u32 = 10_000;
 
@@ -104,15 +106,31 @@ impl Draft {
                 next.entry(chain).or_default().insert(to);
             }
         }
+        let entries = ENTRIES.map(|(_, end)| format!("{PREFIX}{end}"));
         // A way never comes back to a chain, so that levels end.
-        let mut level: BTreeSet<&str> = self.chains.iter().take(1).map(String::as_str).collect();
-        level.insert(concat!("HIVEWALL-", "OUT"));
+        let mut level: BTreeSet<&str> = entries.iter().map(String::as_str).collect();
         let mut depth = 1;
         while !level.is_empty() && depth <= self.chains.len() {
             level = level.iter().filter_map(|chain| next.get(chain)).flatten().copied().collect();
             depth += 1;
         }
         depth
+    }
+
+    /// What `iptables-restore` reads.
+    fn text(&self) -> String {
+        let mut text = String::new();
+        for chain in &self.chains {
+            // Writing to a string cannot fail.
+            let _ = writeln!(text, ":{chain} - [0:0]");
+        }
+        for rule in &self.rules {
+            let _ = writeln!(text, "{rule}");
+        }
+        for (hook, end) in ENTRIES {
+            let _ = writeln!(text, "-I {hook} 1 -j {PREFIX}{end}");
+        }
+        text
     }
 
     fn lack(&mut self, shortfall: Shortfall) {
@@ -125,11 +143,16 @@ impl Draft {
 /// The policy as rules of iptables. One with a shortfall that [`Shortfall::is_fatal`] must not be used.
 pub fn compile(ruleset: &Ruleset, bans: &[Ban], options: &Options) -> Program {
     let [(v4, a), (v6, b)] = Family::BOTH.map(|family| {
-        let short = write(ruleset, bans, options, family, Writing::Short);
-        if short.1.depth() <= DEPTH_MAX {
-            return short;
+        let short = draft(ruleset, bans, options, family, Writing::Short);
+        if short.depth() <= DEPTH_MAX {
+            return (short.text(), short);
         }
-        write(ruleset, bans, options, family, Writing::Shallow)
+        let mut shallow = draft(ruleset, bans, options, family, Writing::Shallow);
+        let chains = shallow.depth();
+        if chains > DEPTH_MAX {
+            shallow.lack(Shortfall::Depth { chains, most: DEPTH_MAX });
+        }
+        (shallow.text(), shallow)
     });
     let rules = a.rules.len() + b.rules.len();
     let mut shortfalls = a.shortfalls;
@@ -139,7 +162,7 @@ pub fn compile(ruleset: &Ruleset, bans: &[Ban], options: &Options) -> Program {
     Program { v4, v6, shortfalls, rules }
 }
 
-fn write(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family, writing: Writing) -> (String, Draft) {
+fn draft(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family, writing: Writing) -> Draft {
     let mut draft = Draft::new(writing);
     for rule in &ruleset.rules {
         rule::note_shortfalls(&mut draft, rule);
@@ -154,20 +177,7 @@ fn write(ruleset: &Ruleset, bans: &[Ban], options: &Options, family: Family, wri
             rule::write_chain(&mut draft, rule, index, ruleset.mode);
         }
     }
-    let chains = draft.depth();
-    if chains > DEPTH_MAX {
-        draft.lack(Shortfall::Depth { chains, most: DEPTH_MAX });
-    }
-    let mut text = String::new();
-    for chain in &draft.chains {
-        // Writing to a string cannot fail.
-        let _ = writeln!(text, ":{chain} - [0:0]");
-    }
-    for rule in &draft.rules {
-        let _ = writeln!(text, "{rule}");
-    }
-    let _ = writeln!(text, "-I PREROUTING 1 -j {PREFIX}IN\n-I POSTROUTING 1 -j {PREFIX}OUT");
-    (text, draft)
+    draft
 }
 
 /// What the kernel's chains jump to.

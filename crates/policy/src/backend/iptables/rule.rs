@@ -1,10 +1,10 @@
 //! One rule in iptables: its alternatives as rules of a stage, and the chain that counts, limits, logs and decides.
 //!
 //! Many sources with many destinations become chains of their own: one for sources, one for destinations, one for the
-//! rest, each of which goes on behind the rule when nothing in it fits. That makes the way longer for all that follows, which
-//! has an end ([`super::DEPTH_MAX`]), so that all else is written out. Replies are asked about by conntrack's original source, which no
-//! translation between the two hooks has changed. Invariant: rules stand in document order, and nothing is left out
-//! without a shortfall.
+//! rest, each of which goes on behind the rule when nothing in it fits. That makes the way longer for all that follows,
+//! which has an end ([`super::DEPTH_MAX`]), so that all else is written out. Replies are asked about by conntrack's
+//! original source, which no translation between the two hooks has changed. Invariant: rules stand in document order, and
+//! nothing is left out without a shortfall.
 
 use std::time::Duration;
 

@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use hivewall_datapath::policy::opposite;
 use hivewall_datapath::proto;
 use proptest::prelude::*;
 
@@ -179,7 +180,6 @@ fn next(draws: &mut Draws<'_>, before: &[Facts]) -> Seen {
     if !before.is_empty() && draws.once_in(2) {
         facts = before[draws.below(before.len() as u32) as usize].clone();
         if draws.once_in(2) {
-            let opposite = if facts.direction == Direction::Ingress { Direction::Egress } else { Direction::Ingress };
             let has_ports = crate::oracle::has_ports(facts.proto);
             let turned = |header: crate::oracle::Transport| crate::oracle::Transport {
                 source_port: if has_ports { header.destination_port } else { header.source_port },
@@ -187,7 +187,7 @@ fn next(draws: &mut Draws<'_>, before: &[Facts]) -> Seen {
                 flags: if facts.proto == proto::TCP { 0x10 } else { 0 },
             };
             let transport = facts.transport.map(turned);
-            facts = Facts { direction: opposite, from: facts.to, to: facts.from, transport, ..facts };
+            facts = Facts { direction: opposite(facts.direction), from: facts.to, to: facts.from, transport, ..facts };
         }
     }
     Seen { facts, hop_limit: if draws.once_in(2) { 255 } else { 64 }, about: None }
