@@ -24,7 +24,9 @@ const PROBE_RTT: Duration = Duration::from_millis(400);
 /// How long a suspicion may be refuted, for ten hosts; grows with the logarithm of their number.
 const SUSPICION_MS: u64 = 3000;
 /// How often a dead host is tried, so that parted fleets find together.
-const DEAD_TRIED_EVERY: Duration = Duration::from_secs(2);
+const DEAD_TRIED_EVERY: Duration = Duration::from_secs(1);
+/// How often somebody is told what is new, while there is something new.
+const GOSSIP_EVERY: Duration = Duration::from_millis(150);
 /// How long the dead are remembered.
 const DEAD_KEPT: Duration = Duration::from_hours(24);
 /// How much longer a host waits at worst: nine times as long.
@@ -245,7 +247,7 @@ fn config(hosts: usize) -> Config {
         notify_down_members: true,
         periodic_announce: None,
         periodic_announce_to_down_members: every(DEAD_TRIED_EVERY),
-        periodic_gossip: every(Duration::from_millis(500)),
+        periodic_gossip: every(GOSSIP_EVERY),
     }
 }
 
@@ -281,9 +283,9 @@ impl foca::Runtime<Life> for Collector<'_> {
     fn submit_after(&mut self, event: Timer<Life>, after: Duration) {
         let after = after.as_millis() as u64;
         let patience = match event {
-            Timer::ProbeRandomMember(_) | Timer::SendIndirectProbe { .. } | Timer::ChangeSuspectToDown { .. } => {
-                u64::from(self.patience)
-            }
+            Timer::ProbeRandomMember(_) | Timer::SendIndirectProbe { .. } => u64::from(self.patience),
+            // One probe in vain is what a death looks like; only several in a row speak of this host itself.
+            Timer::ChangeSuspectToDown { .. } => u64::from(self.patience.saturating_sub(2).max(1)),
             _ => 1,
         };
         self.timers.put(self.now + after * patience, event);

@@ -22,7 +22,7 @@ pub const STREAM_BYTES_MAX: usize = 256 << 10;
 /// Most facts of a datagram.
 pub const FACTS_MAX: usize = 64;
 /// Most bytes of a document in one answer.
-pub const CHUNK_BYTES_MAX: usize = 64 << 10;
+pub const CHUNK_BYTES_MAX: usize = 224 << 10;
 /// Most hosts in one answer.
 pub const STATES_MAX: usize = 4096;
 /// Most records asked for at once.

@@ -10,8 +10,9 @@ use rand::rngs::SmallRng;
 pub(crate) const PACKET_OVERHEAD: u64 = 60;
 /// Payload of a packet of a stream, in bytes.
 const PACKET_BYTES: u64 = 1200;
-/// What a lost packet of a stream costs, in microseconds.
-const RETRANSMIT_US: u64 = 60_000;
+/// What lost packets of a stream cost, in microseconds: QUIC's probe timeout on a LAN, of which 25 ms are the delay that
+/// acknowledgements may have (RFC 9002).
+const RETRANSMIT_US: u64 = 30_000;
 
 /// A model of a network.
 #[derive(Clone, Debug)]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::distinct::Distinct;
 use crate::points::{Points, mix};
-use crate::table::Table;
+use crate::table::{OWN_ROWS_MAX, ROWS_MAX, Table};
 
 /// Version of the encoding.
 const VERSION: u8 = 1;
@@ -144,7 +144,7 @@ impl Summary {
             summary.distinct_destinations.add(hash(*address));
         }
         pairs.into_iter().for_each(|pair| summary.distinct_pairs.add(pair));
-        summary.shorten();
+        summary.shorten(OWN_ROWS_MAX);
         summary
     }
 
@@ -164,13 +164,13 @@ impl Summary {
         self.distinct_sources.merge(&other.distinct_sources);
         self.distinct_destinations.merge(&other.distinct_destinations);
         self.distinct_pairs.merge(&other.distinct_pairs);
-        self.shorten();
+        self.shorten(ROWS_MAX);
     }
 
-    fn shorten(&mut self) {
-        self.sources.shorten();
-        self.destinations.shorten();
-        self.services.shorten();
+    fn shorten(&mut self, rows_max: usize) {
+        self.sources.shorten(rows_max);
+        self.destinations.shorten(rows_max);
+        self.services.shorten(rows_max);
     }
 
     /// Exact totals.

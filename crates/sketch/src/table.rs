@@ -9,6 +9,9 @@ use serde::{Deserialize, Serialize};
 
 /// Rows of a table at most.
 pub(crate) const ROWS_MAX: usize = 512;
+/// Rows of the table of one host: half, since each host sends its own twice, and what is large for the fleet is large
+/// for the hosts that see it.
+pub(crate) const OWN_ROWS_MAX: usize = 256;
 
 /// Keys with their bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,15 +50,15 @@ impl<K: Ord + Copy> Table<K> {
         self.cut = self.cut.saturating_add(other.cut);
     }
 
-    /// Cuts the table to its longest rows. Of rows that are equally long, those with the smaller key stay.
-    pub(crate) fn shorten(&mut self) {
-        if self.rows.len() <= ROWS_MAX {
+    /// Cuts the table to its largest rows. Of rows that are equally large, those with the smaller key stay.
+    pub(crate) fn shorten(&mut self, rows_max: usize) {
+        if self.rows.len() <= rows_max {
             return;
         }
         let mut rows: Vec<(u64, K)> = self.rows.iter().map(|(key, bytes)| (*bytes, *key)).collect();
         rows.sort_unstable_by(|(a, key_a), (b, key_b)| b.cmp(a).then(key_a.cmp(key_b)));
-        let largest_cut = rows.get(ROWS_MAX).map_or(0, |(bytes, _)| *bytes);
-        self.rows = rows.into_iter().take(ROWS_MAX).map(|(bytes, key)| (key, bytes)).collect();
+        let largest_cut = rows.get(rows_max).map_or(0, |(bytes, _)| *bytes);
+        self.rows = rows.into_iter().take(rows_max).map(|(bytes, key)| (key, bytes)).collect();
         self.cut = self.cut.saturating_add(largest_cut);
     }
 

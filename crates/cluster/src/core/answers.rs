@@ -14,7 +14,7 @@ use crate::wire::{Join, Members, Pull, RECORDS_MAX, Request, Response, SumPut};
 /// How long a seed may take, in milliseconds.
 const JOIN_MS: u64 = 2000;
 /// How long a piece of a document may take, in milliseconds.
-const PIECE_MS: u64 = 1500;
+const PIECE_MS: u64 = 3000;
 /// How long records may take, in milliseconds.
 const RECORDS_MS: u64 = 3000;
 

@@ -39,6 +39,8 @@ const DIGEST_EVERY_MS: u64 = 20_000;
 const LONELY_EVERY_MS: u64 = 1000;
 /// A host that comes this much too late to its first timer was away.
 const AWAY_MS: u64 = 3000;
+/// How many hosts compare what they hold with one that comes.
+const GREETERS: u64 = 3;
 /// Most records of hosts, living and dead.
 const RECORDS_MAX: usize = 20_000;
 
@@ -315,11 +317,20 @@ impl Core {
         }
         for notice in notices {
             match notice {
-                Notice::Up(id) => self.changed(Changed::Up(id)),
+                Notice::Up(id) => self.came_up(id),
                 Notice::Down(id) => self.changed(Changed::Down(id)),
                 Notice::Joined(is_joined) => self.changed(Changed::Joined(is_joined)),
                 Notice::Generation(generation) => self.out.push(Effect::Persist(Persist::Generation(generation))),
             }
+        }
+    }
+
+    /// Who comes, or comes back, may have missed something or bring something. A few hosts compare with it at once; in a
+    /// fleet that finds together again, that is about one comparison for each host.
+    fn came_up(&mut self, id: NodeId) {
+        self.changed(Changed::Up(id));
+        if self.random_below(self.alive.len() as u64) < GREETERS {
+            self.send_digest(id, false);
         }
     }
 
