@@ -63,7 +63,13 @@ fn row(line: &Line) -> String {
         Some(Aim::AtMost(most)) => format!("at most {most}"),
         Some(Aim::AtLeast(least)) => format!("at least {least}"),
     };
-    let verdict = if line.aim.is_none() { "" } else if line.holds() { "held" } else { "MISSED" };
+    let verdict = if line.aim.is_none() {
+        ""
+    } else if line.holds() {
+        "held"
+    } else {
+        "MISSED"
+    };
     format!("  {:>12.2}  {:<66} {aim:<16} {verdict}", line.value, line.what)
 }
 
@@ -80,7 +86,13 @@ fn run_chaos(args: &Args) -> Result<()> {
             std::io::stderr().flush()?;
         }
     }
-    println!("chaos, {} hosts: {} seeds, {} failed, {:.0} s", args.nodes, args.seeds, failures.len(), began.elapsed().as_secs_f64());
+    println!(
+        "chaos, {} hosts: {} seeds, {} failed, {:.0} s",
+        args.nodes,
+        args.seeds,
+        failures.len(),
+        began.elapsed().as_secs_f64()
+    );
     if let Some(seed) = failures.first() {
         bail!("hosts disagree; see it again: cargo xtask sim --nodes {} --seed {seed} --scenario chaos", args.nodes);
     }

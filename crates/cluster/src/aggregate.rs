@@ -79,8 +79,7 @@ impl Payload {
     /// One host's own.
     pub(crate) fn own(id: NodeId, summary: Vec<u8>, stands: &BTreeMap<PolicyHead, Stand>) -> Self {
         let standing = |(head, stand): (&PolicyHead, &Stand)| {
-            let mut one =
-                Standing { head: head.clone(), have: 0, enforced: 0, refused: 0, examples: Vec::new() };
+            let mut one = Standing { head: head.clone(), have: 0, enforced: 0, refused: 0, examples: Vec::new() };
             match stand {
                 Stand::Have => one.have = 1,
                 Stand::Enforced => one.enforced = 1,
@@ -203,8 +202,7 @@ impl Sums {
 
     /// Keeps a total to be shown. Whether it is better than what was shown before.
     pub(crate) fn keep_total(&mut self, total: FleetTotal) -> bool {
-        let is_better =
-            self.total.as_ref().is_none_or(|held| (held.epoch, held.heard) < (total.epoch, total.heard));
+        let is_better = self.total.as_ref().is_none_or(|held| (held.epoch, held.heard) < (total.epoch, total.heard));
         if is_better {
             self.total = Some(total);
         }

@@ -35,7 +35,7 @@ pub use crate::{
     id::{ClusterId, Hash, NodeId, Now},
     losses::{Losses, Reason},
     member::{
-        ADDRESSES_MAX, Flags, LABEL_BYTES_MAX, LABELS_MAX, Member, NAME_BYTES_MAX, RECORD_BYTES_MAX, SIGNATURE_BYTES_MAX,
-        SignedMember,
+        ADDRESSES_MAX, Flags, LABEL_BYTES_MAX, LABELS_MAX, Member, NAME_BYTES_MAX, RECORD_BYTES_MAX,
+        SIGNATURE_BYTES_MAX, SignedMember,
     },
 };

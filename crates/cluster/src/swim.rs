@@ -9,7 +9,9 @@ use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
 
 use bytes::{Buf, BufMut};
-use foca::{Config, Foca, Header, Identity, Member, Message, NoCustomBroadcast, Notification, PeriodicParams, State, Timer};
+use foca::{
+    Config, Foca, Header, Identity, Member, Message, NoCustomBroadcast, Notification, PeriodicParams, State, Timer,
+};
 use rand::rngs::SmallRng;
 
 use crate::id::NodeId;
@@ -213,7 +215,10 @@ impl Swim {
     fn with(
         &mut self,
         now: u64,
-        work: impl FnOnce(&mut Foca<Life, Fixed, SmallRng, NoCustomBroadcast>, &mut Collector<'_>) -> Result<(), foca::Error>,
+        work: impl FnOnce(
+            &mut Foca<Life, Fixed, SmallRng, NoCustomBroadcast>,
+            &mut Collector<'_>,
+        ) -> Result<(), foca::Error>,
     ) -> Result<(), foca::Error> {
         let mut collector = Collector {
             now,

@@ -223,7 +223,9 @@ impl Datagram {
         let fits = match &datagram {
             Self::Swim(_) => true,
             Self::Digest(holdings) => {
-                holdings.members.fits() && holdings.policies.len() <= 64 && holdings.policies.iter().all(PolicyHead::fits)
+                holdings.members.fits()
+                    && holdings.policies.len() <= 64
+                    && holdings.policies.iter().all(PolicyHead::fits)
             }
             Self::Announce(facts) => facts.len() <= FACTS_MAX && facts.iter().all(Fact::fits),
         };

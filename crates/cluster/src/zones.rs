@@ -41,7 +41,9 @@ impl Zone {
 
     /// Whether another zone lies within it.
     pub fn holds_zone(self, zone: Self) -> bool {
-        zone.depth >= self.depth && zone.prefix & mask(self.depth) == self.prefix && zone.prefix & !mask(zone.depth) == 0
+        zone.depth >= self.depth
+            && zone.prefix & mask(self.depth) == self.prefix
+            && zone.prefix & !mask(zone.depth) == 0
     }
 
     /// The zone above; the whole fleet has none.

@@ -93,7 +93,8 @@ fn start_again(world: &mut World, at: usize) {
     if at >= AUTHORS && world.rng.random_bool(0.3) {
         set(world, at, |host, _| host.disk = crate::disk::Disk::default());
     }
-    let seeds: Vec<usize> = (0..3).map(|_| world.rng.random_range(0..world.hosts.len())).filter(|seed| *seed != at).collect();
+    let seeds: Vec<usize> =
+        (0..3).map(|_| world.rng.random_range(0..world.hosts.len())).filter(|seed| *seed != at).collect();
     world.start(at, &seeds);
 }
 

@@ -130,11 +130,7 @@ fn per_host(world: &World, before: &Traffic, seconds: f64) -> Vec<Line> {
     let hosts = world.hosts.len() as f64;
     let rate = |after: u64, before: u64| (after - before) as f64 / hosts / seconds;
     vec![
-        Line::at_most(
-            "membership, bytes/s per host",
-            rate(after.membership.bytes, before.membership.bytes),
-            1000.0,
-        ),
+        Line::at_most("membership, bytes/s per host", rate(after.membership.bytes, before.membership.bytes), 1000.0),
         Line::at_most(
             "membership with packet headers, bytes/s per host",
             rate(after.membership.wire_bytes, before.membership.wire_bytes),
@@ -211,7 +207,8 @@ fn join(hosts: usize, seed: u64) -> Vec<Line> {
     (1..hosts).for_each(|at| world.start(at, &[0]));
     let all = world.run_while(120_000, 50, |world| unknown_pairs(world) == 0);
     let records = world.run_while(60_000, 100, |world| {
-        let lacks = |at: &usize| world.core(*at).is_some_and(|core| core.alive().iter().any(|id| core.member(*id).is_none()));
+        let lacks =
+            |at: &usize| world.core(*at).is_some_and(|core| core.alive().iter().any(|id| core.member(*id).is_none()));
         !world.running().iter().any(lacks)
     });
     let sent = traffic(&world);
@@ -264,12 +261,15 @@ fn summary(hosts: usize, seed: u64) -> Vec<Line> {
         watchers.iter().filter_map(|at| world.core(*at)?.total()).filter(|total| total.epoch == epoch).collect();
     let heard = |total: &&hivewall_cluster::FleetTotal| f64::from(total.heard);
     let least = totals.iter().map(heard).fold(f64::INFINITY, f64::min);
-    let flows = |total: &&hivewall_cluster::FleetTotal| {
-        total.summary.totals().values().map(|counts| counts.flows).sum::<u64>()
-    };
+    let flows =
+        |total: &&hivewall_cluster::FleetTotal| total.summary.totals().values().map(|counts| counts.flows).sum::<u64>();
     let doubled = totals.iter().filter(|total| flows(total) != u64::from(total.heard) * 1000).count();
     lines.push(Line::at_least("survivors in the total, least of all watchers, %", least / survivors * 100.0, 99.0));
-    lines.push(Line::at_least("watchers with that total, %", totals.len() as f64 / watchers.len() as f64 * 100.0, 99.0));
+    lines.push(Line::at_least(
+        "watchers with that total, %",
+        totals.len() as f64 / watchers.len() as f64 * 100.0,
+        99.0,
+    ));
     lines.push(Line::at_most("totals whose flows are not those of their hosts", doubled as f64, 0.0));
     let body = totals.first().map_or(0, |total| total.summary.encode().len());
     lines.push(Line::told("size of the total, KB", body as f64 / 1000.0));
@@ -304,7 +304,8 @@ fn split(hosts: usize, seed: u64) -> Vec<Line> {
     world.network.parts = Vec::new();
     let all = world.run_while(120_000, 100, |world| unknown_pairs(world) == 0);
     let newest = world.run_while(60_000, 100, |world| {
-        let has = |at: &usize| world.core(*at).and_then(|core| core.policy("edge")).is_some_and(|p| p.head.version == 2);
+        let has =
+            |at: &usize| world.core(*at).and_then(|core| core.policy("edge")).is_some_and(|p| p.head.version == 2);
         world.running().iter().all(has)
     });
     let seconds = |ms: Option<u64>| ms.map_or(f64::INFINITY, |ms| ms as f64 / 1000.0 - 65.0);

@@ -46,9 +46,9 @@ impl Distinct {
 
     /// Between which numbers the truth lies in 95 cases of 100.
     pub fn bounds(&self) -> (f64, f64) {
-        self.0.as_ref().map_or((0.0, 0.0), |sketch| {
-            (sketch.lower_bound(NumStdDev::Two), sketch.upper_bound(NumStdDev::Two))
-        })
+        self.0
+            .as_ref()
+            .map_or((0.0, 0.0), |sketch| (sketch.lower_bound(NumStdDev::Two), sketch.upper_bound(NumStdDev::Two)))
     }
 
     pub(crate) fn encode(&self) -> Vec<u8> {

@@ -99,7 +99,9 @@ pub type Encoded = Vec<u8>;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Unreadable {
     /// Too long, before or after compression.
-    #[error("the summary is longer than {ENCODED_BYTES_MAX} bytes, so it was left out; its sender is broken or hostile")]
+    #[error(
+        "the summary is longer than {ENCODED_BYTES_MAX} bytes, so it was left out; its sender is broken or hostile"
+    )]
     TooLong,
     /// Of another version.
     #[error("the summary has version {0} and this program reads {VERSION}; update the older of the two hosts")]

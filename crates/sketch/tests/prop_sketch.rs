@@ -12,7 +12,11 @@ fn flow(source: u32, destination: u32, port: u16, bytes: u64) -> Flow {
         source: IpAddr::V4(Ipv4Addr::from_bits(source)),
         destination: IpAddr::V4(Ipv4Addr::from_bits(destination)),
         service: Service { protocol: 6, port },
-        class: Class { protocol: 6, interface: 1, direction: if port % 2 == 0 { Direction::In } else { Direction::Out } },
+        class: Class {
+            protocol: 6,
+            interface: 1,
+            direction: if port % 2 == 0 { Direction::In } else { Direction::Out },
+        },
         packets: 1 + bytes / 1000,
         bytes,
     }

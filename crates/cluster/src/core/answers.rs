@@ -114,8 +114,7 @@ impl Core {
 
     fn members_came(&mut self, from: NodeId, members: &Members) {
         self.swim.learn(self.now.ms, &members.states, true);
-        let is_wanted =
-            |state: &&crate::wire::NodeState| !state.down && state.revision > self.revision(state.id);
+        let is_wanted = |state: &&crate::wire::NodeState| !state.down && state.revision > self.revision(state.id);
         let wanted: Vec<NodeId> =
             members.states.iter().filter(is_wanted).map(|state| state.id).take(RECORDS_MAX).collect();
         if !wanted.is_empty() {

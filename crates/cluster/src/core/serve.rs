@@ -48,7 +48,8 @@ impl Core {
     }
 
     fn answer(&mut self, from: NodeId, request: Request) -> Response {
-        let is_large = matches!(request, Request::Join(_) | Request::Members(_) | Request::Records(_) | Request::Pull(_));
+        let is_large =
+            matches!(request, Request::Join(_) | Request::Members(_) | Request::Records(_) | Request::Pull(_));
         if is_large && !self.served.has_room(self.now.ms) {
             self.losses.count(Reason::Busy);
             return Response::Busy(self.some(4));
