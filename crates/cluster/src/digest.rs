@@ -62,7 +62,7 @@ pub(crate) fn within(key: u64, parts: u64) -> bool {
 pub(crate) fn some_of(parts: u64, at_most: u32, start: u32) -> u64 {
     let mut turned = parts.rotate_right(start & 63);
     while turned.count_ones() > at_most {
-        turned &= !(1 << (63 - turned.leading_zeros()));
+        turned &= !(1 << turned.ilog2());
     }
     turned.rotate_left(start & 63)
 }

@@ -1,5 +1,7 @@
 //! Facts between a few cores: what is taken, what is refused and under which reason, what an operator is told.
 
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
 mod pair;
 
 use hivewall_cluster::wire::{Datagram, PROTOCOL};

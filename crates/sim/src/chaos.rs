@@ -121,7 +121,7 @@ fn lie(world: &mut World, at: usize) {
             bytes.truncate(world.rng.random_range(0..bytes.len()));
         }
         let number = world.hosts.iter().position(|host| host.id == liar).unwrap_or(0);
-        world.send_datagram(number, to, bytes);
+        world.send_datagram(number, to, &bytes);
     }
 }
 

@@ -49,9 +49,8 @@ impl Traffic {
         let kind = bytes.get(1).copied().unwrap_or(0);
         let share = match (sort, kind) {
             (Sort::Datagram, 0 | 1) | (Sort::Request, 0..=2) | (Sort::Response, 3) => &mut self.membership,
-            (Sort::Request, 6 | 7) | (Sort::Response, 6) => &mut self.summaries,
-            // An acknowledgement is nearly always one of a summary.
-            (Sort::Response, 0) => &mut self.summaries,
+            // An acknowledgement is one of a summary: nothing else is answered by a mere yes.
+            (Sort::Request, 6 | 7) | (Sort::Response, 0 | 6) => &mut self.summaries,
             _ => &mut self.facts,
         };
         let packets = Network::packets(bytes.len());

@@ -288,7 +288,7 @@ impl World {
 
     fn carry_out(&mut self, at: usize, effect: Effect) {
         match effect {
-            Effect::Datagram { to, bytes } => self.send_datagram(at, to, bytes),
+            Effect::Datagram { to, bytes } => self.send_datagram(at, to, &bytes),
             Effect::Request { to, token, bytes } => self.send_request(at, to, token, bytes),
             Effect::Respond { token, bytes } => self.send_response(at, token, bytes),
             Effect::WakeAt(ms) => {
@@ -330,8 +330,8 @@ impl World {
         if slow == 0 { arrives } else { arrives + self.rng.random_range(0..slow) }
     }
 
-    pub(crate) fn send_datagram(&mut self, at: usize, to: NodeId, bytes: Vec<u8>) {
-        let leaves = self.leaves(at, Sort::Datagram, &bytes);
+    pub(crate) fn send_datagram(&mut self, at: usize, to: NodeId, bytes: &[u8]) {
+        let leaves = self.leaves(at, Sort::Datagram, bytes);
         let Some(to) = self.by_id.get(&to).copied() else { return };
         let from = self.hosts.get(at).map_or(NodeId([0; 16]), |host| host.id);
         let copies = 1 + usize::from(self.network.is_doubled(&mut self.rng));
@@ -341,7 +341,7 @@ impl World {
             }
             let arrives = leaves + self.network.flight_us(&mut self.rng);
             let handled = self.handled(to, arrives);
-            self.put(handled, to, What::Event(Event::Datagram { from, bytes: bytes.clone() }));
+            self.put(handled, to, What::Event(Event::Datagram { from, bytes: bytes.to_vec() }));
         }
     }
 

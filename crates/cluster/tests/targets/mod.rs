@@ -39,7 +39,6 @@ impl Verifier for Gullible {
 ///
 /// The input is a list of events: a kind, a length of two bytes, and as many bytes.
 pub(crate) fn fleet_core(data: &[u8]) {
-    let peers = [NodeId([1; 16]), NodeId([2; 16])];
     let settings = Settings { id: NodeId([9; 16]), seed: 1, bans: BanLimits::default(), verifier: Box::new(Gullible) };
     let mut now = Now { ms: 1000, unix_ms: 1_800_000_000_000 };
     let mut core = Core::new(settings, Saved::default(), now);
@@ -49,7 +48,7 @@ pub(crate) fn fleet_core(data: &[u8]) {
         let (bytes, next) = tail.split_at(len);
         rest = next;
         let bytes = bytes.to_vec();
-        let from = peers[usize::from(kind >> 7)];
+        let from = NodeId([1 + (kind >> 7); 16]);
         let event = match kind & 7 {
             0 | 1 => Event::Datagram { from, bytes },
             2 | 3 => Event::Request { from, token: 5, bytes },
