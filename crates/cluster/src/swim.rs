@@ -23,8 +23,10 @@ use crate::wire::{DATAGRAM_BYTES_MAX, NodeState};
 const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// How long a direct answer may take before others are asked to try.
 const PROBE_RTT: Duration = Duration::from_millis(400);
-/// How long a suspicion may be refuted, for ten hosts; grows with the logarithm of their number.
-const SUSPICION_MS: u64 = 3000;
+/// How long a suspicion may be refuted in any fleet, however small: a host that is 1.5 s slow has to manage.
+const SUSPICION_MS: u64 = 1500;
+/// What is added for each power of ten of hosts, since objections have to travel further.
+const SUSPICION_STEP_MS: u64 = 2000;
 /// How often a dead host is tried, so that parted fleets find together.
 const DEAD_TRIED_EVERY: Duration = Duration::from_secs(1);
 /// How often somebody is told what is new, while there is something new.
@@ -246,7 +248,7 @@ fn config(hosts: usize) -> Config {
         probe_rtt: PROBE_RTT,
         num_indirect_probes: one.saturating_add(2),
         max_transmissions: NonZeroU8::MIN.saturating_add((4.0 * scale) as u8),
-        suspect_to_down_after: Duration::from_millis((SUSPICION_MS as f64 * scale) as u64),
+        suspect_to_down_after: Duration::from_millis(SUSPICION_MS + (SUSPICION_STEP_MS as f64 * scale) as u64),
         remove_down_after: Some(DEAD_KEPT),
         max_packet_size: one.saturating_add(DATAGRAM_BYTES_MAX - 3),
         notify_down_members: true,
