@@ -24,7 +24,7 @@ const PROBE_PERIOD: Duration = Duration::from_secs(1);
 /// How long a direct answer may take before others are asked to try.
 const PROBE_RTT: Duration = Duration::from_millis(400);
 /// How long a suspicion may be refuted in any fleet, however small: a host that is 1.5 s slow has to manage.
-const SUSPICION_MS: u64 = 1500;
+const SUSPICION_MS: u64 = 2500;
 /// What is added for each power of ten of hosts, since objections have to travel further.
 const SUSPICION_STEP_MS: u64 = 2000;
 /// How often a dead host is tried, so that parted fleets find together.
