@@ -9,6 +9,7 @@ mod bpf;
 mod docs;
 mod fuzz;
 mod repo;
+mod sim;
 mod tidy;
 
 use std::process::ExitCode;
@@ -35,6 +36,8 @@ enum Task {
     Docs,
     /// Run the fuzz targets for a while.
     Fuzz(fuzz::Args),
+    /// Simulate fleets in virtual time.
+    Sim(sim::Args),
     /// Check the house rules.
     Tidy(tidy::Args),
 }
@@ -58,6 +61,7 @@ fn work() -> Result<()> {
         Task::Bpf(args) => bpf::run(&args),
         Task::Docs => docs::run(),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Sim(args) => sim::run(&args),
         Task::Tidy(args) => tidy::run(&args),
     }
 }

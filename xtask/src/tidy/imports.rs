@@ -33,6 +33,9 @@ const IMPORTS: &[Import] = &[
     import("names", &["datapath", "model"], &["soft", "testkit"]),
     import("policy", &["datapath", "soft", "model", "view"], &["testkit"]),
     import("traffic", &[], &[]),
+    import("sketch", &[], &[]),
+    import("cluster", &["sketch"], &[]),
+    import("sim", &["cluster", "sketch"], &[]),
     import("engine", &["datapath", "model", "view"], &["soft", "testkit"]),
     import("export", &["model", "view"], &["testkit"]),
     import("analyze", &["model", "view"], &["export", "testkit"]),
@@ -49,7 +52,7 @@ const IMPORTS: &[Import] = &[
         &["testkit"],
     ),
     import("e2e", &["testkit"], &[]),
-    import("xtask", &["datapath", "soft", "testkit", "config", "view", "policy", "api", "host"], &[]),
+    import("xtask", &["datapath", "soft", "testkit", "config", "view", "policy", "api", "host", "sim"], &[]),
 ];
 
 const fn import(name: &'static str, uses: &'static [&'static str], tests: &'static [&'static str]) -> Import {
