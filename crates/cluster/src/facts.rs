@@ -22,8 +22,9 @@ pub const ENTRY_BYTES_MAX: usize = 640;
 pub enum Claim<'a> {
     /// A host's record, which only the host itself may sign.
     Member(NodeId, &'a [u8]),
-    /// A policy: name, version and hash; the body has that hash.
-    Policy(&'a PolicyHead),
+    /// A policy and its body, which has the hash that the head names. A program whose documents carry their own signatures
+    /// looks for them there.
+    Policy(&'a PolicyHead, &'a [u8]),
     /// A ban or its withdrawal, by its issuer; a program may let operators withdraw anybody's.
     Ban(&'a Ban),
     /// An entry of the audit log, by its author.
@@ -35,7 +36,7 @@ impl Claim<'_> {
     pub fn message(&self) -> Vec<u8> {
         let hash = match self {
             Self::Member(id, body) => Hash::of_parts(&[b"member", &id.0, body]),
-            Self::Policy(head) => {
+            Self::Policy(head, _) => {
                 Hash::of_parts(&[b"policy", head.name.as_bytes(), &head.version.to_le_bytes(), &head.hash.0])
             }
             Self::Ban(ban) => Hash::of_parts(&[

@@ -20,7 +20,7 @@ impl Verifier for Keys {
     fn holds(&self, claim: &Claim<'_>, signature: &[u8]) -> bool {
         let signer: &[u8] = match claim {
             Claim::Member(id, _) => &id.0,
-            Claim::Policy(_) => OPERATOR,
+            Claim::Policy(..) => OPERATOR,
             Claim::Ban(ban) => &ban.issuer.0,
             Claim::Entry(entry) => &entry.author.0,
         };
@@ -36,7 +36,7 @@ pub(crate) fn member(member: &Member) -> SignedMember {
 
 pub(crate) fn policy(name: &str, version: u64, body: Vec<u8>) -> Policy {
     let head = PolicyHead { name: name.to_owned(), version, hash: Hash::of(&body) };
-    let signature = sign(OPERATOR, &Claim::Policy(&head));
+    let signature = sign(OPERATOR, &Claim::Policy(&head, &body));
     Policy { head, body, signature }
 }
 

@@ -145,7 +145,7 @@ impl Core {
             self.losses.count(Reason::Rollback);
             return;
         }
-        if !self.verifier.holds(&Claim::Policy(&policy.head), &policy.signature) {
+        if !self.verifier.holds(&Claim::Policy(&policy.head, &policy.body), &policy.signature) {
             self.losses.count(Reason::Signature);
             return;
         }

@@ -19,7 +19,7 @@ impl Verifier for Keys {
     fn holds(&self, claim: &Claim<'_>, signature: &[u8]) -> bool {
         let signer: &[u8] = match claim {
             Claim::Member(id, _) => &id.0,
-            Claim::Policy(_) => b"operator",
+            Claim::Policy(..) => b"operator",
             Claim::Ban(ban) => &ban.issuer.0,
             Claim::Entry(entry) => &entry.author.0,
         };
@@ -29,7 +29,7 @@ impl Verifier for Keys {
 
 pub(crate) fn policy(version: u64, text: &str) -> Policy {
     let head = PolicyHead { name: "edge".to_owned(), version, hash: Hash::of(text.as_bytes()) };
-    let signature = sign(b"operator", &Claim::Policy(&head));
+    let signature = sign(b"operator", &Claim::Policy(&head, text.as_bytes()));
     Policy { head, body: text.as_bytes().to_vec(), signature }
 }
 
