@@ -8,6 +8,7 @@
 #![forbid(unsafe_code)]
 
 mod choice;
+mod label;
 mod meaning;
 mod origin;
 mod overrides;
@@ -24,6 +25,7 @@ mod value;
 mod tests;
 
 pub use choice::{Backend, Choice, Enforcement, Front, LogFormat, LogLevel, Sandboxing};
+pub use label::{Label, NoLabel};
 pub use origin::{Explained, Origin, Origins};
 pub use overrides::from_environment;
 pub use pages::{reference_markdown, sample_toml};
@@ -31,4 +33,4 @@ pub use parse::TEXT_BYTES_MAX;
 pub use pattern::{NAME_BYTES_MAX, Pattern, PatternError};
 pub use problem::{ConfigError, Fault, PROBLEMS_MAX, Place, Problem};
 pub use setting::{Kind, Section, Setting, settings};
-pub use settings::{Agent, Api, Capture, Config, Flows, History, Log, Names, Privileges, Processes, SECTIONS, Traffic};
+pub use settings::{Agent, Api, Capture, Config, Fleet, Flows, History, Log, Names, Privileges, Processes, SECTIONS, Traffic};

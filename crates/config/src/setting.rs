@@ -15,6 +15,12 @@ pub(crate) const HOST_NAME_BYTES_MAX: usize = 253;
 pub(crate) const PATTERNS_MAX: usize = 256;
 /// Most networks in one list.
 pub(crate) const NETWORKS_MAX: usize = 4_096;
+/// Most addresses in one list.
+pub(crate) const ADDRESSES_MAX: usize = 8;
+/// Most labels of a host.
+pub(crate) const LABELS_MAX: usize = 32;
+/// Longest name or value of a label, bytes.
+pub(crate) const LABEL_BYTES_MAX: usize = 64;
 
 /// A group of settings: one table of the file.
 #[derive(Debug)]
@@ -68,6 +74,12 @@ pub enum Kind {
     Patterns,
     /// Networks.
     Networks,
+    /// An address and a UDP port, of any network.
+    Bind,
+    /// Addresses with ports.
+    Addresses,
+    /// Labels of a host: `name=value`.
+    Labels,
 }
 
 impl Kind {
@@ -76,14 +88,14 @@ impl Kind {
         match self {
             Self::Boolean => "boolean",
             Self::Number { .. } => "number",
-            Self::Choice(_) | Self::HostName { .. } | Self::Path { .. } | Self::Listen => "text",
-            Self::Patterns | Self::Networks => "list of texts",
+            Self::Choice(_) | Self::HostName { .. } | Self::Path { .. } | Self::Listen | Self::Bind => "text",
+            Self::Patterns | Self::Networks | Self::Addresses | Self::Labels => "list of texts",
         }
     }
 
     /// Whether a value is a list, which a flag given several times adds up.
     pub fn is_list(&self) -> bool {
-        matches!(self, Self::Patterns | Self::Networks)
+        matches!(self, Self::Patterns | Self::Networks | Self::Addresses | Self::Labels)
     }
 
     /// What is allowed, in words.
@@ -106,6 +118,14 @@ impl Kind {
                 "up to {NETWORKS_MAX} networks such as `10.0.0.0/8` or `2001:db8::/32`; an address alone stands for \
                  itself"
             ),
+            Self::Bind => "an address and a port, such as `[::]:7734` for every address of this host".to_owned(),
+            Self::Addresses => {
+                format!("up to {ADDRESSES_MAX} addresses with ports, such as `192.0.2.1:7734` or `[2001:db8::1]:7734`")
+            }
+            Self::Labels => format!(
+                "up to {LABELS_MAX} labels such as `role=web`, each name once; names and values of up to \
+                 {LABEL_BYTES_MAX} letters, digits, `.`, `-`, `_` and `/`"
+            ),
         }
     }
 
@@ -114,6 +134,8 @@ impl Kind {
         match self {
             Self::Patterns => "an interface name such as `eth0`, or a pattern such as `en*`".to_owned(),
             Self::Networks => "a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address".to_owned(),
+            Self::Addresses => "an address with a port, such as `192.0.2.1:7734`".to_owned(),
+            Self::Labels => "a label such as `role=web`".to_owned(),
             _ => self.allowed(),
         }
     }

@@ -4,11 +4,11 @@
 //! is what help, sample file and reference page say. What the values mean for the agent is decided where they are
 //! used. Invariant: every field has a row, every row a field, and the default and the example are within the range.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::{Backend, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting};
+use crate::{Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting};
 
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 24 * HOUR_S;
@@ -183,6 +183,31 @@ settings! {
         /// File with rules of this host's own, which no policy can take away.
         floor: String = String::new(), Kind::Path { empty: "no rules" }, flag "policy-floor",
             example r#""/etc/hivewall/floor.yaml""#;
+    }
+
+    /// The fleet that this host belongs to. It belongs to none, and nothing listens, before `hivewall cluster init` or
+    /// `hivewall cluster join`.
+    fleet: Fleet {
+        /// Directory of this host's part of the fleet: its identity and what the fleet agreed on. Only its owner may have
+        /// access, and no two hosts may have the same.
+        directory: String = "/var/lib/hivewall/fleet".to_owned(), Kind::Path { empty: "no fleet" },
+            flag "fleet-directory", example r#""/srv/hivewall/fleet""#;
+        /// Address and UDP port for everything that members say to one another.
+        listen: SocketAddr = SocketAddr::new(std::net::IpAddr::V6(Ipv6Addr::UNSPECIFIED), 7734), Kind::Bind,
+            flag "fleet-listen", example r#""192.0.2.7:7734""#;
+        /// Addresses at which the others reach this host, best first. Without any, those of its interfaces; behind a
+        /// router that translates addresses, the outer one.
+        advertise: Vec<SocketAddr> = Vec::new(), Kind::Addresses, flag "fleet-advertise",
+            example r#"["203.0.113.9:7734"]"#;
+        /// Addresses of members to look for when none of those that are remembered answers.
+        seeds: Vec<SocketAddr> = Vec::new(), Kind::Addresses, flag "fleet-seed", example r#"["192.0.2.1:7734"]"#;
+        /// Labels by which policies select this host and sets of hosts are made.
+        labels: Vec<Label> = Vec::new(), Kind::Labels, flag "label", example r#"["role=web", "env=prod"]"#;
+        /// Whether this host runs on a battery: it then sums up for others only where nobody else does.
+        battery: bool = false, Kind::Boolean, flag "fleet-battery", example "true";
+        /// Whether this host is announced on the local network (mDNS), for `hivewall cluster join` to suggest. Whoever
+        /// joins needs an invitation all the same.
+        discover: bool = false, Kind::Boolean, flag "fleet-discover", example "true";
     }
 
     /// The log of events: flows that ended, names, and statistics.

@@ -73,7 +73,7 @@ fn an_unknown_section_names_the_closest_or_all() {
     refused(
         "\n [zebra]\n",
         &expect![
-            "hivewall.toml:2:3: zebra: there is no such section; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [log], [api], [privileges], [agent]"
+            "hivewall.toml:2:3: zebra: there is no such section; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [fleet], [log], [api], [privileges], [agent]"
         ],
     );
 }
@@ -83,16 +83,16 @@ fn an_unknown_setting_names_the_closest_wherever_it_is() {
     refused(
         "[flows]\n  maximum = 3\nidle-timeout = 3\nlisten = 3\nzebra = 3\n",
         &expect![[r#"
-        hivewall.toml:2:3: flows.maximum: there is no such setting; did you mean `max`?
-        hivewall.toml:3:1: flows.idle-timeout: there is no such setting; did you mean `idle_timeout_s`?
-        hivewall.toml:4:1: flows.listen: there is no such setting; did you mean `listen` in [api]?
-        hivewall.toml:5:1: flows.zebra: there is no such setting; [flows] has max, idle_timeout_s, tcp_idle_timeout_s, icmp_idle_timeout_s, active_timeout_s, closed_linger_s, closed_keep"#]],
+            hivewall.toml:2:3: flows.maximum: there is no such setting; did you mean `max`?
+            hivewall.toml:3:1: flows.idle-timeout: there is no such setting; did you mean `idle_timeout_s`?
+            hivewall.toml:4:1: flows.listen: there is no such setting; did you mean `listen` in [fleet]?
+            hivewall.toml:5:1: flows.zebra: there is no such setting; [flows] has max, idle_timeout_s, tcp_idle_timeout_s, icmp_idle_timeout_s, active_timeout_s, closed_linger_s, closed_keep"#]],
     );
     refused(
         "max = 3\nzebra = 3\nflows_max = 3",
         &expect![[r#"
             hivewall.toml:1:1: max: there is no such setting; did you mean `max` in [flows]?
-            hivewall.toml:2:1: zebra: there is no such setting; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [log], [api], [privileges], [agent]
+            hivewall.toml:2:1: zebra: there is no such setting; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [fleet], [log], [api], [privileges], [agent]
             hivewall.toml:3:1: flows_max: there is no such setting; did you mean `max` in [flows]?"#]],
     );
     refused(

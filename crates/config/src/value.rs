@@ -11,8 +11,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::problem::{Fault, Finding, quoted, shown};
-use crate::setting::{Fill, HOST_NAME_BYTES_MAX, NETWORKS_MAX, PATTERNS_MAX};
-use crate::{Backend, Choice, Enforcement, Front, Kind, LogFormat, LogLevel, Pattern, Sandboxing};
+use crate::setting::{ADDRESSES_MAX, Fill, HOST_NAME_BYTES_MAX, LABELS_MAX, NETWORKS_MAX, PATTERNS_MAX};
+use crate::{Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing};
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
 const PATH_BYTES_MAX: usize = 4_095;
@@ -241,7 +241,7 @@ impl Value for SocketAddr {
     fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {
         let text = input.text(kind).map_err(whole)?;
         let address: Self = text.trim().parse().map_err(|_| whole(input.not_possible(kind)))?;
-        if address.ip().to_canonical().is_loopback() {
+        if matches!(kind, Kind::Bind) || address.ip().to_canonical().is_loopback() {
             return Ok(address);
         }
         let port = if address.port() == 0 { 7733 } else { address.port() };
@@ -299,6 +299,55 @@ impl Value for Vec<Pattern> {
     fn is_too_long(&self) -> bool {
         self.len() > PATTERNS_MAX
     }
+}
+
+impl Value for Vec<SocketAddr> {
+    fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {
+        list(input, kind, item)
+    }
+
+    fn to_toml(&self) -> String {
+        list_literal(self)
+    }
+
+    fn append(&mut self, more: Self) {
+        self.extend(more);
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.len() > ADDRESSES_MAX
+    }
+}
+
+impl Value for Vec<Label> {
+    fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {
+        let labels: Self = list(input, kind, item)?;
+        let has_twin = |at: usize, label: &Label| labels.iter().take(at).any(|other| other.name == label.name);
+        if labels.iter().enumerate().any(|(at, label)| has_twin(at, label)) {
+            return Err(whole(input.not_possible(kind)));
+        }
+        Ok(labels)
+    }
+
+    fn to_toml(&self) -> String {
+        list_literal(self)
+    }
+
+    /// A label given again has the later value.
+    fn append(&mut self, more: Self) {
+        self.retain(|label| more.iter().all(|other| other.name != label.name));
+        self.extend(more);
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.len() > LABELS_MAX
+    }
+}
+
+/// An item that reads itself.
+fn item<T: std::str::FromStr>(text: &str, kind: &Kind) -> Result<T, Fault> {
+    let fault = || Fault::NotPossible { given: quoted(text), allowed: kind.item_allowed(), suggestion: None };
+    text.trim().parse().map_err(|_| fault())
 }
 
 impl Value for Vec<IpNet> {

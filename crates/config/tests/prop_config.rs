@@ -32,6 +32,12 @@ fn allowed(kind: &Kind) -> BoxedStrategy<(String, String)> {
         ]
         .prop_map(quoted)
         .boxed(),
+        Kind::Bind => socket().prop_map(quoted).boxed(),
+        Kind::Addresses => prop::collection::vec(socket(), 0..4).prop_map(list).boxed(),
+        Kind::Labels => prop::collection::btree_map("[a-zA-Z0-9._/-]{1,64}", "[a-zA-Z0-9._/-]{0,64}", 0..16)
+            .prop_map(|labels| labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
+            .prop_map(list)
+            .boxed(),
         Kind::Patterns => prop::collection::vec("!?[a-z*?\\[\\]é.-]{1,7}", 0..20).prop_map(list).boxed(),
         Kind::Networks => {
             let v4 = (any::<u32>(), 0..=32u32).prop_map(|(bits, length)| {
@@ -43,6 +49,14 @@ fn allowed(kind: &Kind) -> BoxedStrategy<(String, String)> {
             prop::collection::vec(prop_oneof![v4, v6], 0..20).prop_map(list).boxed()
         }
     }
+}
+
+/// Any address and port.
+fn socket() -> impl Strategy<Value = String> {
+    let v4 = (any::<u32>(), any::<u16>()).prop_map(|(bits, port)| format!("{}:{port}", std::net::Ipv4Addr::from(bits)));
+    let v6 =
+        (any::<u128>(), any::<u16>()).prop_map(|(bits, port)| format!("[{}]:{port}", std::net::Ipv6Addr::from(bits)));
+    prop_oneof![v4, v6]
 }
 
 /// A subset of the settings with a value each.

@@ -55,7 +55,7 @@ pub(crate) fn command() -> Command {
 
 /// Sections of the settings that an agent has.
 const OF_AGENT: &[&str] =
-    &["capture", "flows", "traffic", "names", "processes", "history", "policy", "log", "api", "privileges", "agent"];
+    &["capture", "flows", "traffic", "names", "processes", "history", "policy", "fleet", "log", "api", "privileges", "agent"];
 
 fn run() -> Command {
     let command = Command::new("run").about("Run the agent: capture, flows, log and API").long_about(
