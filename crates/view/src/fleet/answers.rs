@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::{AuditEntryView, MemberCounts, MemberView};
+use super::{AuditEntryView, MemberCounts, MemberView, RolloutView};
 use crate::FlowRow;
 use crate::policy::RuleView;
 
@@ -152,6 +152,16 @@ pub struct FleetRuleRow {
     pub hosts_hit: u64,
     /// The rule, its counters and rates added up over hosts, its latest hit that of any.
     pub rule: RuleView,
+}
+
+/// How the fleet's policy spreads (`GET /api/v1/fleet/policy`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct RolloutPage {
+    /// When it was taken, RFC 3339, UTC.
+    pub time: String,
+    /// How it spreads; absent while the fleet has no policy.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub rollout: Option<RolloutView>,
 }
 
 /// The audit log, latest first (`GET /api/v1/fleet/audit`).

@@ -5,7 +5,10 @@
 
 mod answers;
 mod commands;
+mod example;
+mod merge;
 mod total;
+mod words;
 
 use std::collections::BTreeMap;
 
@@ -14,13 +17,16 @@ use utoipa::ToSchema;
 
 pub use self::answers::{
     AuditPage, FleetAnswer, FleetFlowPage, FleetFlowRow, FleetRuleRow, FleetRulesPage, FleetSnapshotPage, HostDigest,
-    HostMissing, MISSING_SHOWN, MemberPage,
+    HostMissing, MISSING_SHOWN, MemberPage, RolloutPage,
 };
 pub use self::commands::{
     FleetOutcome, InvitationIssued, InvitationPage, InvitationRequest, InvitationView, InvitationWithdrawal,
     RemoveRequest,
 };
+pub use self::example::{example_answer, example_fleet, example_invitation};
+pub use self::merge::{merge_flows, merge_rules, of_each_host};
 pub use self::total::{Distinct, FleetTop, FleetTopRow, FleetTotalView, FleetTraffic};
+pub use self::words::{NO_FLEET, age, hosts, named, within};
 
 /// Most members in one [`FleetView`]; `states` counts all, `GET /api/v1/fleet/members` has the rest.
 pub const MEMBERS_SHOWN: usize = 1000;
@@ -263,7 +269,7 @@ impl StandKind {
     }
 }
 
-/// How a policy spreads (`GET /api/v1/fleet/policy`).
+/// How a policy spreads (part of `GET /api/v1/fleet`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct RolloutView {
     /// Name of the document.
