@@ -10,6 +10,7 @@ mod access;
 mod connection;
 mod error;
 mod export;
+mod fleet;
 mod guard;
 mod health;
 mod history;
@@ -29,6 +30,7 @@ pub use access::{Access, BODIES_MAX, BODY_BYTES_MAX, Caller, TOKEN_BYTES_MIN, We
 pub use connection::{ANSWER_WAIT_SECONDS, CONNECTIONS_MAX, REQUEST_BYTES_MAX};
 pub use error::Problem;
 pub use export::{EXPORT_PIECES_MAX, ExportPieces};
+pub use fleet::{INVITATION_SECONDS_DEFAULT, INVITATION_SECONDS_MAX, INVITATION_USES_MAX};
 pub use guard::HEADER_BYTES_MAX;
 pub use health::{Health, HealthReason, HealthStatus, LOSS_MEMORY_SECONDS, SNAPSHOT_AGE_SECONDS_MAX};
 pub use listen::{ADDRESS_DEFAULT, BindError, bind};
@@ -38,4 +40,7 @@ pub use openapi::openapi_json;
 pub use policy::COMMAND_SECONDS_MAX;
 pub use routes::{FLOW_ANSWER_SECONDS_MAX, FLOW_QUESTIONS_MAX};
 pub use server::{paths, serve};
-pub use source::{BoxFuture, HistoryRefusal, PolicyCommand, PolicyRefusal, Source, SourceGone};
+pub use source::{
+    BoxFuture, FleetCommand, FleetRefusal, HistoryRefusal, Invite, PageOf, PolicyCommand, PolicyRefusal, Source,
+    SourceGone,
+};

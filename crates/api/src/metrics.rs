@@ -4,6 +4,7 @@
 
 use std::fmt::Write as _;
 
+use hivewall_view::fleet::FleetView;
 use hivewall_view::{Latency, Snapshot};
 use prometheus::proto::{
     Counter, Gauge, LabelPair, Metric as Sample, MetricFamily, MetricType, Quantile, Summary as SummarySample,
@@ -13,6 +14,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 use crate::state::Shared;
 
 mod depth;
+mod fleet;
 mod policy;
 mod table;
 
@@ -62,6 +64,8 @@ pub struct Metric {
 /// What samples are read from.
 struct Scrape<'a> {
     snapshot: &'a Snapshot,
+    /// The fleet, where this host is in one.
+    fleet: Option<&'a FleetView>,
     api: &'a Shared,
 }
 
@@ -102,7 +106,8 @@ impl Samples {
 /// All metrics in the text format.
 pub(crate) fn text(api: &Shared) -> prometheus::Result<String> {
     let snapshot = api.source.snapshot();
-    let scrape = Scrape { snapshot: &snapshot, api };
+    let fleet = api.source.fleet();
+    let scrape = Scrape { snapshot: &snapshot, fleet: fleet.as_deref(), api };
     let families: Vec<MetricFamily> = METRICS.iter().filter_map(|metric| family(metric, &scrape)).collect();
     TextEncoder::new().encode_to_string(&families)
 }

@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{export, history, index, live, policy, routes};
+use crate::{export, fleet, history, index, live, policy, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +39,18 @@ use crate::{export, history, index, live, policy, routes};
         policy::ban,
         policy::unban,
         policy::rules,
+        fleet::fleet,
+        fleet::members,
+        fleet::flows,
+        fleet::snapshot,
+        fleet::rules,
+        fleet::policy,
+        fleet::audit,
+        fleet::invitations,
+        fleet::invite,
+        fleet::withdraw,
+        fleet::remove,
+        fleet::leave,
         routes::health,
         routes::metrics,
         routes::metrics_v1,
@@ -50,7 +62,8 @@ use crate::{export, history, index, live, policy, routes};
         (name = "agent", description = "The agent itself."),
         (name = "flows", description = "Conversations."),
         (name = "history", description = "What was, as far back as it is kept."),
-        (name = "policy", description = "What is let through: questions to anyone, commands to who has the token.")
+        (name = "policy", description = "What is let through: questions to anyone, commands to who has the token."),
+        (name = "fleet", description = "All hosts together: every figure says of how many it is and how old.")
     )
 )]
 struct Document;

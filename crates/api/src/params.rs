@@ -20,6 +20,7 @@ use utoipa::openapi::schema::{Array, KnownFormat, Object, ObjectBuilder, SchemaF
 use utoipa::openapi::{RefOr, Required, Schema};
 
 use crate::error::Refusal;
+use crate::source::PageOf;
 use crate::state::Shared;
 
 /// Shortest step of a series.
@@ -67,14 +68,7 @@ impl Pairs {
             None => Sort::default(),
             Some(text) => by_name("sort", text, "no order", Sort::ALL)?,
         };
-        let limit = match self.once("limit")? {
-            None => LIMIT_DEFAULT,
-            Some(text) => number("limit", text, 1, LIMIT_MAX)?,
-        };
-        let offset = match self.once("offset")? {
-            None => 0,
-            Some(text) => number("offset", text, 0, usize::MAX)?,
-        };
+        let (limit, offset) = (self.limit()?, self.offset()?);
         let history = match self.once("history")? {
             None => false,
             Some(text) => yes_or_no("history", text)?,
@@ -123,6 +117,29 @@ impl Pairs {
             Some(text) => by_name("format", text, "no format", ExportFormat::ALL)?,
         };
         Ok((Query { filter: self.terms(shared, &EXPORT)?, history: true, ..Query::default() }, format))
+    }
+
+    /// Which part of a list, for a path that takes nothing else.
+    pub(crate) fn page(&self) -> Result<PageOf, Refusal> {
+        if let Some((name, _)) = self.0.iter().find(|(name, _)| !["limit", "offset"].contains(&name.as_str())) {
+            let detail = format!("there is no parameter `{name}` here");
+            return Err(bad("unknown_parameter", detail, "there are: limit, offset"));
+        }
+        Ok(PageOf { limit: self.limit()?, offset: self.offset()? })
+    }
+
+    fn limit(&self) -> Result<usize, Refusal> {
+        match self.once("limit")? {
+            None => Ok(LIMIT_DEFAULT),
+            Some(text) => number("limit", text, 1, LIMIT_MAX),
+        }
+    }
+
+    fn offset(&self) -> Result<usize, Refusal> {
+        match self.once("offset")? {
+            None => Ok(0),
+            Some(text) => number("offset", text, 0, usize::MAX),
+        }
     }
 
     /// Which flows, and nothing else.
@@ -227,6 +244,9 @@ fn number(name: &str, text: &str, least: usize, most: usize) -> Result<usize, Re
 /// The parameters that say which flows: `filter` and one for each field.
 pub(crate) struct FilterParams;
 
+/// Which part of a list.
+pub(crate) struct PageParams;
+
 /// [`FilterParams`], and order and page.
 pub(crate) struct FlowParams;
 
@@ -262,22 +282,22 @@ impl IntoParams for FlowParams {
     fn into_params(place: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
         let mut all = FilterParams::into_params(place);
         all.push(parameter("sort", one_of(Sort::ALL), "Order, largest or latest first; bytes when absent.", "rate"));
-        all.push(parameter(
-            "limit",
-            integer(1, Some(LIMIT_MAX)),
-            &format!("Most rows of the page; {LIMIT_DEFAULT} when absent."),
-            "20",
-        ));
-        all.push(parameter(
-            "offset",
-            integer(0, None),
-            "Rows to leave out first: `next_offset` of the page before.",
-            "0",
-        ));
+        all.extend(PageParams::into_params(|| Some(ParameterIn::Query)));
         let history = "Whether closed flows are looked for in history, where it is kept, rather than among those lately \
                        closed; `from`, `to` and `last` say how far back. False when absent.";
         all.push(parameter("history", one_of(&[(true, "true"), (false, "false")]), history, "true"));
         all
+    }
+}
+
+impl IntoParams for PageParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = format!("Most rows of the page; {LIMIT_DEFAULT} when absent.");
+        let offset = "Rows to leave out first: `next_offset` of the page before.";
+        vec![
+            parameter("limit", integer(1, Some(LIMIT_MAX)), &limit, "20"),
+            parameter("offset", integer(0, None), offset, "0"),
+        ]
     }
 }
 

@@ -51,13 +51,10 @@ pub(crate) fn refusal(refusal: PolicyRefusal) -> Refusal {
 }
 
 /// Waits for an answer that may take a while.
-async fn patiently<T>(answer: BoxFuture<'static, Result<T, PolicyRefusal>>) -> Result<T, Refusal> {
-    tokio::time::timeout(Duration::from_secs(COMMAND_SECONDS_MAX), answer)
-        .await
-        .map_err(|_| {
-            Refusal::busy(format!("no answer came within {COMMAND_SECONDS_MAX} s; it may still be carried out"))
-        })?
-        .map_err(refusal)
+pub(crate) async fn patiently<T>(answer: BoxFuture<'static, T>) -> Result<T, Refusal> {
+    tokio::time::timeout(Duration::from_secs(COMMAND_SECONDS_MAX), answer).await.map_err(|_| {
+        Refusal::busy(format!("no answer came within {COMMAND_SECONDS_MAX} s; it may still be carried out"))
+    })
 }
 
 /// The policy in force: its state, its rules with their counters, and its text.
@@ -133,7 +130,7 @@ pub(crate) async fn rehearse(
         span("last", last)?;
     }
     let _turn = shared.rehearsals.try_acquire().map_err(|_| Refusal::busy("another rehearsal is under way"))?;
-    let rehearsal = patiently(shared.source.rehearse(request)).await?;
+    let rehearsal = patiently(shared.source.rehearse(request)).await?.map_err(refusal)?;
     json(StatusCode::OK, Arc::new(rehearsal)).await
 }
 
@@ -315,11 +312,11 @@ async fn carry_out(
     command: PolicyCommand,
     caller: crate::access::Caller,
 ) -> Result<Response, Refusal> {
-    let outcome = patiently(shared.source.command(command, caller)).await?;
+    let outcome = patiently(shared.source.command(command, caller)).await?.map_err(refusal)?;
     json(StatusCode::OK, Arc::new(outcome)).await
 }
 
-fn span(name: &str, text: &str) -> Result<Duration, Refusal> {
+pub(crate) fn span(name: &str, text: &str) -> Result<Duration, Refusal> {
     parse_duration(text).filter(|span| !span.is_zero()).ok_or_else(|| {
         let detail = format!("`{name}` is `{text}`, which is no time span");
         Refusal::new(StatusCode::BAD_REQUEST, "bad_span", detail, "write it as `90s`, `15m`, `1h` or `7d`")

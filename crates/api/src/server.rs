@@ -19,7 +19,7 @@ use crate::guard::guard;
 use crate::listen::refuse_beyond_loopback;
 use crate::source::Source;
 use crate::state::Shared;
-use crate::{export, history, index, live, openapi, policy, routes};
+use crate::{export, fleet, history, index, live, openapi, policy, routes};
 
 /// How often losses are looked at between requests, so that their growth is noticed when nobody asks.
 const LOSS_LOOK: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 19] {
+fn table() -> [(&'static str, Handlers); 29] {
     [
         ("/", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -48,6 +48,16 @@ fn table() -> [(&'static str, Handlers); 19] {
         ("/api/v1/policy/rollback", post(policy::rollback)),
         ("/api/v1/bans", get(policy::bans).post(policy::ban).delete(policy::unban)),
         ("/api/v1/rules", get(policy::rules)),
+        ("/api/v1/fleet", get(fleet::fleet)),
+        ("/api/v1/fleet/members", get(fleet::members)),
+        ("/api/v1/fleet/flows", get(fleet::flows)),
+        ("/api/v1/fleet/snapshot", get(fleet::snapshot)),
+        ("/api/v1/fleet/rules", get(fleet::rules)),
+        ("/api/v1/fleet/policy", get(fleet::policy)),
+        ("/api/v1/fleet/audit", get(fleet::audit)),
+        ("/api/v1/fleet/invitations", get(fleet::invitations).post(fleet::invite).delete(fleet::withdraw)),
+        ("/api/v1/fleet/remove", post(fleet::remove)),
+        ("/api/v1/fleet/leave", post(fleet::leave)),
         ("/api/v1/health", get(routes::health)),
         ("/api/v1/openapi.json", get(openapi::openapi)),
     ]

@@ -1,11 +1,17 @@
 //! The seam between the API and the agent. Deliberately not here: who may command, which is `access`. Invariant: no method blocks;
 //! what takes time is a future.
 
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hivewall_model::Timestamp;
+use hivewall_view::fleet::{
+    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+    InvitationPage, MemberPage,
+};
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
 use hivewall_view::{FlowPage, FlowRow, Query, SeriesPage, SeriesQuery, Snapshot, TopPage, TopQuery};
@@ -75,6 +81,81 @@ pub enum PolicyRefusal {
     /// Who answers has stopped.
     #[error(transparent)]
     Gone(#[from] SourceGone),
+}
+
+/// Why a question about the fleet has no answer, or a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum FleetRefusal {
+    /// This host is in no fleet.
+    #[error("this agent is in no fleet")]
+    Off,
+    /// What was sent is wrong: an address, a host that nobody knows.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+    /// It does not fit what holds now: a host that may not issue invitations, an invitation that is not there.
+    #[error("{reason}")]
+    Conflict {
+        /// What stands against it, and who or what can help.
+        reason: String,
+    },
+    /// It should have worked.
+    #[error("{reason}")]
+    Failed {
+        /// What happened, and what holds now.
+        reason: String,
+    },
+    /// Who answers has stopped.
+    #[error(transparent)]
+    Gone(#[from] SourceGone),
+}
+
+/// Which part of a list is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PageOf {
+    /// At most so many.
+    pub limit: usize,
+    /// To leave out first.
+    pub offset: usize,
+}
+
+/// An invitation to issue.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Invite {
+    /// How many hosts may use it, from 1.
+    pub uses: u32,
+    /// How long it holds.
+    pub ttl: Duration,
+    /// Whether hosts that use it may issue invitations themselves.
+    pub enroller: bool,
+    /// Labels for hosts that have none of their own.
+    pub labels: BTreeMap<String, String>,
+    /// Where a host that joins reaches this one; where it advertises itself when empty.
+    pub addresses: Vec<SocketAddr>,
+    /// What it is for; may be empty.
+    pub note: String,
+}
+
+/// What changes the fleet.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FleetCommand {
+    /// Withdraws an invitation.
+    Withdraw {
+        /// Its id.
+        id: String,
+    },
+    /// Takes a host out of the fleet for good: its certificate is revoked.
+    Remove {
+        /// Its name, its id, or the beginning of its id.
+        host: String,
+        /// Why; may be empty.
+        reason: String,
+    },
+    /// Takes this host out of the fleet.
+    Leave,
 }
 
 /// What changes the policy or the bans.
@@ -165,10 +246,73 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
     }
 
+    /// The fleet as this host knows it; `None` when it is in none. Cheap, as [`Source::snapshot`] is.
+    fn fleet(&self) -> Option<Arc<FleetView>> {
+        None
+    }
+
+    /// Members of the fleet, all of them in pages: those that are not alive first, then by name.
+    fn fleet_members(&self, page: PageOf) -> BoxFuture<'static, Result<MemberPage, FleetRefusal>> {
+        let _ = page;
+        no_fleet()
+    }
+
+    /// One page of the flows of all hosts, who are asked for it.
+    fn fleet_flows(&self, query: Query) -> BoxFuture<'static, Result<FleetFlowPage, FleetRefusal>> {
+        drop(query);
+        no_fleet()
+    }
+
+    /// What each host is like, asked of all.
+    fn fleet_snapshot(&self) -> BoxFuture<'static, Result<FleetSnapshotPage, FleetRefusal>> {
+        no_fleet()
+    }
+
+    /// The rules that hold on the hosts, asked of all.
+    fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
+        no_fleet()
+    }
+
+    /// The audit log, latest first.
+    fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {
+        let _ = page;
+        no_fleet()
+    }
+
+    /// Invitations that this host issued, without their secrets.
+    fn fleet_invitations(&self) -> BoxFuture<'static, Result<InvitationPage, FleetRefusal>> {
+        no_fleet()
+    }
+
+    /// Issues an invitation for someone who may command.
+    fn fleet_invite(
+        &self,
+        invite: Invite,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<InvitationIssued, FleetRefusal>> {
+        drop((invite, caller));
+        no_fleet()
+    }
+
+    /// Carries out a command of someone who may command.
+    fn fleet_command(
+        &self,
+        command: FleetCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<FleetOutcome, FleetRefusal>> {
+        drop((command, caller));
+        no_fleet()
+    }
+
     /// Every flow that closes from now on. The sender never waits: a receiver that falls behind misses the oldest and
     /// is told how many. While nobody listens (`receiver_count() == 0`) the rows need not be built.
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>>;
 
     /// The engine's time: the wall clock of a live agent, virtual in a replay. The age of the snapshot is judged by it.
     fn now(&self) -> Timestamp;
+}
+
+/// The answer of an agent that is in no fleet.
+fn no_fleet<T: Send + 'static>() -> BoxFuture<'static, Result<T, FleetRefusal>> {
+    Box::pin(std::future::ready(Err(FleetRefusal::Off)))
 }

@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hivewall_api::{Access, HistoryRefusal, LIVE_MAX, PolicyRefusal, openapi_json, paths};
+use hivewall_api::{Access, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, SourceGone, openapi_json, paths};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::{Answer, Server, TOKEN, data};
@@ -60,6 +60,9 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/policy/rehearse") => Some(json!({ "document": "kind: Policy", "last": "24h" })),
         ("POST", "/api/v1/policy/apply") => Some(json!({ "document": "kind: Policy", "confirm": "2m" })),
         ("POST", "/api/v1/bans") => Some(json!({ "prefix": "192.0.2.7/24", "ttl": "1h", "reason": "scans" })),
+        ("POST", "/api/v1/fleet/invitations") => Some(json!({ "uses": 2, "ttl": "1h", "labels": { "role": "web" } })),
+        ("DELETE", "/api/v1/fleet/invitations") => Some(json!({ "id": "7f3a09c2" })),
+        ("POST", "/api/v1/fleet/remove") => Some(json!({ "host": "web-7", "reason": "sold" })),
         ("DELETE", "/api/v1/bans") => Some(json!({ "prefix": "192.0.2.0/24" })),
         _ => None,
     }
@@ -93,7 +96,16 @@ fn provoke(path: &str, status: &str) -> Answer {
         *server.fake.policy.lock().unwrap() = Some(PolicyRefusal::Off);
         return server.get(path);
     }
+    if path.starts_with("/api/v1/fleet") && status == "404" {
+        *server.fake.fleet.lock().unwrap() = None;
+        *server.fake.fleet_refusal.lock().unwrap() = Some(FleetRefusal::Off);
+        return server.get(path);
+    }
     match (path, status) {
+        ("/api/v1/fleet/flows", "503") => {
+            *server.fake.fleet_refusal.lock().unwrap() = Some(FleetRefusal::Gone(SourceGone));
+            server.get(path)
+        }
         (_, "200") => server.get(path),
         (_, "400") => server.get(&format!("{path}?nonsense=1")),
         ("/api/v1/flows", "503") => {
@@ -133,6 +145,15 @@ fn provoke_command(method: &str, path: &str, status: &str) -> Answer {
         _ => None,
     };
     *server.fake.policy.lock().unwrap() = refusal;
+    let reason = "it is so".to_owned();
+    let refusal = match status {
+        "400" => Some(FleetRefusal::Invalid { reason }),
+        "404" => Some(FleetRefusal::Off),
+        "409" => Some(FleetRefusal::Conflict { reason }),
+        "500" => Some(FleetRefusal::Failed { reason }),
+        _ => None,
+    };
+    *server.fake.fleet_refusal.lock().unwrap() = refusal;
     let (token, mut body) = ((status != "401").then_some(TOKEN), body(method, path));
     if status == "415" {
         body = None;

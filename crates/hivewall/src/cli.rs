@@ -54,8 +54,20 @@ pub(crate) fn command() -> Command {
 }
 
 /// Sections of the settings that an agent has.
-const OF_AGENT: &[&str] =
-    &["capture", "flows", "traffic", "names", "processes", "history", "policy", "fleet", "log", "api", "privileges", "agent"];
+const OF_AGENT: &[&str] = &[
+    "capture",
+    "flows",
+    "traffic",
+    "names",
+    "processes",
+    "history",
+    "policy",
+    "fleet",
+    "log",
+    "api",
+    "privileges",
+    "agent",
+];
 
 fn run() -> Command {
     let command = Command::new("run").about("Run the agent: capture, flows, log and API").long_about(

@@ -17,7 +17,7 @@ use hivewall_view::query::{
     TopBy, TopPage, TopQuery, TopRow,
 };
 use hivewall_view::time::{parse_rfc3339, rfc3339};
-use hivewall_view::{Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query, Sort};
+use hivewall_view::{Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query};
 
 /// Longest a question may take; the API gives up a little later.
 const ANSWER_MAX: Duration = Duration::from_secs(9);
@@ -141,7 +141,7 @@ impl Archive {
         let closed = self.0.flows(&all, Instant::now() + ANSWER_MAX).map_err(|error| refused(&error))?;
         let mut flows = living.flows;
         flows.extend(closed.flows);
-        flows.sort_by_cached_key(|row| (Reverse(weight(query.sort, row)), row.flow_id));
+        flows.sort_by_cached_key(|row| (Reverse(query.sort.weight(row)), row.flow_id));
         let matched = living.matched + closed.matched;
         Ok(FlowPage {
             time: living.time,
@@ -356,18 +356,5 @@ fn source(basis: Basis) -> AnsweredFrom {
     match basis {
         Basis::Flows => AnsweredFrom::Flows,
         _ => AnsweredFrom::Rollup,
-    }
-}
-
-/// What a row weighs in an order: the engine's and the store's own, for rows of both.
-fn weight(sort: Sort, row: &FlowRow) -> u64 {
-    let instant = |text: &str| parse_rfc3339(text).map_or(0, |time| time.0 as u64 ^ 1 << 63);
-    match sort {
-        Sort::Bytes => row.bytes,
-        Sort::Packets => row.packets,
-        Sort::Rate => row.bits_per_second.round() as u64,
-        Sort::Start => instant(&row.start),
-        Sort::Last => instant(&row.end),
-        Sort::Duration => (row.duration_seconds * 1e9) as u64,
     }
 }

@@ -7,6 +7,7 @@
 pub mod depth;
 pub mod fields;
 pub mod filter;
+pub mod fleet;
 mod flow;
 pub mod names;
 pub mod policy;

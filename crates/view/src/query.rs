@@ -7,6 +7,7 @@ use hivewall_model::Timestamp;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::time::parse_rfc3339;
 use crate::{Filter, FlowRow};
 
 /// Rows a page holds when nobody says otherwise.
@@ -43,6 +44,20 @@ impl Sort {
         (Sort::Last, "last"),
         (Sort::Duration, "duration"),
     ];
+
+    /// What a row weighs in this order: the same for rows of every host and of history.
+    pub fn weight(self, row: &FlowRow) -> u64 {
+        // The sign bit is turned around, so that times before 1970 stand before those after it.
+        let instant = |text: &str| parse_rfc3339(text).map_or(0, |time| time.0 as u64 ^ 1 << 63);
+        match self {
+            Self::Bytes => row.bytes,
+            Self::Packets => row.packets,
+            Self::Rate => row.bits_per_second.round() as u64,
+            Self::Start => instant(&row.start),
+            Self::Last => instant(&row.end),
+            Self::Duration => (row.duration_seconds * 1e9) as u64,
+        }
+    }
 }
 
 /// A question about flows.

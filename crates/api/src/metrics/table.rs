@@ -3,10 +3,15 @@
 //! directions, reasons and states are few, addresses appear for the first [`TOP_TALKERS_MAX`] talkers and as many peers
 //! and targets only, and what the network can invent (types, codes, versions) has a name or is `other`.
 
+use hivewall_view::fleet::Distinct;
 use hivewall_view::{InterfaceUtilization, TopTalker, TrafficCell};
 
 use super::depth::{
     classes, disks, filesystems, half_open_targets, history, kernel_drops, known, peers, processes, system, transitions,
+};
+use super::fleet::{
+    distinct, fleet, links, losses as cluster_losses, members, meter, policy_hosts, rollout, total,
+    traffic as fleet_traffic,
 };
 use super::policy::{causes, drift, failures, policy, refused, rules, tables};
 use super::{Metric, MetricKind, Samples, Scrape};
@@ -377,6 +382,74 @@ metrics! {
         |s, out| out.count(&[], s.snapshot.agent.peeks);
     Counter "hivewall_socket_events_total", "events", NONE, "Events of sockets taken from the kernel.",
         |s, out| out.count(&[], s.snapshot.agent.socket_events);
+
+    Gauge "hivewall_cluster_members", "hosts", &["state"],
+        "Hosts of the fleet by state: alive, suspect, down, left, revoked. In no fleet there is no metric of it.",
+        members;
+    Gauge "hivewall_cluster_joined", "1", NONE, "1 when this host is among others of its fleet, 0 while it is alone.",
+        |s, out| fleet(s, |f| out.add(&[], flag(f.joined)));
+    Gauge "hivewall_cluster_doubt", "1", NONE,
+        "How much slower than others this host takes itself to be: 0 when it trusts its own judgement, up to 8.",
+        |s, out| fleet(s, |f| out.count(&[], u64::from(f.doubt)));
+    Gauge "hivewall_cluster_coverage_ratio", "1", NONE, "Share of the living hosts that is in the fleet's total.",
+        |s, out| total(s, |t| out.add(&[], t.coverage.ratio()));
+    Gauge "hivewall_cluster_summed_hosts", "hosts", NONE, "Hosts that are in the fleet's total.",
+        |s, out| total(s, |t| out.count(&[], t.coverage.heard));
+    Gauge "hivewall_cluster_summary_age_seconds", "seconds", NONE,
+        "Time since the end of the ten seconds that the fleet's total is of.",
+        |s, out| total(s, |t| out.add(&[], t.coverage.age_ms as f64 / 1e3));
+    Gauge "hivewall_cluster_error_ratio", "1", NONE,
+        "By which share of all bytes a row of the fleet's largest sources, destinations and services may be too small.",
+        |s, out| total(s, |t| out.add(&[], t.error_share()));
+    Gauge "hivewall_cluster_bytes_per_second", "bytes per second", &["protocol", "direction"],
+        "Traffic that the hosts of the fleet's total saw together, each flow at the host that counts it.",
+        fleet_traffic;
+    Gauge "hivewall_cluster_distinct", "1", &["what"],
+        "Different sources, destinations and pairs of them that the hosts of the fleet's total saw; an estimate.",
+        |s, out| distinct(s, out, |d| d.estimate);
+    Gauge "hivewall_cluster_distinct_error_ratio", "1", &["what"],
+        "By which share such an estimate may be off, in 95 of 100 cases.",
+        |s, out| distinct(s, out, Distinct::error_share);
+    Gauge "hivewall_cluster_policy_version", "1", NONE, "Version of the fleet's policy.",
+        |s, out| rollout(s, |r| out.count(&[], r.version));
+    Gauge "hivewall_cluster_policy_hosts", "hosts", &["state"],
+        "Hosts by what they do about the fleet's policy: have, enforced, refused, unknown.",
+        policy_hosts;
+    Gauge "hivewall_cluster_policy_frozen", "1", NONE,
+        "1 while two documents of one version are about, both validly signed, and neither replaces the other.",
+        |s, out| rollout(s, |r| out.add(&[], flag(r.frozen)));
+    Gauge "hivewall_cluster_bans", "bans", NONE, "Bans that the fleet spreads.",
+        |s, out| fleet(s, |f| out.count(&[], f.bans_total));
+    Gauge "hivewall_cluster_audit_entries", "entries", NONE, "Entries of the fleet's audit log.",
+        |s, out| fleet(s, |f| out.count(&[], f.audit_total));
+    Counter "hivewall_cluster_alarms_total", "alarms", NONE, "Alarms of the fleet that an operator has to look at.",
+        |s, out| fleet(s, |f| out.count(&[], f.alarms_total));
+    Gauge "hivewall_cluster_links", "links", NONE, "Links between hosts whose times are known here.",
+        |s, out| fleet(s, |f| out.count(&[], f.links_total));
+    Gauge "hivewall_cluster_link_rtt_seconds", "seconds", &["what"],
+        "Round-trip time of this host's links to others: min, median, p95 and max over links.",
+        |s, out| links(s, out, |l| l.rtt_seconds);
+    Gauge "hivewall_cluster_link_jitter_seconds", "seconds", &["what"],
+        "Jitter of this host's links to others: min, median, p95 and max over links.",
+        |s, out| links(s, out, |l| l.jitter_seconds);
+    Gauge "hivewall_cluster_link_loss_ratio", "1", &["what"],
+        "Share of probes without an answer on this host's links to others: min, median, p95 and max over links.",
+        |s, out| links(s, out, |l| l.loss);
+    Counter "hivewall_cluster_messages_total", "messages", &["kind", "direction"],
+        "Messages from and to other hosts of the fleet.",
+        |s, out| meter(s, out, |m| [m.in_messages, m.out_messages]);
+    Counter "hivewall_cluster_message_bytes_total", "bytes", &["kind", "direction"],
+        "Their bytes, without headers of IP and UDP.",
+        |s, out| meter(s, out, |m| [m.in_bytes, m.out_bytes]);
+    Counter "hivewall_cluster_losses_total", "events", &["source", "reason"],
+        "What came to nothing between hosts of the fleet, in the protocol (core) and in its links, by reason.",
+        cluster_losses;
+    Counter "hivewall_cluster_handshakes_total", "handshakes", NONE, "Handshakes with other hosts that succeeded.",
+        |s, out| fleet(s, |f| out.count(&[], f.meter.handshakes));
+    Gauge "hivewall_cluster_connections", "connections", NONE, "Connections to other hosts that are open.",
+        |s, out| fleet(s, |f| out.count(&[], f.meter.connections));
+    Gauge "hivewall_cluster_sessions", "sessions", NONE, "Sessions for datagrams with other hosts that are open.",
+        |s, out| fleet(s, |f| out.count(&[], f.meter.sessions));
 
     Counter "hivewall_api_requests_total", "requests", &["code"], "Requests to this API, by status code.",
         |s, out| s.api.counts.requests().iter().for_each(|(code, n)| out.count(&[&code.to_string()], *n));

@@ -9,6 +9,7 @@ use hivewall_model::{
     Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowId, FlowNames, HttpRequest, Judgement, NameSource,
     Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
 };
+use hivewall_view::fleet::HostDigest;
 use hivewall_view::policy::{
     DriftCount, ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal,
     RehearsalCut, RehearsalGuard, RehearsalRule, RehearsalSaved, RehearsalSum, example_policy,
@@ -425,6 +426,11 @@ fn utilization(speed: Option<u64>) -> InterfaceUtilization {
 
 fn loss(count: u64) -> Loss {
     Loss { count, packets: count * 2, bytes: count * 200, meaning: "Records that found their queue full.".to_owned() }
+}
+
+/// What a host of the fleet tells of itself.
+pub fn digest() -> HostDigest {
+    HostDigest { id: "aa".to_owned(), name: "web-1".to_owned(), ..HostDigest::of(&snapshot()) }
 }
 
 pub fn explanation() -> Explanation {

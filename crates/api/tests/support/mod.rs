@@ -18,9 +18,14 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hivewall_api::{
-    Access, BoxFuture, Caller, ExportPieces, HistoryRefusal, PolicyCommand, PolicyRefusal, Source, SourceGone,
+    Access, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal, Invite, PageOf, PolicyCommand,
+    PolicyRefusal, Source, SourceGone,
 };
 use hivewall_model::Timestamp;
+use hivewall_view::fleet::{
+    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+    InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_flows, merge_rules,
+};
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
 use hivewall_view::time::rfc3339;
@@ -43,6 +48,10 @@ pub struct Fake {
     pub history: Mutex<Option<HistoryRefusal>>,
     /// What questions about the policy, and commands, are answered with instead of an answer.
     pub policy: Mutex<Option<PolicyRefusal>>,
+    /// The fleet that it is in.
+    pub fleet: Mutex<Option<Arc<FleetView>>>,
+    /// What questions about the fleet, and commands, are answered with instead of an answer.
+    pub fleet_refusal: Mutex<Option<FleetRefusal>>,
     /// The questions it was asked, as they are written for debugging.
     pub asked: Mutex<Vec<String>>,
     flows: Vec<FlowRow>,
@@ -57,6 +66,8 @@ impl Default for Fake {
             gone: AtomicBool::new(false),
             history: Mutex::new(None),
             policy: Mutex::new(None),
+            fleet: Mutex::new(Some(Arc::new(example_fleet()))),
+            fleet_refusal: Mutex::new(None),
             asked: Mutex::default(),
             flows: data::flows(),
             closed: broadcast::channel(4).0,
@@ -152,6 +163,65 @@ impl Source for Fake {
         self.say(data::outcome())
     }
 
+    fn fleet(&self) -> Option<Arc<FleetView>> {
+        self.fleet.lock().unwrap().clone()
+    }
+
+    fn fleet_members(&self, page: PageOf) -> BoxFuture<'static, Result<MemberPage, FleetRefusal>> {
+        let FleetView { time, states, members, .. } = example_fleet();
+        let next = page.offset + page.limit;
+        let next_offset = (next < members.len()).then_some(next as u64);
+        let members = members.into_iter().skip(page.offset).take(page.limit).collect();
+        self.tell(MemberPage { time, states, members, next_offset })
+    }
+
+    fn fleet_flows(&self, query: Query) -> BoxFuture<'static, Result<FleetFlowPage, FleetRefusal>> {
+        let pages = [("aa", "web-1"), ("bb", "web-2")].map(|(id, name)| {
+            let page = page(&self.flows, &hivewall_view::fleet::of_each_host(&query));
+            (id.to_owned(), name.to_owned(), page)
+        });
+        self.tell(merge_flows(&query, rfc3339(data::NOW), example_answer(), pages))
+    }
+
+    fn fleet_snapshot(&self) -> BoxFuture<'static, Result<FleetSnapshotPage, FleetRefusal>> {
+        let hosts = vec![data::digest()];
+        self.tell(FleetSnapshotPage { time: rfc3339(data::NOW), answer: example_answer(), hosts })
+    }
+
+    fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
+        let policy = data::snapshot().firewall_rules;
+        self.tell(merge_rules(rfc3339(data::NOW), example_answer(), [&policy, &policy]))
+    }
+
+    fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {
+        let FleetView { time, audit: entries, audit_total: total, .. } = example_fleet();
+        self.tell(AuditPage { time, total, entries, next_offset: Some((page.offset + page.limit) as u64) })
+    }
+
+    fn fleet_invitations(&self) -> BoxFuture<'static, Result<InvitationPage, FleetRefusal>> {
+        self.tell(InvitationPage { time: rfc3339(data::NOW), invitations: vec![example_invitation()] })
+    }
+
+    fn fleet_invite(
+        &self,
+        invite: Invite,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<InvitationIssued, FleetRefusal>> {
+        assert!(caller.peer.ip().is_loopback());
+        self.asked.lock().unwrap().push(format!("{invite:?}"));
+        self.tell(InvitationIssued { line: "hivewall-invitation".to_owned(), invitation: example_invitation() })
+    }
+
+    fn fleet_command(
+        &self,
+        command: FleetCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<FleetOutcome, FleetRefusal>> {
+        assert!(caller.peer.ip().is_loopback());
+        self.asked.lock().unwrap().push(format!("{command:?}"));
+        self.tell(FleetOutcome { done: "done".to_owned(), notes: vec!["the others know it".to_owned()] })
+    }
+
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
         self.closed.subscribe()
     }
@@ -162,6 +232,11 @@ impl Source for Fake {
 }
 
 impl Fake {
+    fn tell<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, FleetRefusal>> {
+        let refusal = self.fleet_refusal.lock().unwrap().clone();
+        Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
+    }
+
     fn say<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, PolicyRefusal>> {
         let refusal = self.policy.lock().unwrap().clone();
         Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
