@@ -75,6 +75,18 @@ impl BanBook {
         Ok(was)
     }
 
+    /// Lifts the ban of a prefix if this one issued it.
+    pub(super) fn remove_of(&mut self, prefix: IpNet, issuer: &str) -> anyhow::Result<bool> {
+        let wanted = Prefix::from(prefix);
+        let is_theirs = self.bans.iter().any(|(held, ban)| held == wanted && ban.origin.issuer == issuer);
+        Ok(is_theirs && self.remove(prefix)?)
+    }
+
+    /// The port that no deny set at the front cuts off; 0 for none.
+    pub(super) fn set_links_port(&mut self, port: u16) {
+        self.bans.set_links_port(port);
+    }
+
     /// Lifts what has ended; tells whether anything has.
     pub(super) fn expire(&mut self) -> anyhow::Result<bool> {
         let ended = self.bans.expire(wall_clock())?;

@@ -4,6 +4,8 @@
 //! (`enforce`). Invariant:
 //! whatever fails, the kernel goes on with what it held, and the ledger says so.
 
+mod fleet;
+
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,7 +20,7 @@ use hivewall_host::bans::{Bans, Origin};
 use hivewall_model::RuleNames;
 use hivewall_policy::ledger::{Alert, Effect, Held, Ledger, LedgerError, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
-use hivewall_policy::{Counters, Document, Mode, NoMembers, Ruleset, Selector, SelectorError, parse, resolve};
+use hivewall_policy::{Counters, Document, Mode, Ruleset, parse, resolve};
 use hivewall_view::policy::{
     FirewallChange, PendingChange, PolicyFailure, PolicyName, PolicyOutcome, PolicyView, RuleView,
 };
@@ -26,6 +28,7 @@ use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
+pub(crate) use self::fleet::{Done, Entrance, FromFleet, Host as FleetHost, KeysNow, Membership, Taken};
 use super::bans::{BanBook, Store};
 use super::enforce::{Enforce, Order};
 use super::facts::Host;
@@ -48,7 +51,7 @@ pub(crate) struct Hold {
     pub(crate) done: Sender<Result<(), String>>,
 }
 
-type Answer<T> = oneshot::Sender<Result<T, PolicyRefusal>>;
+pub(crate) type Answer<T> = oneshot::Sender<Result<T, PolicyRefusal>>;
 
 /// To whom the thread tells what happens.
 pub(crate) struct Told {
@@ -66,6 +69,8 @@ pub(crate) enum Ask {
     Rules(Option<String>, Answer<Ruleset>),
     /// The bans there are.
     Bans(Answer<Vec<IpNet>>),
+    /// What the fleet tells.
+    Fleet(FromFleet),
     /// A command.
     Command(PolicyCommand, Caller, Answer<PolicyOutcome>),
     /// The agent ends.
@@ -95,6 +100,7 @@ pub(crate) struct Governor {
     failures: BTreeMap<&'static str, String>,
     /// For the log.
     changes: Sender<FirewallChange>,
+    side: fleet::Side,
 }
 
 /// Gives the thread back its end.
@@ -156,6 +162,7 @@ impl Governor {
             problems: Vec::new(),
             failures: BTreeMap::new(),
             changes,
+            side: fleet::Side::default(),
         };
         for finding in governor.vault.as_ref().map(Vault::findings).unwrap_or_default() {
             tracing::warn!(%finding, "the policy's state was damaged");
@@ -200,6 +207,7 @@ impl Governor {
                 // Whoever asked may be gone: then nobody needs the answer.
                 Ok(Ask::Document(answer)) => _ = answer.send(self.document()),
                 Ok(Ask::Rules(document, answer)) => _ = answer.send(self.rules_of(document.as_deref())),
+                Ok(Ask::Fleet(told)) => self.hear_fleet(told),
                 Ok(Ask::Bans(answer)) => _ = answer.send(Ok(self.bans.prefixes())),
                 Ok(Ask::Command(command, caller, answer)) => {
                     let outcome = self.command(&command, &caller);
@@ -361,9 +369,10 @@ impl Governor {
         let plain = text_of(document)?;
         let parsed = parse(&plain).map_err(|error| invalid(error.pointed("policy", &plain)))?;
         let facts = self.host.facts().map_err(|error| invalid(error.to_string()))?;
-        let files = NoMembers(|path: &str| std::fs::read_to_string(path));
-        let resolved = resolve(&parsed, &facts, &files).map_err(|error| invalid(error.pointed("policy", &plain)))?;
-        Ok((parsed.document, resolved.ruleset))
+        let resolved =
+            resolve(&parsed, &facts, &*self.side.members).map_err(|error| invalid(error.pointed("policy", &plain)))?;
+        let rules = self.of_this_host(&parsed.document, resolved.ruleset);
+        Ok((parsed.document, rules))
     }
 
     /// The rules of a document, or those in force.
@@ -383,10 +392,12 @@ impl Governor {
                 if let Some(reason) = self.enforcer.refusal(&rules) {
                     return Err(PolicyRefusal::Invalid { reason });
                 }
-                check_selected(&parsed.hosts)?;
+                self.side.is_selected(&parsed.hosts)?;
+                self.side.check_confirm(*confirm)?;
                 let within = confirm.or(parsed.confirm.map(|confirm| Duration::from_secs(confirm.within.0)));
                 let request = Request::Apply { bytes: document.as_bytes(), confirm: within, who: &who };
                 let outcome = self.request(&request)?;
+                self.side.tell(Done::Applied { document: document.clone().into_bytes(), who });
                 Self::said(outcome)
             }
             PolicyCommand::Confirm => {
@@ -400,7 +411,8 @@ impl Governor {
                     return Err(PolicyRefusal::Conflict { reason: reason.into() });
                 }
                 let outcome = self.request(&Request::Confirm { digest: None, who: &who })?;
-                self.changed = None;
+                self.confirmed();
+                self.side.tell(Done::Confirmed { who });
                 Self::said(outcome)
             }
             PolicyCommand::Rollback => {
@@ -410,11 +422,14 @@ impl Governor {
                     None => Request::RollBack { to: None, confirm: None, who: &who },
                 };
                 let outcome = self.request(&request)?;
+                self.side.tell(Done::RolledBack { who });
                 Self::said(outcome)
             }
             PolicyCommand::Ban { prefix, ttl, reason } => {
+                self.side.check_ban(*prefix)?;
                 self.bans.add(*prefix, *ttl, &operator(caller), reason).map_err(|error| failed(&error))?;
                 self.after_bans(Some(*prefix));
+                self.side.tell(Done::Banned { prefix: *prefix, ttl: *ttl, reason: reason.clone(), who });
                 format!("{} is banned", plain(*prefix))
             }
             PolicyCommand::Unban { prefix } => {
@@ -422,6 +437,7 @@ impl Governor {
                     return Err(PolicyRefusal::Conflict { reason: format!("{} is not banned", plain(*prefix)) });
                 }
                 self.after_bans(None);
+                self.side.tell(Done::Unbanned { prefix: *prefix, who });
                 format!("{} is no longer banned", plain(*prefix))
             }
         };
@@ -432,6 +448,12 @@ impl Governor {
             epoch: self.enforcer.epoch(),
             pending: view.pending,
         })
+    }
+
+    /// What waited is good. Sets of hosts were left as they were meanwhile.
+    fn confirmed(&mut self) {
+        self.changed = None;
+        self.settle_anew();
     }
 
     fn after_bans(&mut self, one: Option<IpNet>) {
@@ -574,23 +596,6 @@ impl Answered {
             Self::Failed(digest, _) => Request::Failed { digest: *digest },
         }
     }
-}
-
-/// A host that a policy does not select would accept everything; whoever applies it here means something else.
-fn check_selected(hosts: &str) -> Result<(), PolicyRefusal> {
-    if hosts.is_empty() {
-        return Ok(());
-    }
-    let invalid = |error: SelectorError| PolicyRefusal::Invalid { reason: error.to_string() };
-    let selector: Selector = hosts.parse().map_err(invalid)?;
-    // A host on its own has no labels.
-    if selector.matches(|_| None) {
-        return Ok(());
-    }
-    let reason = format!(
-        "the policy is for the hosts where {hosts}, and this one has no labels; leave `hosts` out to apply it here"
-    );
-    Err(PolicyRefusal::Conflict { reason })
 }
 
 /// The document within a signed file, or the file itself.
