@@ -14,7 +14,7 @@ use hivewall_datapath::{
     Bytes, Link,
     front::{
         self, BAN_BLOOM_WORDS, BAN_EXEMPT_MAX, BAN_HOSTS_MAX, BAN_NETS_MAX, BAN_TABLE_WORDS, DENY_NETS_MAX, Denial,
-        FrontControl, FrontState,
+        FrontControl, FrontFlags, FrontState,
     },
     parse::Extensions,
     policy::{Address, ConnectionKey, PolicyWord},
@@ -105,6 +105,11 @@ impl FrontState for Hook {
     #[inline(always)]
     fn is_known(&self, conversation: &ConnectionKey) -> bool {
         policy::is_known(conversation)
+    }
+
+    #[inline(always)]
+    fn links_port(&self) -> u16 {
+        own().map_or(0, |control| FrontFlags::links_port(control.flags))
     }
 
     #[inline(always)]

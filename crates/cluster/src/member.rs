@@ -20,7 +20,7 @@ pub const LABELS_MAX: usize = 32;
 /// Longest key or value of a label, in bytes.
 pub const LABEL_BYTES_MAX: usize = 64;
 /// Longest signature of anything, in bytes.
-pub const SIGNATURE_BYTES_MAX: usize = 256;
+pub const SIGNATURE_BYTES_MAX: usize = 320;
 /// Longest encoded record with its signature, in bytes, so that a record always fits a datagram.
 pub const RECORD_BYTES_MAX: usize = 900;
 

@@ -7,7 +7,7 @@
 //! Deny sets share both. Invariants: the tables in front never say "no" about an address that the tables behind them hold;
 //! of a denied source nothing is dropped here that would pass where packets are judged.
 
-use crate::key::{mapped, words};
+use crate::key::{mapped, proto, words};
 use crate::parse;
 use crate::policy::{Address, ConnectionKey, decided_elsewhere};
 use crate::{Bytes, Direction, FragmentId, Fragments, Frame, Link};
@@ -90,6 +90,14 @@ impl FrontFlags {
     pub const OBSERVE: u64 = 16;
     /// There are denied prefixes.
     pub const DENY: u64 = 32;
+    /// The UDP port by which the agent talks to others stands above this bit; 0 for none.
+    pub const LINKS_SHIFT: u32 = 48;
+
+    /// That port, as the flags say it.
+    #[inline(always)]
+    pub fn links_port(flags: u64) -> u16 {
+        (flags >> Self::LINKS_SHIFT) as u16
+    }
 }
 
 /// What the front of one CPU is told (flags) and tells (the rest).
@@ -160,6 +168,8 @@ pub trait FrontState {
     fn enforces(&self) -> bool;
     /// Whether something is remembered of a conversation, whatever it is.
     fn is_known(&self, conversation: &ConnectionKey) -> bool;
+    /// The UDP port by which the agent talks to others, where no policy cuts it off; 0 for none.
+    fn links_port(&self) -> u16;
     /// The IP bytes of a packet of a denied source, if it is to be dropped: see [`refuses`]. The kernel's form calls a
     /// function of its own, so that packets of other sources pay nothing for it.
     #[inline(always)]
@@ -354,8 +364,12 @@ pub fn refuses<B: Bytes, S: FrontState + ?Sized>(
     if decided_elsewhere(bytes, &parsed) {
         return None;
     }
+    let key = &parsed.packet.key;
+    if key.proto() == proto::UDP && key.dport == state.links_port() {
+        return None;
+    }
     let mut conversation = ConnectionKey::default();
-    conversation.set(&parsed.packet.key);
+    conversation.set(key);
     (!state.is_known(&conversation)).then_some(parsed.packet.ip_bytes)
 }
 

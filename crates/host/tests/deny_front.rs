@@ -94,6 +94,22 @@ fn exempt_sources_and_what_nobody_enforces_are_let_go_on() {
 }
 
 #[test]
+fn what_comes_to_the_agents_own_port_is_let_go_on_unless_its_source_is_banned() {
+    let mut bans = Bans::open(MemoryStore::default(), &origin()).unwrap();
+    bans.deny(&denied(&[("192.0.2.0/24", 300), ("2001:db8::/48", 300)])).unwrap();
+    bans.set_links_port(7734);
+    let v4 = |port| bare().ipv4("192.0.2.1", "10.0.0.2").udp(9, port).build();
+    let v6 = |port| bare().ipv6("2001:db8::1", "fd00::2").udp(9, port).build();
+    let of = |bans: &Bans<MemoryStore>, bytes: &[u8]| bans.store().judge(bytes, true);
+    assert_eq!((of(&bans, &v4(7734)), of(&bans, &v6(7734))), (FrontVerdict::Pass, FrontVerdict::Pass));
+    assert!(matches!(of(&bans, &v4(7735)), FrontVerdict::Deny(300, _)));
+    let tcp = bare().ipv4("192.0.2.1", "10.0.0.2").tcp(9, 7734).build();
+    assert!(matches!(of(&bans, &tcp), FrontVerdict::Deny(300, _)));
+    bans.add(prefix("192.0.2.1"), ban()).unwrap();
+    assert_eq!(of(&bans, &v4(7734)), FrontVerdict::Drop);
+}
+
+#[test]
 fn a_change_touches_what_changes_and_a_full_table_leaves_the_rest_to_the_rules() {
     let mut bans = Bans::open(MemoryStore::with_max(3), &origin()).unwrap();
     let done = bans.deny(&denied(&[("10.0.0.0/24", 300), ("10.0.1.0/24", 300)])).unwrap();
@@ -215,6 +231,9 @@ fn the_kernel_drops_a_denied_source_counts_it_for_the_rule_and_stops_when_the_po
     ] {
         assert_eq!(kernel.on(&bytes), want);
     }
+    kernel.bans.set_links_port(2);
+    assert_eq!(kernel.on(&v4("192.0.2.1")), XDP_PASS, "it comes to the agent's own port");
+    kernel.bans.set_links_port(0);
     assert_eq!(kernel.hits(), Hits { packets: 3, bytes: 28 + 28 + 60 });
     let counts = kernel.bans.counts();
     assert_eq!((counts.denied_packets, counts.denied_bytes, counts.dropped_packets), (3, 116, 0));

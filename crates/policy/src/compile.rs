@@ -19,6 +19,7 @@ use hivewall_soft::PolicyTables;
 use ipnet::{IpNet, Ipv4Net, Ipv6Net};
 
 use crate::oracle::looks_at_transport;
+use crate::resolve::LINKS;
 use crate::{Addresses, Counters, CountersError, Established, Limit, PortRange, Rule, Ruleset, Stage};
 pub use front::hoisted;
 use rows::Rows;
@@ -221,7 +222,11 @@ fn limit_entry(limit: &Limit) -> LimitEntry {
 fn exempt(ruleset: &Ruleset) -> Vec<Address> {
     let mut exempt = Vec::new();
     let early = ruleset.rules.iter().filter(|rule| {
-        is_before_bans(rule) && rule.action == Action::Accept && rule.direction != Some(Direction::Egress)
+        is_before_bans(rule)
+            && rule.action == Action::Accept
+            && rule.direction != Some(Direction::Egress)
+            // The front knows that port by itself; this must not make everybody exempt. Members are never banned.
+            && rule.id != LINKS
     });
     for rule in early {
         match &rule.from {

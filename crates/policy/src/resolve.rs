@@ -8,6 +8,8 @@ mod guard;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use guard::LINKS;
+
 use std::collections::BTreeMap;
 use std::collections::HashSet;
 use std::net::SocketAddr;
@@ -38,6 +40,8 @@ pub struct HostFacts {
     pub floor: Vec<crate::document::Rule>,
     /// Addresses that are accepted before bans and tiers are asked, besides those of the document.
     pub exempt: Vec<IpNet>,
+    /// UDP port by which the agent talks to other agents, when it is in a fleet.
+    pub links_port: Option<u16>,
 }
 
 impl Default for HostFacts {
@@ -49,6 +53,7 @@ impl Default for HostFacts {
             sessions: Vec::new(),
             floor: Vec::new(),
             exempt: Vec::new(),
+            links_port: None,
         }
     }
 }

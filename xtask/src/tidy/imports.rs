@@ -35,6 +35,7 @@ const IMPORTS: &[Import] = &[
     import("traffic", &[], &[]),
     import("sketch", &[], &[]),
     import("cluster", &["sketch"], &[]),
+    import("trust", &["cluster"], &[]),
     import("sim", &["cluster", "sketch"], &[]),
     import("engine", &["datapath", "model", "view"], &["soft", "testkit"]),
     import("export", &["model", "view"], &["testkit"]),

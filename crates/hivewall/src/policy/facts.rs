@@ -20,6 +20,8 @@ pub(crate) struct Host {
     management: Vec<IpNet>,
     exempt: Vec<IpNet>,
     floor: String,
+    /// Set while the host is in a fleet.
+    pub(super) links_port: Option<u16>,
 }
 
 impl Host {
@@ -30,6 +32,7 @@ impl Host {
             management: config.policy.management.clone(),
             exempt: config.policy.exempt.clone(),
             floor: config.policy.floor.clone(),
+            links_port: None,
         }
     }
 
@@ -50,6 +53,7 @@ impl Host {
             sessions: self.sessions(),
             floor,
             exempt: self.exempt.clone(),
+            links_port: self.links_port,
         })
     }
 

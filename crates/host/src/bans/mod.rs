@@ -107,6 +107,8 @@ pub struct Bans<S> {
     exempt: BTreeSet<Prefix>,
     denied: BTreeMap<Prefix, u16>,
     observe: bool,
+    /// [`Self::set_links_port`].
+    links_port: u16,
 }
 
 impl<S: BanStore> Bans<S> {
@@ -125,6 +127,7 @@ impl<S: BanStore> Bans<S> {
             exempt,
             denied: BTreeMap::new(),
             observe: false,
+            links_port: 0,
         };
         for prefix in found {
             // Drawn again, because an agent that was killed may have got only half way.
@@ -296,6 +299,12 @@ impl<S: BanStore> Bans<S> {
         self.write_flags();
     }
 
+    /// The UDP port by which the agent talks to others: no deny set cuts it off at the front. 0 for none.
+    pub fn set_links_port(&mut self, port: u16) {
+        self.links_port = port;
+        self.write_flags();
+    }
+
     /// All bans that hold an address, the shortest prefix first.
     pub fn find(&self, address: IpAddr) -> Vec<(Prefix, &Ban)> {
         self.paint.holders(&self.set, address.into()).collect()
@@ -369,7 +378,7 @@ impl<S: BanStore> Bans<S> {
         if self.observe {
             flags |= FrontFlags::OBSERVE;
         }
-        self.store.set_flags(flags);
+        self.store.set_flags(flags | u64::from(self.links_port) << FrontFlags::LINKS_SHIFT);
     }
 }
 

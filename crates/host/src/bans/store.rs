@@ -184,7 +184,8 @@ impl MemoryStore {
     /// What the front would say of a frame that begins with an IP header; `enforces` is whether a policy's refusals are
     /// carried out, and nothing is remembered of any conversation.
     pub fn judge(&self, bytes: &[u8], enforces: bool) -> front::FrontVerdict {
-        front::judge(&FrameBytes(bytes), bytes.len(), Link::Ip, self, &Enforcing(enforces), self.flags)
+        let host = Enforcing { enforces, links_port: front::FrontFlags::links_port(self.flags) };
+        front::judge(&FrameBytes(bytes), bytes.len(), Link::Ip, self, &host, self.flags)
     }
 
     fn nets(&mut self, list: List) -> &mut BTreeMap<u32, HashSet<([u32; 4], u32)>> {
@@ -230,15 +231,22 @@ impl front::BanTables for MemoryStore {
 }
 
 /// A host of which only this is known, and whose conversations nobody remembers.
-struct Enforcing(bool);
+struct Enforcing {
+    enforces: bool,
+    links_port: u16,
+}
 
 impl front::FrontState for Enforcing {
     fn enforces(&self) -> bool {
-        self.0
+        self.enforces
     }
 
     fn is_known(&self, _: &ConnectionKey) -> bool {
         false
+    }
+
+    fn links_port(&self) -> u16 {
+        self.links_port
     }
 }
 

@@ -2,9 +2,9 @@
 //!
 //! Such a rule drops what is received from a list of addresses, has no other condition, no limit and no log, and no rule
 //! before it could say something about a packet from there. Guard and exemptions are no such rules: whoever is exempt is
-//! let go on to where packets are judged ([`hivewall_soft::PolicyTables::exempt`]), and so is what follows from more than
-//! the rules (`hivewall_datapath::front`). Invariant: what is not in the list is judged as ever; of what is in it the
-//! policy says that it is dropped, and by which rule.
+//! let go on to where packets are judged ([`hivewall_soft::PolicyTables::exempt`]), and so is what comes to the agent's own
+//! port, and what follows from more than the rules (`hivewall_datapath::front`). Invariant: what is not in the list is
+//! judged as ever; of what is in it the policy says that it is dropped, and by which rule.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -16,6 +16,7 @@ use ipnet::IpNet;
 
 use super::addresses::bits;
 use super::is_before_bans;
+use crate::resolve::LINKS;
 use crate::{Addresses, Counters, Mode, Rule, Ruleset};
 
 /// The denied prefixes of a policy, each with the counter of its rule; an address is denied by the rule of the longest
@@ -28,6 +29,9 @@ pub fn hoisted(ruleset: &Ruleset, counters: &Counters) -> Vec<(IpNet, u16)> {
     // What rules so far may say something about, and what they deny.
     let (mut spoken, mut denied) = (Ranges::default(), Ranges::default());
     for rule in ruleset.rules.iter().filter(|rule| rule.direction != Some(Direction::Egress)) {
+        if rule.id == LINKS {
+            continue;
+        }
         let Addresses::In(nets) = &rule.from else { return found };
         if is_before_bans(rule) && rule.action == Action::Accept {
             continue;

@@ -13,11 +13,16 @@ use crate::document::Document;
 use crate::ruleset::{Addresses, Rule, Stage};
 
 const TCP: u8 = 6;
+const UDP: u8 = 17;
+/// What others send to the agent's own port.
+pub(crate) const LINKS: &str = "guard:fleet";
+const LINKS_REPLY: &str = "guard:fleet:reply";
 
 pub(super) fn rules(document: &Document, host: &HostFacts, sets: &Sets) -> Vec<Rule> {
     let mut rules = Vec::new();
     management(host, &mut rules);
     sessions(host, &mut rules);
+    links(host, &mut rules);
     floor(host, &mut rules);
     exempt(document, host, sets, &mut rules);
     rules
@@ -72,6 +77,18 @@ fn sessions(host: &HostFacts, rules: &mut Vec<Rule>) {
             ..Rule::plain(id + ":reply", Stage::Guard, Some(Direction::Egress))
         });
     }
+}
+
+/// The agent's own links, from wherever: a member may have moved, and a host that is cut off from the fleet cannot be given
+/// another policy. What comes there has to prove itself before it costs anything.
+fn links(host: &HostFacts, rules: &mut Vec<Rule>) {
+    let Some(port) = host.links_port else { return };
+    let rule = |id: &str, direction| Rule {
+        protocols: vec![UDP],
+        ..Rule::plain(id.to_owned(), Stage::Guard, Some(direction))
+    };
+    rules.push(Rule { destination_ports: vec![port..=port], ..rule(LINKS, Direction::Ingress) });
+    rules.push(Rule { source_ports: vec![port..=port], ..rule(LINKS_REPLY, Direction::Egress) });
 }
 
 fn floor(host: &HostFacts, rules: &mut Vec<Rule>) {

@@ -112,6 +112,7 @@ fn the_guard_stands_before_everything() {
         ],
         floor: parse_floor(floor).expect("a floor"),
         exempt: vec!["10.9.1.10/32".parse().expect("a prefix")],
+        links_port: Some(7734),
     };
     check(
         &document(

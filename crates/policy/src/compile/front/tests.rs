@@ -56,6 +56,20 @@ fn a_rule_that_drops_all_from_a_list_is_taken_for_one_or_both_directions_and_onl
 }
 
 #[test]
+fn the_agents_own_port_hides_no_deny_set_from_the_front_and_makes_nobody_exempt() {
+    let links = |id: &str| Rule {
+        protocols: vec![17],
+        destination_ports: vec![7734..=7734],
+        ..Rule::plain(id, Stage::Guard, Some(Direction::Ingress))
+    };
+    let bad = deny("bad", &["192.0.2.0/24"]);
+    is(&denied(vec![links(LINKS), bad.clone()]), &[("192.0.2.0/24", "bad")]);
+    is(&denied(vec![links("guard:floor-x"), bad]), &[]);
+    let exempt = |id: &str| super::super::exempt(&Ruleset { rules: vec![links(id)], ..Ruleset::default() }).len();
+    assert_eq!([exempt(LINKS), exempt("guard:floor-x")], [0, 2]);
+}
+
+#[test]
 fn a_rule_with_any_other_condition_or_with_a_log_is_left_where_packets_are_judged() {
     let bad = deny("bad", &["192.0.2.0/24"]);
     let limit =
