@@ -449,6 +449,11 @@ impl Core {
         self.records.get(&id).map(|record| &record.0)
     }
 
+    /// All records that are held, the dead ones' too, by name.
+    pub fn members(&self) -> impl Iterator<Item = &Member> {
+        self.records.values().map(|record| &record.0)
+    }
+
     /// Where a host can be reached, best first.
     pub fn address_of(&self, id: NodeId) -> &[SocketAddr] {
         self.records.get(&id).map(|record| record.0.addresses.as_slice()).unwrap_or_default()

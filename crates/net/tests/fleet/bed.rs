@@ -1,0 +1,200 @@
+//! What the tests stand on: a cluster with its root, nodes in this process, and waiting for what they show.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use hivewall_cluster::{
+    BanLimits, Changed, Claim, Hash, Member, NodeId, Order, Persist, Policy, PolicyHead, Saved, SignedMember, Verifier,
+};
+use hivewall_net::{Answer, Description, Handle, Limits, Node, NodeState, Program, Settings};
+use hivewall_trust::{HostKey, Identity, InvitationBook, Root, Roster};
+
+/// How long anything may take that has no limit of its own.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+pub fn unix_s() -> u64 {
+    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
+}
+
+/// A cluster's secrets.
+pub struct Bed {
+    pub root: Root,
+}
+
+impl Bed {
+    pub fn new(seed: u8) -> Self {
+        Self { root: Root::from_seed([seed; 32]) }
+    }
+
+    pub fn identity(&self, number: u8) -> Identity {
+        let key = HostKey::from_seed([number; 32]);
+        self.root.issue(key.public(), &key, number == 1, unix_s() - 60, unix_s() + 86_400)
+    }
+
+    pub fn roster(identity: &Identity) -> Roster {
+        Roster::new(identity.root, identity.chain[1].clone())
+    }
+
+    /// Starts a node and waits for nothing.
+    pub fn start(&self, number: u8, listen: &str, seeds: &[SocketAddr]) -> Host {
+        self.start_saved(number, listen, seeds, Arc::default(), Limits::default())
+    }
+
+    pub fn start_saved(&self, number: u8, listen: &str, seeds: &[SocketAddr], disk: Disk, limits: Limits) -> Host {
+        let identity = self.identity(number);
+        let roster = Self::roster(&identity);
+        let saved = disk.lock().unwrap().clone();
+        let settings = Settings {
+            roster: roster.clone(),
+            listen: listen.parse().unwrap(),
+            member: Description { name: format!("host{number}"), ..Description::default() },
+            bans: BanLimits::default(),
+            verifier: Box::new(Judge(roster)),
+            saved,
+            seeds: seeds.to_vec(),
+            seed: u64::from(number),
+            program: Box::new(Recorder { disk: disk.clone() }),
+            enroller: None,
+            limits,
+            confine: None,
+            identity,
+        };
+        let handle = Node::start(settings).unwrap();
+        Host { id: handle.state().id, address: handle.state().listen, handle, disk }
+    }
+
+    /// So many nodes that join through the first.
+    pub fn fleet(&self, hosts: u8, listen: &str) -> Vec<Host> {
+        let first = self.start(1, listen, &[]);
+        let seed = first.address;
+        let others = (2..=hosts).map(|number| self.start(number, listen, &[seed]));
+        let mut all: Vec<Host> = Vec::new();
+        all.push(first);
+        all.extend(others);
+        all
+    }
+}
+
+/// What a node wrote down.
+pub type Disk = Arc<Mutex<Saved>>;
+
+/// A running node.
+pub struct Host {
+    pub id: NodeId,
+    pub address: SocketAddr,
+    pub handle: Handle,
+    pub disk: Disk,
+}
+
+impl Host {
+    /// Waits until the node shows this.
+    pub fn wait(&self, what: &str, limit: Duration, is_so: impl FnMut(&NodeState) -> bool) -> Arc<NodeState> {
+        wait(&self.handle, what, limit, is_so)
+    }
+
+    /// Whether this node shows that one as alive with its record.
+    pub fn knows(state: &NodeState, id: NodeId) -> bool {
+        state.member(id).is_some_and(|member| member.life == hivewall_net::Life::Alive && member.record.is_some())
+    }
+}
+
+pub fn wait(
+    handle: &Handle,
+    what: &str,
+    limit: Duration,
+    mut is_so: impl FnMut(&NodeState) -> bool,
+) -> Arc<NodeState> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+    let mut states = handle.states();
+    let seen = runtime.block_on(async {
+        tokio::time::timeout(limit, states.wait_for(|state| is_so(state))).await.map(|seen| seen.unwrap().clone())
+    });
+    seen.unwrap_or_else(|_| panic!("{what}: not within {limit:?}; last seen {:#?}", handle.state()))
+}
+
+/// Waits until all know all.
+pub fn wait_for_all(hosts: &[Host], limit: Duration) {
+    let ids: Vec<NodeId> = hosts.iter().map(|host| host.id).collect();
+    let end = std::time::Instant::now() + limit;
+    for host in hosts {
+        let left = end.saturating_duration_since(std::time::Instant::now());
+        host.wait("all know all", left, |state| ids.iter().all(|id| Host::knows(state, *id)));
+    }
+}
+
+/// Believes the roster, and that documents named `policy` are good: their signatures are the program's matter.
+pub struct Judge(pub Roster);
+
+impl Verifier for Judge {
+    fn holds(&self, claim: &Claim<'_>, signature: &[u8]) -> bool {
+        match claim {
+            Claim::Policy(head, _) if head.name == "policy" => true,
+            _ => self.0.holds(claim, signature, unix_s()),
+        }
+    }
+}
+
+/// Keeps in memory what a program keeps on disk; answers with the question, turned around.
+pub struct Recorder {
+    pub disk: Disk,
+}
+
+impl Program for Recorder {
+    fn persist(&mut self, what: &Persist) -> io::Result<()> {
+        let mut disk = self.disk.lock().unwrap();
+        match what.clone() {
+            Persist::Generation(generation) => disk.generation = generation,
+            Persist::Policy(policy) => {
+                disk.policies.retain(|held| held.head.name != policy.head.name);
+                disk.policies.push(policy);
+            }
+            Persist::Ban(ban) => disk.bans.push(ban),
+            Persist::Entry(entry) => disk.entries.push(entry),
+            Persist::Member(record) => {
+                let member = Member::decode(&record.body).unwrap();
+                disk.members.retain(|(_, held)| held.0.id != member.id);
+                disk.members.push((0, Arc::new((member, record))));
+            }
+        }
+        Ok(())
+    }
+
+    fn renewed(&mut self, _identity: &Identity) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn invitations(&mut self, _book: &InvitationBook) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn changed(&mut self, _what: &Changed) {}
+
+    fn asked(&mut self, _from: NodeId, mut question: Vec<u8>, answer: Answer) {
+        if question == b"refuse" {
+            return;
+        }
+        question.reverse();
+        answer.send(question);
+    }
+}
+
+/// A document that the tests' verifier takes.
+pub fn policy(version: u64, bytes: usize) -> Policy {
+    let body: Vec<u8> = (0..bytes).map(|at| (at as u64 * version) as u8).collect();
+    Policy {
+        head: PolicyHead { name: "policy".to_owned(), version, hash: Hash::of(&body) },
+        body,
+        signature: Vec::new(),
+    }
+}
+
+pub fn publish(host: &Host, policy: Policy) {
+    host.handle.order(Order::Publish(policy));
+}
+
+#[expect(dead_code, reason = "named so that the type is checked here")]
+fn record_of(record: &SignedMember) -> usize {
+    record.body.len()
+}
