@@ -6,7 +6,6 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::mpsc::Sender;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
@@ -15,6 +14,7 @@ use hivewall_policy::ledger::{Outcome, Request};
 use hivewall_policy::sign::TrustedKeys;
 use hivewall_policy::{Document, Members, Ruleset, Selector, SelectorError};
 use ipnet::IpNet;
+use tokio::sync::mpsc::UnboundedSender;
 
 use super::{Answer, Governor, failed, vault};
 
@@ -54,7 +54,11 @@ pub(crate) enum FromFleet {
     /// Somebody banned a prefix.
     Ban { prefix: IpNet, ttl: Duration, issuer: String, reason: String, answer: Answer<()> },
     /// And takes it back, or its time is over.
-    Unban { prefix: IpNet, issuer: String },
+    Unban {
+        prefix: IpNet,
+        /// Only the ban of this host; whoever's when absent.
+        issuer: Option<String>,
+    },
 }
 
 /// How a host becomes a member.
@@ -66,7 +70,7 @@ pub(crate) struct Entrance {
     /// This host's labels.
     pub(crate) labels: BTreeMap<String, String>,
     /// Where to tell what operators do.
-    pub(crate) done: Sender<Done>,
+    pub(crate) done: UnboundedSender<Done>,
     /// Where the ledger's keys are to be seen.
     pub(crate) keys_now: KeysNow,
 }
@@ -127,7 +131,7 @@ pub(super) struct Side {
 
 struct Entered {
     labels: BTreeMap<String, String>,
-    done: Sender<Done>,
+    done: UnboundedSender<Done>,
     keys_now: KeysNow,
 }
 
@@ -216,10 +220,14 @@ impl Governor {
             }
             FromFleet::Unban { prefix, issuer } => {
                 // Not one that somebody else renewed meanwhile.
-                match self.bans.remove_of(prefix, &issuer) {
+                let removed = match &issuer {
+                    Some(issuer) => self.bans.remove_of(prefix, issuer),
+                    None => self.bans.remove(prefix),
+                };
+                match removed {
                     Ok(true) => self.after_bans(None),
                     Ok(false) => {}
-                    Err(error) => self.problem(format!("the end of the ban of {prefix} by {issuer}: {error:#}")),
+                    Err(error) => self.problem(format!("the ban of {prefix} cannot be lifted: {error:#}")),
                 }
             }
         }
