@@ -2,6 +2,8 @@
 //!
 //! Invariant: each refusal is tested beside the case that differs from it in one thing and is admitted.
 
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 use hivewall_cluster::{Ban, Claim, NodeId, Policy};
 use hivewall_trust::{
     Charter, EnrolRequest, EnrolResponse, HostKey, Identity, Invitation, InvitationBook, PASSPORT_LIFE_S, Passport,
