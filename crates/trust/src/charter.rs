@@ -74,7 +74,7 @@ impl Charter {
 
     /// The next one, which removes a host; `members` are those whom it may have admitted and who stay.
     pub fn without(&self, id: NodeId, since_unix_s: u64, why: &str, members: impl IntoIterator<Item = NodeId>) -> Self {
-        let mut next = Self { version: self.version + 1, ..self.clone() };
+        let mut next = Self { version: self.version.saturating_add(1), ..self.clone() };
         let keeps = members.into_iter().filter(|member| *member != id).collect();
         next.revoked.insert(id, Revoked { since_unix_s, why: why.to_owned(), keeps });
         next
@@ -115,6 +115,9 @@ impl Root {
             return Err(TrustError::OtherKey);
         }
         let body = postcard::to_allocvec(charter).map_err(|_| TrustError::Unreadable { what: "charter" })?;
+        if body.len() > CHARTER_BYTES_MAX {
+            return Err(TrustError::TooLong { what: "charter", max: CHARTER_BYTES_MAX });
+        }
         let head = PolicyHead { name: CHARTER_NAME.to_owned(), version: charter.version, hash: Hash::of(&body) };
         let signature = self.sign(&Claim::Policy(&head, &body).message()).to_vec();
         Ok(Policy { head, body, signature })

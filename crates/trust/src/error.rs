@@ -61,7 +61,7 @@ pub enum TrustError {
     #[error("the papers are for another key; remove the fleet's directory and join anew")]
     OtherKey,
     /// Older than, or another of the same version as, what is held.
-    #[error("the charter has version {offered}, and version {held} is held; sign one with version {next}", next = held + 1)]
+    #[error("the charter has version {offered}, and version {held} is held; sign one with version {next}", next = held.saturating_add(1))]
     CharterVersion {
         /// Version offered.
         offered: u64,

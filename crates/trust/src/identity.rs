@@ -45,7 +45,7 @@ pub struct Appointment {
 impl Root {
     /// Lets a host admit others, from now on.
     pub fn appoint(&self, enroller: [u8; 32], now_unix_s: u64) -> Result<Appointment, TrustError> {
-        let (begin, end) = (now_unix_s.saturating_sub(SKEW_S), now_unix_s + APPOINTMENT_LIFE_S);
+        let (begin, end) = (now_unix_s.saturating_sub(SKEW_S), now_unix_s.saturating_add(APPOINTMENT_LIFE_S));
         Ok(Appointment {
             grant: self.grant(enroller, begin, end),
             certificate: certificate::of_enroller(self, enroller, begin, end)?,
@@ -79,7 +79,8 @@ impl Enroller {
     /// Admits a host, or renews its papers.
     pub fn issue(&self, public: [u8; 32], now_unix_s: u64) -> Result<Papers, TrustError> {
         let grant = self.appointment.grant.clone();
-        let (begin, end) = (now_unix_s.saturating_sub(SKEW_S).max(grant.not_before), now_unix_s + PASSPORT_LIFE_S);
+        let (begin, end) =
+            (now_unix_s.saturating_sub(SKEW_S).max(grant.not_before), now_unix_s.saturating_add(PASSPORT_LIFE_S));
         let mut passport = Passport { public, not_before: begin, not_after: end, grant, signature: Vec::new() };
         passport.signature = self.key.sign(&passport.message()).to_vec();
         let leaf = certificate::of_host(&self.key, public, begin, end)?;

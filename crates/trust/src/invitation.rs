@@ -190,7 +190,7 @@ impl InvitationBook {
 
     /// Forgets those that ended a day ago.
     pub fn forget(&mut self, now_unix_s: u64) {
-        self.issued.retain(|_, issued| issued.expires_unix_s + 86_400 > now_unix_s);
+        self.issued.retain(|_, issued| issued.expires_unix_s.saturating_add(86_400) > now_unix_s);
     }
 
     /// As it is kept: a secret.

@@ -96,7 +96,7 @@ impl Passport {
         if !begins_within {
             return Err(TrustError::Signature { what: "passport, which its enroller had no right to issue then," });
         }
-        if at_unix_s + SKEW_S < self.not_before {
+        if at_unix_s.saturating_add(SKEW_S) < self.not_before {
             return Err(TrustError::NotYet { id, seconds: self.not_before - at_unix_s });
         }
         if at_unix_s > self.not_after {

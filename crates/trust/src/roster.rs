@@ -30,6 +30,22 @@ pub struct Admitted {
     pub is_enroller: bool,
 }
 
+/// A key that was proved, and who vouched for it.
+#[derive(Clone, Copy)]
+struct Known {
+    public: [u8; 32],
+    enroller: NodeId,
+}
+
+impl State {
+    /// Whether the charter has removed the host, or its enroller without keeping it.
+    fn is_removed(&self, id: NodeId, enroller: NodeId) -> bool {
+        let Some(charter) = &self.charter else { return false };
+        charter.revoked.contains_key(&id)
+            || charter.revoked.get(&enroller).is_some_and(|gone| !gone.keeps.contains(&id))
+    }
+}
+
 /// Who belongs to the fleet. Clones share.
 #[derive(Clone)]
 pub struct Roster(Arc<Inner>);
@@ -43,7 +59,7 @@ struct Inner {
 #[derive(Default)]
 struct State {
     charter: Option<Charter>,
-    keys: BTreeMap<NodeId, [u8; 32]>,
+    keys: BTreeMap<NodeId, Known>,
 }
 
 impl Roster {
@@ -89,8 +105,10 @@ impl Roster {
                 Err(TrustError::CharterVersion { offered: charter.version, held: held.version })
             }
             _ => {
-                state.keys.retain(|id, _| !charter.revoked.contains_key(id));
                 state.charter = Some(charter);
+                let mut keys = std::mem::take(&mut state.keys);
+                keys.retain(|id, known| !state.is_removed(*id, known.enroller));
+                state.keys = keys;
                 Ok(true)
             }
         })
@@ -107,20 +125,25 @@ impl Roster {
 
     /// The public key of a host that was admitted before and not removed since.
     pub fn public_of(&self, id: NodeId) -> Option<[u8; 32]> {
-        self.state(|state| state.keys.get(&id).copied())
+        self.state(|state| state.keys.get(&id).map(|known| known.public))
     }
 
     /// Whether a passport makes its subject a member at this second; if so, its key is remembered.
     pub fn admit(&self, passport: &Passport, now_unix_s: u64) -> Result<Admitted, TrustError> {
         let admitted = self.judge(passport, now_unix_s)?;
-        self.remember(admitted);
+        // Not from its day on, as for what was written: a clock that is behind must not let the host in.
+        if self.is_revoked(admitted.id) {
+            return Err(TrustError::Revoked { id: admitted.id });
+        }
+        self.remember(admitted, passport.enroller());
         Ok(admitted)
     }
 
-    fn remember(&self, admitted: Admitted) {
+    fn remember(&self, admitted: Admitted, enroller: NodeId) {
         self.state_mut(|state| {
-            if state.keys.len() < KEYS_MAX {
-                state.keys.insert(admitted.id, admitted.public);
+            // The charter may have changed since the judgement.
+            if state.keys.len() < KEYS_MAX && !state.is_removed(admitted.id, enroller) {
+                state.keys.insert(admitted.id, Known { public: admitted.public, enroller });
             }
         });
     }
@@ -159,7 +182,7 @@ impl Roster {
         }
         self.check_enroller(id, by)?;
         let admitted = Admitted { id, public, is_enroller: public == enroller };
-        self.remember(admitted);
+        self.remember(admitted, by);
         Ok(admitted)
     }
 
@@ -171,10 +194,9 @@ impl Roster {
     pub fn holds(&self, claim: &Claim<'_>, signature: &[u8], now_unix_s: u64) -> bool {
         match claim {
             Claim::Policy(head, _) => head.name == CHARTER_NAME && is_signed(&self.0.root, &claim.message(), signature),
-            Claim::Member(id, _) => self.is_sealed(*id, claim, signature, now_unix_s).is_ok_and(|admitted| {
-                self.remember(admitted);
-                true
-            }),
+            Claim::Member(id, _) => self
+                .is_sealed(*id, claim, signature, now_unix_s)
+                .is_ok_and(|(_, by)| self.admit(&by, now_unix_s).is_ok()),
             Claim::Ban(ban) => {
                 !self.is_revoked(ban.issuer) && self.is_sealed(ban.issuer, claim, signature, ban.issued_unix_s).is_ok()
             }
@@ -188,13 +210,13 @@ impl Roster {
         claim: &Claim<'_>,
         signature: &[u8],
         at_unix_s: u64,
-    ) -> Result<Admitted, TrustError> {
+    ) -> Result<(Admitted, Passport), TrustError> {
         let seal = Seal::decode(signature)?;
         let admitted = self.judge(&seal.passport, at_unix_s)?;
         if admitted.id != id || !is_signed(&admitted.public, &claim.message(), &seal.signature) {
             return Err(TrustError::Signature { what: "record" });
         }
-        Ok(admitted)
+        Ok((admitted, seal.passport))
     }
 
     /// The root as TLS takes it.
