@@ -16,6 +16,7 @@ use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source,
 use hivewall_view::policy::{FirewallChange, PolicyFailure, PolicyView};
 
 use crate::exit::{Exit, ending};
+use crate::fleet::{Fleet, Setting};
 use crate::history::History;
 use crate::meter::Meter;
 use crate::pipeline::{Governed, Pipeline};
@@ -66,7 +67,16 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));
+    if let Some((_, (fleet, _))) = &fleet {
+        pipeline.belong(fleet.clone());
+    }
     let handle = pipeline.handle();
+    let desk = |(setting, (fleet, orders)): (Setting, (Fleet, _))| {
+        let pipeline = handle.clone();
+        sandbox.enter(Part::Fleet, move || fleet.run(setting, orders, pipeline))?
+    };
+    let fleet = fleet.map(desk).transpose()?;
     let serve = |api: Bound| sandbox.enter(Part::Api, || api.serve(handle, access))?;
     let server = api.map(serve).transpose()?;
     sandbox.open_desks()?;
@@ -76,6 +86,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let outcome = watch(&mut pipeline, &signals);
     // First who commands, then what carries commands out.
+    drop(fleet);
     drop(policy);
     pipeline.finish()?;
     drop(server);

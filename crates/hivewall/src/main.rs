@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod exit;
 mod export;
+mod fleet;
 mod flows;
 mod guard;
 mod history;

@@ -1,26 +1,27 @@
 //! One thread that owns everything that changes: it polls the source, feeds the engine, writes the log and answers
 //! questions. Others hold a pointer to the latest snapshot and a channel for questions; nobody shares the state.
 
+mod source;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use hivewall_api::{BoxFuture, Caller, ExportPieces, HistoryRefusal, PolicyCommand, PolicyRefusal, SourceGone};
+use hivewall_api::PolicyRefusal;
 use hivewall_config::Config;
 use hivewall_engine::{Effects, Engine, Event};
 use hivewall_export::{LogWriter, StatsEvent};
-use hivewall_host::privileges::Desk;
 use hivewall_host::source::{Batch, Progress, Source, SourceError};
 use hivewall_model::Timestamp;
-use hivewall_view::policy::{ExplainRequest, Explanation, FirewallChange, PolicyOutcome, Rehearsal, RehearseRequest};
-use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
-use hivewall_view::{CaptureInfo, Filter, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
+use hivewall_view::policy::FirewallChange;
+use hivewall_view::{CaptureInfo, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::fleet::Fleet;
 use crate::flows::FlowPrinter;
 use crate::history::{Archive, History};
-use crate::policy::answers::{self, Answers};
+use crate::policy::answers::Answers;
 use crate::policy::governor::Hold;
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
@@ -59,6 +60,7 @@ pub(crate) struct Handle {
     live: broadcast::Sender<Arc<FlowRow>>,
     archive: Option<Archive>,
     answers: Option<Answers>,
+    fleet: Option<Fleet>,
 }
 
 impl Handle {
@@ -68,115 +70,6 @@ impl Handle {
         let failure = snapshot.firewall_rules.failures.first();
         failure.map_or(PolicyRefusal::Off, |failure| PolicyRefusal::Failed { reason: failure.detail.clone() })
     }
-}
-
-impl hivewall_api::Source for Handle {
-    fn snapshot(&self) -> Arc<Snapshot> {
-        Arc::clone(&self.snapshot.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn flows(&self, query: Query) -> BoxFuture<'static, Result<FlowPage, HistoryRefusal>> {
-        let archive = self.archive.clone().filter(|_| query.history);
-        let (answer, page) = oneshot::channel();
-        let of_engine = match archive {
-            // All living flows that could be on the page: where history's stand among them is not known yet.
-            Some(_) => Query { limit: query.offset.saturating_add(query.page_limit()), offset: 0, ..query.clone() },
-            None => Query { history: false, ..query.clone() },
-        };
-        let asked = self.questions.send(Question { query: of_engine, answer });
-        Box::pin(async move {
-            asked.map_err(|_| SourceGone)?;
-            let living = page.await.map_err(|_| SourceGone)?;
-            match archive {
-                Some(archive) => beside(move || archive.flows(&query, living)).await?,
-                None => Ok(living),
-            }
-        })
-    }
-
-    fn top(&self, query: TopQuery) -> BoxFuture<'static, Result<TopPage, HistoryRefusal>> {
-        let (archive, now) = (self.archive.clone(), self.now());
-        Box::pin(async move {
-            let archive = archive.ok_or(HistoryRefusal::Off)?;
-            beside(move || archive.top(&query, now)).await?
-        })
-    }
-
-    fn export(&self, query: Query, format: ExportFormat) -> BoxFuture<'static, Result<ExportPieces, HistoryRefusal>> {
-        let archive = self.archive.clone();
-        Box::pin(async move { Ok(archive.ok_or(HistoryRefusal::Off)?.export(query, format)) })
-    }
-
-    fn series(&self, query: SeriesQuery) -> BoxFuture<'static, Result<SeriesPage, HistoryRefusal>> {
-        let (archive, now) = (self.archive.clone(), self.now());
-        Box::pin(async move {
-            let archive = archive.ok_or(HistoryRefusal::Off)?;
-            beside(move || archive.series(&query, now)).await?
-        })
-    }
-
-    fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
-        match self.answers.clone() {
-            Some(answers) => Box::pin(answers.document()),
-            None => Box::pin(std::future::ready(Err(self.no_policy()))),
-        }
-    }
-
-    fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
-        match self.answers.clone() {
-            Some(answers) => Box::pin(answers.explain(request)),
-            None => Box::pin(std::future::ready(Err(self.no_policy()))),
-        }
-    }
-
-    fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
-        let (answers, archive, now) = (self.answers.clone(), self.archive.clone(), self.now());
-        let no_policy = self.no_policy();
-        Box::pin(async move {
-            let answers = answers.ok_or(no_policy)?;
-            let no_history = "there is no history to rehearse over; see `hivewall policy rehearse --pcap`";
-            let archive = archive.ok_or_else(|| PolicyRefusal::Conflict { reason: no_history.to_owned() })?;
-            let (new, current) = answers.rehearsed(&request).await?;
-            let line = format!("last:{}", request.last.as_deref().unwrap_or("24h"));
-            let filter =
-                Filter::parse(&line, now).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
-            let pieces = archive.export(Query { filter, history: true, ..Query::default() }, ExportFormat::Jsonl);
-            beside(move || answers::rehearse(&new, current.as_ref(), pieces)).await?
-        })
-    }
-
-    fn inventory(&self) -> BoxFuture<'static, Result<serde_json::Value, PolicyRefusal>> {
-        Box::pin(async {
-            // Whoever serves requests has no privilege to list them.
-            beside(|| Desk::Filters.run(crate::rules::as_json))
-                .await?
-                .map_err(|error| PolicyRefusal::Failed { reason: error.to_string() })
-        })
-    }
-
-    fn command(
-        &self,
-        command: PolicyCommand,
-        caller: Caller,
-    ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
-        match self.answers.clone() {
-            Some(answers) => Box::pin(answers.command(command, caller)),
-            None => Box::pin(std::future::ready(Err(self.no_policy()))),
-        }
-    }
-
-    fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
-        self.live.subscribe()
-    }
-
-    fn now(&self) -> Timestamp {
-        Timestamp(self.now.load(Ordering::Relaxed))
-    }
-}
-
-/// Works beside the threads that serve.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SourceGone> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| SourceGone)
 }
 
 /// What the agent costs: its CPU time over wall-clock time, whatever time the source is in.
@@ -261,6 +154,7 @@ impl<S: Source> Pipeline<S> {
                 live,
                 archive: None,
                 answers: None,
+                fleet: None,
             },
             questions: inbox,
             cpu: CpuMeter::default(),
@@ -274,6 +168,11 @@ impl<S: Source> Pipeline<S> {
     pub(crate) fn govern(&mut self, governed: Governed, answers: Option<Answers>) {
         self.handle.answers = answers;
         self.governed = Some(governed);
+    }
+
+    /// Answers for the fleet, too. To be called before [`Pipeline::handle`].
+    pub(crate) fn belong(&mut self, fleet: Fleet) {
+        self.handle.fleet = Some(fleet);
     }
 
     /// What the policy's thread told and asked for since.

@@ -36,6 +36,8 @@ pub(crate) enum Part {
     Processes,
     /// Lists packet filters for the API.
     Filters,
+    /// Links to other hosts, and what they agree on.
+    Fleet,
     /// What the agent's programs cost in the kernel: a process of its own.
     Meter,
     /// `hivewall guard`.
@@ -44,7 +46,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Parts of `run`.
-    const OF_AGENT: [Self; 9] = [
+    const OF_AGENT: [Self; 10] = [
         Self::Pipeline,
         Self::Policy,
         Self::Names,
@@ -53,6 +55,7 @@ impl Part {
         Self::History,
         Self::Processes,
         Self::Filters,
+        Self::Fleet,
         Self::Meter,
     ];
 
@@ -66,6 +69,7 @@ impl Part {
             Self::History => "history",
             Self::Processes => "processes",
             Self::Filters => "filters",
+            Self::Fleet => "fleet",
             Self::Meter => "meter",
             Self::Guard => "guard",
         }
@@ -87,6 +91,8 @@ impl Part {
             // Landlock would hide other processes from it.
             Self::Processes => (vec![SysPtrace, DacReadSearch], None, Calls::Lookups),
             Self::Filters => (vec![NetAdmin, NetRaw], writing(Places::tools(), true), Calls::Ordinary),
+            // Names of interfaces and their addresses come over netlink.
+            Self::Fleet => (Vec::new(), within(places.fleet(), Places::zones()), Calls::NoPrograms),
             Self::Meter => (vec![SysAdmin], nothing(), Calls::NoPrograms),
             Self::Guard => (vec![Bpf, Perfmon, NetAdmin], writing(Vec::new(), false), Calls::NoPrograms),
         };
@@ -200,10 +206,10 @@ mod tests {
     #[test]
     fn whoever_reads_what_came_from_outside_holds_no_capability_and_starts_no_program() {
         let places = Places::of(&Config::default());
-        for part in [Part::Names, Part::Api, Part::Log, Part::History] {
+        for part in [Part::Names, Part::Api, Part::Log, Part::History, Part::Fleet] {
             let confinement = part.confinement(&places);
             assert_eq!(confinement.capabilities, [], "{part:?}");
-            assert!(matches!(confinement.calls, Calls::Working | Calls::Reading), "{part:?}");
+            assert!(matches!(confinement.calls, Calls::Working | Calls::Reading | Calls::NoPrograms), "{part:?}");
             assert!(confinement.files.is_some_and(|files| files.read.is_some() && !files.start), "{part:?}");
         }
     }

@@ -17,7 +17,6 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::clock::{Clock, unix_us};
 use crate::command::Command;
 use crate::driver::{Driver, Parts};
-use crate::enroller::Enroller;
 use crate::error::NetError;
 use crate::limits::Limits;
 use crate::losses::Counters;
@@ -127,7 +126,7 @@ fn assemble(settings: Settings, socket: UdpSocket) -> Result<Assembled, NetError
     let limits = settings.limits;
     let mut secrets = secret_rng()?;
     let id = settings.identity.id();
-    let cluster = settings.identity.cluster();
+    let cluster = settings.roster.cluster();
     let membership = Arc::new(Membership::new(settings.identity, settings.roster, &limits)?);
     settings.saved.policies.iter().filter(|policy| policy.head.name == CHARTER_NAME).for_each(|policy| membership.adopt(policy));
     let proof = membership.proof().ok_or(NetError::Identity)?;
@@ -160,7 +159,7 @@ fn assemble(settings: Settings, socket: UdpSocket) -> Result<Assembled, NetError
         membership,
         counters,
         description: settings.member,
-        enroller: settings.enroller.map(|book| Enroller { book }),
+        book: settings.enroller,
         listen,
         from_tasks,
         pictures,

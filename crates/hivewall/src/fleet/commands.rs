@@ -113,13 +113,13 @@ fn trust(config: &Config, directory: &Directory) -> anyhow::Result<Option<String
         directory.keep_keys(&serde_json::to_vec(keys)?)?;
         return Ok(None);
     }
-    let secret = SecretKey::from_seed("operator", random()?)?;
+    let secret = SecretKey::new(&random()?, "operator")?;
     let keys = TrustedKeys::new(0, 1, vec![secret.public()])?;
-    vault::transact(&state, &Request::Trust { keys: keys.clone(), replace: false, who: "cluster init" })?;
-    let file = directory.path().join("operator.key");
-    vault::replace(directory.path(), "operator.key", secret.to_text().as_bytes())?;
+    let request = Request::Trust { keys: keys.clone(), replace: false, who: "cluster init" };
+    vault::transact(&state, &vault::now()?, &request)?;
+    directory.keep_operator(&format!("{}\n", secret.to_line()))?;
     directory.keep_keys(&serde_json::to_vec(&keys)?)?;
-    Ok(Some(file.display().to_string()))
+    Ok(Some(directory.operator_file().display().to_string()))
 }
 
 fn join(config: &Config, directory: &Directory, args: &ArgMatches) -> anyhow::Result<()> {

@@ -47,12 +47,10 @@ pub(crate) enum Order {
     Leave { actor: String },
     /// The agent ends.
     Stop,
-    /// What a task came to.
-    Report(Report),
 }
 
 /// What tasks beside the desk come to.
-pub(crate) enum Report {
+enum Report {
     Stands(NodeId, Stands),
     Confirmed(u64, Result<(), String>),
 }
@@ -402,11 +400,11 @@ impl Desk {
         let Some(question) = Question::decode(question) else { return };
         match question {
             Question::Stand => answer.send(encode(&member.stands)),
-            Question::Reach { port } => {
+            Question::Reach { port, listens } => {
                 let state = member.node.state();
                 let addresses = state.member(from).map(|member| member.addresses().to_vec()).unwrap_or_default();
                 let addresses = addresses.into_iter().map(|address| address.ip()).collect();
-                tokio::spawn(async move { answer.send(encode(&rollout::reach(addresses, port).await)) });
+                tokio::spawn(async move { answer.send(encode(&rollout::reach(addresses, port, listens).await)) });
             }
             Question::Withdraw { number, who } => {
                 let own = member.identity.id();
@@ -506,7 +504,6 @@ impl Desk {
                 member.write(&actor, log::LEFT, String::new());
                 self.leave().await;
             }
-            Order::Report(report) => self.report(report),
             Order::Stop => {}
         }
     }

@@ -18,6 +18,7 @@ use serde::de::DeserializeOwned;
 
 const IDENTITY: &str = "identity";
 const ROOT: &str = "root.key";
+const OPERATOR: &str = "operator.key";
 const INVITATIONS: &str = "invitations";
 const KEYS: &str = "keys.json";
 const SEEDS: &str = "seeds";
@@ -87,6 +88,15 @@ impl Directory {
         self.0.join(ROOT)
     }
 
+    /// Where the key for policies is that `cluster init` makes.
+    pub(crate) fn operator_file(&self) -> PathBuf {
+        self.0.join(OPERATOR)
+    }
+
+    pub(crate) fn keep_operator(&self, line: &str) -> io::Result<()> {
+        self.replace(OPERATOR, line.as_bytes())
+    }
+
     pub(crate) fn invitations(&self) -> anyhow::Result<InvitationBook> {
         match self.read(INVITATIONS)? {
             Some(bytes) => Ok(InvitationBook::decode(&bytes)?),
@@ -125,7 +135,7 @@ impl Directory {
         let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
         let aside = self.0.join(format!("left-{seconds}"));
         DirBuilder::new().mode(0o700).create(&aside)?;
-        for file in [IDENTITY, ROOT, INVITATIONS, KEYS, SEEDS, FACTS] {
+        for file in [IDENTITY, ROOT, OPERATOR, INVITATIONS, KEYS, SEEDS, FACTS] {
             match fs::rename(self.0.join(file), aside.join(file)) {
                 Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
                 _ => {}

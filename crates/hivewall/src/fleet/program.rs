@@ -50,13 +50,13 @@ impl Program for Keeper {
         Ok(())
     }
 
-    fn renewed(&mut self, identity: &Identity) -> io::Result<()> {
+    fn keep_identity(&mut self, identity: &Identity) -> io::Result<()> {
         self.directory.keep_identity(identity)?;
         self.tell(Told::Renewed(Box::new(identity.clone())));
         Ok(())
     }
 
-    fn invitations(&mut self, book: &InvitationBook) -> io::Result<()> {
+    fn keep_invitations(&mut self, book: &InvitationBook) -> io::Result<()> {
         self.directory.keep_invitations(book)
     }
 
@@ -68,7 +68,7 @@ impl Program for Keeper {
         self.tell(Told::Asked(from, question, answer));
     }
 
-    fn policy_keys(&mut self) -> Vec<u8> {
+    fn keys(&mut self) -> Vec<u8> {
         let keys = self.keys.read().unwrap_or_else(PoisonError::into_inner);
         keys.as_ref().and_then(|keys| serde_json::to_vec(keys).ok()).unwrap_or_default()
     }

@@ -29,6 +29,8 @@ pub(super) enum Question {
     /// Can you open a new connection to this TCP port of mine? [`Reached`].
     Reach {
         port: u16,
+        /// Whether something listens there: if nothing does, a refused connection shows as much as an open one.
+        listens: bool,
     },
     /// Take this ban of yours back.
     Withdraw {

@@ -47,8 +47,9 @@ pub(super) async fn is_reached(node: &Handle, port: u16) -> Result<(), String> {
     if others.is_empty() {
         return Err("no other member is there to say whether this host can still be reached".to_owned());
     }
+    let question = Question::Reach { port, listens: listens(port).await };
     for id in others {
-        let answer = node.ask_async(id, Question::Reach { port }.encode(), ANSWER_WAIT, true).await;
+        let answer = node.ask_async(id, question.encode(), ANSWER_WAIT, true).await;
         if answer.ok().and_then(|bytes| decode(&bytes)) == Some(Reached(true)) {
             return Ok(());
         }
@@ -57,26 +58,26 @@ pub(super) async fn is_reached(node: &Handle, port: u16) -> Result<(), String> {
 }
 
 /// Tries to open a connection to another host's port, for [`is_reached`] there.
-pub(super) async fn reach(addresses: Vec<IpAddr>, port: u16) -> Reached {
+pub(super) async fn reach(addresses: Vec<IpAddr>, port: u16, listens: bool) -> Reached {
     for address in addresses {
-        if opens(SocketAddr::new(address, port)).await {
+        if opens(SocketAddr::new(address, port), listens).await {
             return Reached(true);
         }
     }
     Reached(false)
 }
 
-/// Whether anything answers there: a connection, or that nothing listens.
-async fn opens(address: SocketAddr) -> bool {
+/// Whether a connection opens there; or, where nothing listens, whether that is said.
+async fn opens(address: SocketAddr, listens: bool) -> bool {
     match timeout(CONNECT_WAIT, TcpStream::connect(address)).await {
         Ok(Ok(_)) => true,
-        Ok(Err(error)) => error.kind() == std::io::ErrorKind::ConnectionRefused,
+        Ok(Err(error)) => !listens && error.kind() == std::io::ErrorKind::ConnectionRefused,
         Err(_) => false,
     }
 }
 
-/// Whether something listens at a port of this host: if not, a refused connection shows as much as an open one.
-pub(super) async fn listens(port: u16) -> bool {
+/// Whether something listens at a port of this host.
+async fn listens(port: u16) -> bool {
     let address = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
     matches!(timeout(CONNECT_WAIT, TcpStream::connect(address)).await, Ok(Ok(_)))
 }

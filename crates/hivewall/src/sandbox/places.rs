@@ -25,6 +25,7 @@ pub(crate) struct Places {
     /// Folder for pins, where a policy may need it.
     pins: Option<PathBuf>,
     iptables: bool,
+    fleet: Option<PathBuf>,
 }
 
 impl Places {
@@ -39,6 +40,7 @@ impl Places {
             pins: path(&config.policy.pins).filter(|_| is_ebpf && state.is_some()),
             iptables: state.is_some() && config.policy.backend == Enforcement::Iptables,
             state,
+            fleet: path(&config.fleet.directory),
         }
     }
 
@@ -49,7 +51,7 @@ impl Places {
 
     /// Makes what is not there yet. What cannot be made is told where it is needed.
     pub(crate) fn make(&self) {
-        for directory in self.history.iter().chain(&self.state) {
+        for directory in self.history.iter().chain(&self.state).chain(&self.fleet) {
             let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         }
         if let Some(pins) = &self.pins
@@ -91,6 +93,10 @@ impl Places {
 
     pub(super) fn history(&self) -> Vec<PathBuf> {
         self.history.iter().cloned().collect()
+    }
+
+    pub(super) fn fleet(&self) -> Vec<PathBuf> {
+        self.fleet.iter().cloned().collect()
     }
 
     /// Time zones, for times that are shown.
