@@ -9,6 +9,7 @@ mod cli;
 mod client;
 mod exit;
 mod export;
+mod fleet_client;
 mod flows;
 mod guard;
 mod history;
@@ -53,6 +54,10 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("analyze", args)) => analyze::run(args),
         Some(("export", args)) => export::run(args),
         Some(("traffic", args)) => traffic::run(args),
+        Some(("cluster", args)) => match args.subcommand() {
+            Some((name, args)) => fleet_client::run(name, args),
+            None => Ok(ExitCode::from(exit::Exit::Usage as u8)),
+        },
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),
         Some(("guard", args)) => guard::run(args),
