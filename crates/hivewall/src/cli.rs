@@ -29,6 +29,7 @@ pub(crate) fn command() -> Command {
             Command::new("snapshot")
                 .about("Print everything a running agent knows now, as one document")
                 .arg(host())
+                .arg(crate::fleet_client::flag())
                 .arg(output("json", &[Format::Json, Format::Jsonl, Format::Table])),
         )
         .subcommand(export())
@@ -36,6 +37,7 @@ pub(crate) fn command() -> Command {
         .subcommand(analyze())
         .subcommand(traffic())
         .subcommand(check())
+        .subcommand(cluster())
         .subcommand(crate::policy::command())
         .subcommand(crate::rules::command())
         .subcommand(crate::guard::command())
@@ -120,6 +122,9 @@ fn top() -> Command {
     Command::new("top")
         .about("Watch a running agent in the terminal")
         .arg(host())
+        .arg(
+            crate::fleet_client::flag().help("Begin with the fleet; with --once print what all its hosts saw together"),
+        )
         .arg(Arg::new("once").long("once").action(ArgAction::SetTrue).help("Print an overview as text and end"))
         .arg(
             Arg::new("filter")
@@ -140,6 +145,16 @@ fn top() -> Command {
                 .value_name("TIME")
                 .help("Look at the flows of this time in history: RFC 3339, a date, or how long ago (`2h`)"),
         )
+}
+
+fn cluster() -> Command {
+    Command::new("cluster")
+        .about("Begin, join, see and leave a fleet: agents that know one another, without a server")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommands(crate::fleet::commands::commands())
+        .subcommands(crate::fleet::orders::commands())
+        .subcommands(crate::fleet_client::commands())
 }
 
 fn analyze() -> Command {
@@ -222,6 +237,7 @@ fn flows() -> Command {
         )
         .arg(host())
         .arg(output("table", &[Format::Table, Format::Json, Format::Jsonl, Format::Csv]))
+        .arg(crate::fleet_client::flag().conflicts_with("follow"))
         .arg(Arg::new("follow").long("follow").short('f').action(ArgAction::SetTrue).help("Print flows as they close"))
         .arg(Arg::new("sort").long("sort").value_parser(sorts).help("Order, largest or latest first [default: bytes]"))
         .arg(Arg::new("limit").long("limit").short('n').value_name("ROWS").help("At most so many flows [default: 100]"))
@@ -278,7 +294,7 @@ pub(crate) fn host() -> Arg {
         .help("The agent to ask [default: 127.0.0.1:7733]")
 }
 
-fn output(default: &'static str, formats: &'static [Format]) -> Arg {
+pub(crate) fn output(default: &'static str, formats: &'static [Format]) -> Arg {
     let names = formats.iter().filter_map(clap::ValueEnum::to_possible_value);
     Arg::new("output")
         .long("output")

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use hivewall_tui::{Agent, FlowQuestion, PolicyAction, PolicyReply};
+use hivewall_view::fleet::FleetView;
 use hivewall_view::{FlowPage, Snapshot, Sort};
 
 use crate::exit::{Exit, ending};
@@ -48,11 +49,22 @@ impl Client {
         parameters: &[(String, String)],
         timeout: Option<Duration>,
     ) -> anyhow::Result<ureq::Body> {
+        let (response, url) = self.ask(path, parameters, timeout)?;
+        answered(response, &url)
+    }
+
+    /// The response, whatever it says, and what was asked.
+    fn ask(
+        &self,
+        path: &str,
+        parameters: &[(String, String)],
+        timeout: Option<Duration>,
+    ) -> anyhow::Result<(ureq::http::Response<ureq::Body>, String)> {
         let url = format!("{}/api/v1/{path}", self.base);
         let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
         let request = self.agent.get(&url).query_pairs(pairs).config().timeout_global(timeout).build();
         let response = request.call().map_err(|error| self.unreachable(&error))?;
-        answered(response, &url)
+        Ok((response, url))
     }
 
     fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
@@ -129,6 +141,16 @@ impl Client {
         T::read(&text)
     }
 
+    /// One answer, or none where the agent has no such thing: it is in no fleet, or older than fleets.
+    pub(crate) fn get_where_there_is<T: serde_json_de::Answer>(&self, path: &str) -> anyhow::Result<Option<T>> {
+        let (response, url) = self.ask(path, &[], Some(TIMEOUT))?;
+        if response.status() == ureq::http::StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        let mut body = answered(response, &url)?;
+        T::read(&body.with_config().limit(1 << 30).read_to_string()?).map(Some)
+    }
+
     /// An answer that goes on.
     pub(crate) fn stream(
         &self,
@@ -142,6 +164,10 @@ impl Client {
 /// What the API answers with.
 pub(crate) mod serde_json_de {
     use anyhow::Context as _;
+    use hivewall_view::fleet::{
+        AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+        InvitationPage, MemberPage, RolloutPage,
+    };
     use hivewall_view::policy::{Explanation, PolicyOutcome, Rehearsal};
     use hivewall_view::{FlowPage, Snapshot};
 
@@ -175,6 +201,22 @@ pub(crate) mod serde_json_de {
         }
     }
 
+    macro_rules! answers_of_the_fleet {
+        ($($name:ident,)*) => {
+            $(impl Answer for $name {
+                fn read(text: &str) -> anyhow::Result<Self> {
+                    let context = "what the agent tells of its fleet cannot be read; is it another version?";
+                    serde_json::from_str(text).context(context)
+                }
+            })*
+        };
+    }
+
+    answers_of_the_fleet! {
+        AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+        InvitationPage, MemberPage, RolloutPage,
+    }
+
     impl Answer for FlowPage {
         fn read(text: &str) -> anyhow::Result<Self> {
             serde_json::from_str(text).context("the agent's flows cannot be read; is it another version?")
@@ -202,6 +244,10 @@ impl Agent for Client {
             parameters.push(("history".to_owned(), "true".to_owned()));
         }
         self.get("flows", &parameters).map_err(|error| format!("{error:#}"))
+    }
+
+    fn fleet(&mut self) -> Result<Option<FleetView>, String> {
+        self.get_where_there_is("fleet").map_err(|error| format!("{error:#}"))
     }
 
     fn policy(&mut self, action: &PolicyAction) -> Result<PolicyReply, String> {

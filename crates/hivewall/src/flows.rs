@@ -11,6 +11,7 @@ use hivewall_view::{FlowPage, FlowRow, Snapshot, render_snapshot_text};
 
 use crate::cli;
 use crate::client::Client;
+use crate::fleet_client;
 
 /// How rows are printed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -123,6 +124,10 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     if args.get_flag("history") || parameters.iter().any(|(name, _)| matches!(name.as_str(), "from" | "to" | "last")) {
         parameters.push(("history".to_owned(), "true".to_owned()));
     }
+    if fleet_client::asked(args) {
+        drop(out);
+        return fleet_client::flows(&client, &parameters, format);
+    }
     let page: FlowPage = client.get("flows", &parameters)?;
     print_flows(&mut out, &page.flows, format, true)?;
     out.flush()?;
@@ -197,6 +202,9 @@ fn print_one(out: &mut dyn Write, flow: &FlowRow, format: Format, first: bool) -
 pub(crate) fn snapshot(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let client = Client::from(args);
     let format = args.get_one::<Format>("output").copied().unwrap_or(Format::Json);
+    if fleet_client::asked(args) {
+        return fleet_client::snapshot(&client, args);
+    }
     let snapshot: Snapshot = client.get("snapshot", &[])?;
     let mut out = std::io::stdout().lock();
     print_snapshot(&mut out, &snapshot, format)?;

@@ -10,6 +10,7 @@ mod client;
 mod exit;
 mod export;
 mod fleet;
+mod fleet_client;
 mod flows;
 mod guard;
 mod history;
@@ -54,6 +55,12 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("analyze", args)) => analyze::run(args),
         Some(("export", args)) => export::run(args),
         Some(("traffic", args)) => traffic::run(args),
+        Some(("cluster", args)) => match args.subcommand() {
+            Some((name @ ("init" | "join"), args)) => fleet::commands::run(name, args),
+            Some((name @ ("invite" | "remove" | "leave"), args)) => fleet::orders::run(name, args),
+            Some((name, args)) => fleet_client::run(name, args),
+            None => Ok(ExitCode::from(exit::Exit::Usage as u8)),
+        },
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),
         Some(("guard", args)) => guard::run(args),

@@ -14,7 +14,9 @@ use hivewall_host::rules::{
 };
 use hivewall_model::protocol_by_name;
 
+use crate::client::Client;
 use crate::exit::{Exit, ending};
+use crate::fleet_client;
 use crate::policy::beside::crosses_network;
 
 /// Where the agent keeps what it put into a packet filter.
@@ -31,6 +33,8 @@ pub(crate) fn command() -> Command {
              What cannot be listed (a program that is not installed, a missing privilege) is named at the end.",
         )
         .arg(output())
+        .arg(crate::cli::host())
+        .arg(fleet_client::flag().help("List the rules of the policies that hold on the hosts of the fleet"))
         .arg(Arg::new("ours").long("ours").action(ArgAction::SetTrue).help("Only what is ours"))
         .subcommand(explain())
         .subcommand(
@@ -120,6 +124,9 @@ fn is_json(args: &ArgMatches) -> bool {
 }
 
 fn run_list(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    if fleet_client::asked(args) {
+        return fleet_client::rules(&Client::from(args), is_json(args));
+    }
     let mut found = inventory();
     if args.get_flag("ours") {
         for table in &mut found.tables {

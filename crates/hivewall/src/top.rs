@@ -8,10 +8,15 @@ use hivewall_view::Snapshot;
 
 use crate::client::Client;
 use crate::exit::{Exit, ending};
+use crate::fleet_client;
 use crate::flows::{Format, print_snapshot};
 
 pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let client = Client::from(args);
+    let fleet = fleet_client::asked(args);
+    if args.get_flag("once") && fleet {
+        return fleet_client::overview(&client);
+    }
     if args.get_flag("once") {
         let snapshot: Snapshot = client.get("snapshot", &[])?;
         let mut out = std::io::stdout().lock();
@@ -28,6 +33,9 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let mut options = hivewall_tui::Options::default();
     if let Some(filter) = args.get_one::<String>("filter") {
         options.filter.clone_from(filter);
+    }
+    if fleet {
+        options.tab = hivewall_tui::Tab::Fleet;
     }
     options.at = args.get_one::<String>("at").cloned();
     if let Some(seconds) = args.get_one::<f64>("interval") {

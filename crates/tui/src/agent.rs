@@ -3,6 +3,7 @@
 //!
 //! Invariant: the agent is only ever called from the worker thread ([`crate::worker`]), so a call may block.
 
+use hivewall_view::fleet::FleetView;
 use hivewall_view::policy::{BanRequest, ExplainRequest, Explanation, PolicyOutcome, UnbanRequest};
 use hivewall_view::{FlowPage, Snapshot, Sort};
 
@@ -15,6 +16,10 @@ pub trait Agent {
     fn snapshot(&mut self) -> Result<Snapshot, String>;
     /// One page of flows.
     fn flows(&mut self, question: &FlowQuestion) -> Result<FlowPage, String>;
+    /// The fleet that the agent is in, as it knows it; none when it is in none.
+    fn fleet(&mut self) -> Result<Option<FleetView>, String> {
+        Ok(None)
+    }
     /// Carries out a command, or answers a question about the policy.
     fn policy(&mut self, action: &PolicyAction) -> Result<PolicyReply, String> {
         Err(format!("this agent cannot be told to {}", action.title()))
@@ -79,6 +84,8 @@ pub(crate) struct Request {
     pub(crate) action: Option<PolicyAction>,
     /// Whether to fetch the snapshot.
     pub(crate) snapshot: bool,
+    /// Whether to fetch the fleet.
+    pub(crate) fleet: bool,
     /// Flows to fetch, if any.
     pub(crate) flows: Option<FlowQuestion>,
 }
@@ -90,6 +97,8 @@ pub(crate) struct Answer {
     pub(crate) action: Option<Result<PolicyReply, String>>,
     /// The snapshot, where it was asked for.
     pub(crate) snapshot: Option<Result<Snapshot, String>>,
+    /// The fleet, where it was asked for and the snapshot did not fail.
+    pub(crate) fleet: Option<Result<Option<FleetView>, String>>,
     /// The flows with the question they answer; absent too when the snapshot failed already.
     pub(crate) flows: Option<(FlowQuestion, Result<FlowPage, String>)>,
 }

@@ -12,6 +12,7 @@ mod policy;
 use std::time::Duration;
 
 use crossterm::event::{KeyEvent, MouseEvent};
+use hivewall_view::fleet::FleetView;
 use hivewall_view::policy::Explanation;
 use hivewall_view::{FlowPage, FlowRow, Snapshot, Sort};
 
@@ -153,6 +154,10 @@ pub(crate) struct App {
     /// The moment in the past that is looked at; none for now.
     pub(crate) moment: Option<Moment>,
     pub(crate) snapshot: Option<Box<Snapshot>>,
+    /// The fleet, where the agent is in one.
+    pub(crate) fleet: Option<Box<FleetView>>,
+    /// Whether the agent has said what fleet it is in, if any.
+    pub(crate) fleet_asked: bool,
     pub(crate) page: Option<FlowPage>,
     pub(crate) rows: Rows,
     /// Bits per second received and sent by all captured interfaces.
@@ -198,6 +203,8 @@ impl App {
             grouped: false,
             moment: None,
             snapshot: None,
+            fleet: None,
+            fleet_asked: false,
             page: None,
             rows: Rows::default(),
             rates: Default::default(),
@@ -352,6 +359,10 @@ impl App {
         self.overlay = Overlay::None;
         let entered = self.tab != tab;
         self.tab = tab;
+        if entered && tab == Tab::Fleet {
+            // Nobody asked for it while it was not looked at.
+            self.due = self.now;
+        }
         if entered && tab == Tab::Flows { self.ask_flows() } else { Effect::None }
     }
 

@@ -93,7 +93,7 @@ pub(crate) type Keys = &'static [(&'static str, &'static str)];
 pub(crate) const HELP: &[(&str, Keys)] = &[
     (
         "Screens",
-        &[("1 … 9 0 a f i", "go to a screen"), ("Tab ⇧Tab", "next, previous screen"), ("→ ←", "next, previous list")],
+        &[("1 … 9 0 a f n i", "go to a screen"), ("Tab ⇧Tab", "next, previous screen"), ("→ ←", "next, previous list")],
     ),
     (
         "Rows",
@@ -144,7 +144,7 @@ pub(crate) fn here(tab: Tab, list: List, travelling: bool) -> Keys {
         Tab::Flows if list == List::Groups => {
             &[("Enter", "its flows"), ("g", "one by one"), ("t p r", "order"), ("< > o", "any column"), ("y", "copy")]
         }
-        Tab::Overview => &[("1 … 0 a f i Tab", "screens"), ("click", "goes there"), ("/", "filter flows")],
+        Tab::Overview => &[("1 … 0 a f n i Tab", "screens"), ("click", "goes there"), ("/", "filter flows")],
         Tab::Flows if travelling => &[
             ("[ ]", "a minute earlier, later"),
             ("{ }", "an hour"),
@@ -179,6 +179,7 @@ pub(crate) fn here(tab: Tab, list: List, travelling: bool) -> Keys {
             ("Enter", "its flows"),
             ("< > o", "order"),
         ],
+        Tab::Fleet => &[("→ ←", "lists"), ("Enter", "its flows here"), ("< > o", "order"), ("y", "copy")],
         Tab::Own => &[("↑↓", "scroll")],
     }
 }

@@ -54,13 +54,23 @@ pub(crate) enum List {
     Refused,
     /// Bans.
     Bans,
+    /// Hosts of the fleet.
+    Members,
+    /// Who sent most in the fleet.
+    FleetSources,
+    /// To whom most was sent in the fleet.
+    FleetDestinations,
+    /// What was talked to most in the fleet.
+    FleetServices,
+    /// Links between hosts of the fleet.
+    Links,
     /// No list but lines to scroll through.
     Page,
 }
 
 impl List {
     /// Every list.
-    pub(crate) const ALL: [List; 25] = [
+    pub(crate) const ALL: [List; 30] = [
         List::Flows,
         List::Groups,
         List::Processes,
@@ -85,6 +95,11 @@ impl List {
         List::Rules,
         List::Refused,
         List::Bans,
+        List::Members,
+        List::FleetSources,
+        List::FleetDestinations,
+        List::FleetServices,
+        List::Links,
         List::Page,
     ];
 
@@ -120,6 +135,11 @@ impl List {
             List::Rules => "Rules",
             List::Refused => "Refused",
             List::Bans => "Bans",
+            List::Members => "Members",
+            List::FleetSources => "Sources",
+            List::FleetDestinations => "Destinations",
+            List::FleetServices => "Services",
+            List::Links => "Links",
             List::Page => "",
         }
     }
@@ -159,6 +179,10 @@ impl List {
             List::Alerts => &["count", "alert"],
             List::Rules => &["#", "rate", "packets", "bytes", "flows", "last", "rule", "tier", "action"],
             List::Refused => &["packets", "bytes", "in", "rule"],
+            List::Members => &["state", "host", "since", "policy", "address", "agent"],
+            List::FleetSources | List::FleetDestinations => &["bytes", "address", "host"],
+            List::FleetServices => &["bytes", "service"],
+            List::Links => &["rtt", "jitter", "loss", "from", "to"],
             List::Bans => &["since", "left", "prefix", "origin", "reason"],
         }
     }

@@ -32,6 +32,8 @@ pub enum Tab {
     Alerts,
     /// The firewall policy: rules, refusals, bans.
     Policy,
+    /// The fleet: members, what all saw together, how the policy spreads, links.
+    Fleet,
     /// The agent itself and the host it runs on.
     Own,
 }
@@ -64,6 +66,13 @@ const ENTRIES: [Entry; Tab::ALL.len()] = [
     entry(Tab::Drops, '0', "Drops", "Drops", &[List::KernelDrops, List::Losses]),
     entry(Tab::Alerts, 'a', "Alerts", "Alert", &[List::Alerts]),
     entry(Tab::Policy, 'f', "Policy", "Pol", &[List::Rules, List::Refused, List::Bans]),
+    entry(
+        Tab::Fleet,
+        'n',
+        "Fleet",
+        "Fleet",
+        &[List::Members, List::FleetSources, List::FleetDestinations, List::FleetServices, List::Links],
+    ),
     entry(Tab::Own, 'i', "Self", "Self", &[]),
 ];
 
@@ -73,7 +82,7 @@ const fn entry(tab: Tab, key: char, title: &'static str, short: &'static str, li
 
 impl Tab {
     /// Every screen, in the order of the tab line.
-    pub const ALL: [Tab; 13] = [
+    pub const ALL: [Tab; 14] = [
         Tab::Overview,
         Tab::Flows,
         Tab::Processes,
@@ -86,6 +95,7 @@ impl Tab {
         Tab::Drops,
         Tab::Alerts,
         Tab::Policy,
+        Tab::Fleet,
         Tab::Own,
     ];
 

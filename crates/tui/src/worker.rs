@@ -53,11 +53,12 @@ fn answer(agent: &mut (dyn Agent + Send), request: Request) -> Answer {
     let snapshot = request.snapshot.then(|| agent.snapshot());
     // A host that does not answer would only time out a second time.
     let failed = matches!(snapshot, Some(Err(_)));
+    let fleet = (request.fleet && !failed).then(|| agent.fleet());
     let flows = request.flows.filter(|_| !failed).map(|question| {
         let page = agent.flows(&question);
         (question, page)
     });
-    Answer { action, snapshot, flows }
+    Answer { action, snapshot, fleet, flows }
 }
 
 #[cfg(test)]
@@ -86,7 +87,7 @@ mod tests {
 
     fn both() -> Request {
         let flows = FlowQuestion { filter: String::new(), sort: Sort::Bytes, limit: 7, history: false };
-        Request { action: None, snapshot: true, flows: Some(flows) }
+        Request { action: None, snapshot: true, fleet: true, flows: Some(flows) }
     }
 
     #[test]
@@ -102,6 +103,6 @@ mod tests {
     fn a_dead_agent_is_asked_once_and_not_twice() {
         let got = answer(&mut Half { alive: false }, both());
         assert!(matches!(got.snapshot, Some(Err(_))));
-        assert!(got.flows.is_none());
+        assert!(got.flows.is_none() && got.fleet.is_none());
     }
 }

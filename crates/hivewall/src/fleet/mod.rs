@@ -10,6 +10,7 @@ pub(crate) mod commands;
 mod desk;
 pub(crate) mod disk;
 mod log;
+pub(crate) mod orders;
 mod program;
 mod questions;
 mod rollout;

@@ -15,6 +15,7 @@ use serde_json::json;
 use crate::cli::host;
 use crate::client::Client;
 use crate::exit::{Exit, ending};
+use crate::fleet_client::{self, Spread};
 
 /// The subcommands.
 pub(super) fn commands() -> Vec<Command> {
@@ -83,11 +84,16 @@ pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
         _ => client.delete("bans", json!({ "prefix": prefix() }))?,
     };
-    if super::is_json(args) {
-        println!("{}", serde_json::to_string_pretty(&outcome)?);
+    let is_json = super::is_json(args);
+    if !is_json {
+        println!("{}", outcome.message);
+    }
+    let spread = if name == "apply" { fleet_client::watch(&client, &outcome, !is_json)? } else { None };
+    if is_json {
+        println!("{}", serde_json::to_string_pretty(&with_fleet(&outcome, spread.as_ref()))?);
         return Ok(ExitCode::SUCCESS);
     }
-    println!("{}", outcome.message);
+    spread.iter().flat_map(Spread::lines).for_each(|line| println!("{line}"));
     // A ban has nothing to do with what waits.
     if let Some(pending) = outcome.pending.filter(|_| matches!(name, "apply" | "confirm" | "rollback")) {
         println!(
@@ -96,6 +102,15 @@ pub(super) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
         );
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The outcome, and in a fleet how far it came: `fleet` is null where the fleet does not spread it.
+fn with_fleet(outcome: &PolicyOutcome, spread: Option<&Spread>) -> serde_json::Value {
+    let mut told = json!(outcome);
+    if let (Some(spread), Some(keys)) = (spread, told.as_object_mut()) {
+        keys.insert("fleet".to_owned(), json!(spread.rollout()));
+    }
+    told
 }
 
 fn document(path: &Path) -> anyhow::Result<String> {

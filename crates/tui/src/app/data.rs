@@ -1,5 +1,6 @@
 //! What is asked of the agent and what its answers change.
 
+use hivewall_view::fleet::FleetView;
 use hivewall_view::time::parse_rfc3339;
 use hivewall_view::{FlowPage, Snapshot};
 
@@ -22,7 +23,7 @@ impl App {
             return Effect::None;
         }
         self.link.asked = Some(self.now);
-        Effect::Ask(Request { action: None, snapshot: false, flows: Some(self.question()) })
+        Effect::Ask(Request { action: None, snapshot: false, fleet: false, flows: Some(self.question()) })
     }
 
     pub(super) fn ask_if_due(&mut self) -> Effect {
@@ -34,11 +35,12 @@ impl App {
         let past = self.moment.is_some();
         let snapshot = !past || self.snapshot.is_none();
         let flows = self.tab == Tab::Flows && !(past && self.page.is_some() && self.link.error.is_none());
+        let fleet = self.tab == Tab::Fleet && !past;
         if !snapshot && !flows {
             return Effect::None;
         }
         self.link.asked = Some(self.now);
-        Effect::Ask(Request { action: None, snapshot, flows: flows.then(|| self.question()) })
+        Effect::Ask(Request { action: None, snapshot, fleet, flows: flows.then(|| self.question()) })
     }
 
     pub(super) fn answered(&mut self, answer: Answer) -> Effect {
@@ -49,6 +51,9 @@ impl App {
         }
         if let Some(snapshot) = answer.snapshot {
             self.take_snapshot(snapshot);
+        }
+        if let Some(fleet) = answer.fleet {
+            self.take_fleet(fleet);
         }
         if let Some((question, page)) = answer.flows
             && question == self.question()
@@ -77,6 +82,18 @@ impl App {
                         self.follow(list);
                     }
                 }
+            }
+            Err(error) => self.link.error = Some(error),
+        }
+    }
+
+    fn take_fleet(&mut self, answer: Result<Option<FleetView>, String>) {
+        match answer {
+            Ok(fleet) => {
+                self.rows.take_fleet(fleet.as_ref(), &self.orders);
+                self.fleet = fleet.map(Box::new);
+                self.fleet_asked = true;
+                Tab::Fleet.lists().iter().for_each(|list| self.follow(*list));
             }
             Err(error) => self.link.error = Some(error),
         }

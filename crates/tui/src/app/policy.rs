@@ -77,7 +77,7 @@ impl App {
             return Effect::None;
         }
         self.link.asked = Some(self.now);
-        Effect::Ask(Request { action: self.action.take(), snapshot: true, flows: None })
+        Effect::Ask(Request { action: self.action.take(), snapshot: true, fleet: false, flows: None })
     }
 
     pub(super) fn take_reply(&mut self, reply: Result<PolicyReply, String>) {

@@ -212,8 +212,14 @@ fn a_dead_agent_keeps_the_data_tells_its_age_and_is_asked_again() {
     let mut app = app(Load::One, Tab::Overview, true);
     let request = asked(app.update(Event::Tick, at(0)));
     assert!(request.snapshot);
-    let dead =
-        || Event::Answered(Box::new(Answer { action: None, snapshot: Some(Err("refused".to_owned())), flows: None }));
+    let dead = || {
+        Event::Answered(Box::new(Answer {
+            action: None,
+            snapshot: Some(Err("refused".to_owned())),
+            fleet: None,
+            flows: None,
+        }))
+    };
     let retry = app.update(dead(), at(5));
     assert!(asked(retry).snapshot, "the next question was due already");
     assert!(app.snapshot.is_some());
@@ -265,8 +271,12 @@ fn a_view_of_the_past_asks_history_once_and_again_when_it_moves() {
 fn a_question_about_the_past_that_failed_is_asked_again() {
     let mut app = past();
     let request = asked(app.update(Event::Tick, at(0)));
-    let refused =
-        Answer { action: None, snapshot: None, flows: Some((request.flows.unwrap(), Err("no history".to_owned()))) };
+    let refused = Answer {
+        action: None,
+        snapshot: None,
+        fleet: None,
+        flows: Some((request.flows.unwrap(), Err("no history".to_owned()))),
+    };
     assert_eq!(app.update(Event::Answered(Box::new(refused)), at(0)), Effect::None);
     assert!(asked(app.update(Event::Tick, at(2))).flows.is_some());
 }
@@ -310,8 +320,12 @@ fn a_change_is_confirmed_only_after_a_yes() {
     app.update(letter('c'), at(0));
     let request = asked(app.update(letter('y'), at(1)));
     assert_eq!((request.action, request.snapshot), (Some(PolicyAction::Confirm), true));
-    let answer =
-        Answer { action: Some(Ok(outcome("edge 42 stays"))), snapshot: Some(Ok(snapshot(Load::One))), flows: None };
+    let answer = Answer {
+        action: Some(Ok(outcome("edge 42 stays"))),
+        snapshot: Some(Ok(snapshot(Load::One))),
+        fleet: None,
+        flows: None,
+    };
     app.update(Event::Answered(Box::new(answer)), at(2));
     assert_eq!(app.notice().map(|notice| (notice.text.as_str(), notice.bad)), Some(("edge 42 stays", false)));
     app.update(letter('c'), at(3));
@@ -361,7 +375,10 @@ fn an_explanation_lies_over_the_screen_until_it_is_closed() {
     let request = asked(app.update(press(KeyCode::Enter), at(0)));
     assert!(matches!(request.action, Some(PolicyAction::Explain(_))));
     let reply = PolicyReply::Explained(Box::default());
-    app.update(Event::Answered(Box::new(Answer { action: Some(Ok(reply)), snapshot: None, flows: None })), at(1));
+    app.update(
+        Event::Answered(Box::new(Answer { action: Some(Ok(reply)), snapshot: None, fleet: None, flows: None })),
+        at(1),
+    );
     assert!(matches!(app.overlay, Overlay::Explained { .. }));
     app.update(press(KeyCode::Esc), at(2));
     assert_eq!(app.overlay, Overlay::None);

@@ -4,6 +4,7 @@
 //! Invariant: nothing of the snapshot is left out; rows that stand for the rest of a bounded table come last whatever
 //! the order.
 
+mod fleet;
 mod health;
 mod names;
 mod policy;
@@ -12,10 +13,12 @@ mod traffic;
 use std::cmp::Ordering;
 use std::time::Duration;
 
+use hivewall_view::fleet::FleetView;
 use hivewall_view::policy::{BanView, RefusedByRule};
 use hivewall_view::{DnsRow, DropRow, FlowPage, HalfOpenTarget, HttpRow, ProcessTraffic, ServiceTraffic, Snapshot};
 use serde_json::Value;
 
+pub(crate) use fleet::FleetRows;
 pub(crate) use health::{CountRow, LossRow, PeerRow, StateRow};
 pub(crate) use names::NameRow;
 pub(crate) use policy::RuleRow;
@@ -23,6 +26,7 @@ pub(crate) use traffic::{ApplicationRow, GroupRow, InterfaceRow, ProtocolRow, Ta
 
 use crate::history::Trends;
 use crate::list::{List, Order, Orders};
+use crate::tab::Tab;
 
 /// What a row is ordered by.
 #[derive(Clone, Debug, PartialEq)]
@@ -86,6 +90,7 @@ pub(crate) struct Rows {
     pub(crate) rules: Vec<RuleRow>,
     pub(crate) refused: Vec<RefusedByRule>,
     pub(crate) bans: Vec<BanView>,
+    pub(crate) fleet: FleetRows,
 }
 
 impl Rows {
@@ -93,6 +98,7 @@ impl Rows {
     pub(crate) fn take(&mut self, snapshot: &Snapshot, trends: &Trends, step: Duration, orders: &Orders) {
         *self = Self {
             groups: std::mem::take(&mut self.groups),
+            fleet: std::mem::take(&mut self.fleet),
             processes: snapshot.processes.clone(),
             talkers: traffic::talkers(snapshot),
             lookups: snapshot.dns_queries.recent.clone(),
@@ -120,6 +126,14 @@ impl Rows {
             if list != List::Groups {
                 self.order(list, orders.of(list));
             }
+        }
+    }
+
+    /// Takes over what is known of the fleet.
+    pub(crate) fn take_fleet(&mut self, fleet: Option<&FleetView>, orders: &Orders) {
+        self.fleet = FleetRows::of(fleet);
+        for list in Tab::Fleet.lists() {
+            self.order(*list, orders.of(*list));
         }
     }
 
@@ -155,6 +169,11 @@ impl Rows {
             List::Rules => sort(&mut self.rules, order),
             List::Refused => sort(&mut self.refused, order),
             List::Bans => sort(&mut self.bans, order),
+            List::Members => sort(&mut self.fleet.members, order),
+            List::FleetSources => sort(&mut self.fleet.sources, order),
+            List::FleetDestinations => sort(&mut self.fleet.destinations, order),
+            List::FleetServices => sort(&mut self.fleet.services, order),
+            List::Links => sort(&mut self.fleet.links, order),
             List::Flows | List::Page => {}
         }
     }
@@ -185,6 +204,11 @@ impl Rows {
             List::Rules => all(&self.rules),
             List::Refused => all(&self.refused),
             List::Bans => all(&self.bans),
+            List::Members => all(&self.fleet.members),
+            List::FleetSources => all(&self.fleet.sources),
+            List::FleetDestinations => all(&self.fleet.destinations),
+            List::FleetServices => all(&self.fleet.services),
+            List::Links => all(&self.fleet.links),
             List::Flows | List::Page => Vec::new(),
         }
     }

@@ -2,6 +2,7 @@
 //! by arithmetic, so that pictures stay the same.
 
 mod depth;
+mod fleet;
 mod policy;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use crate::tab::Tab;
 use crate::theme::{Palette, Theme};
 
 pub(crate) use depth::known;
+pub(crate) use fleet::fleet;
 
 /// How busy the sample agent is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -283,7 +285,8 @@ pub(crate) fn app(load: Load, tab: Tab, colour: bool) -> App {
         if let Effect::Ask(request) = app.update(Event::Tick, Duration::from_secs(second)) {
             // One page is enough: flows have no history in the view.
             let page = page(if second == 59 { load } else { Load::Empty });
-            let answer = reply(&request, snapshot, page);
+            let mut answer = reply(&request, snapshot, page);
+            answer.fleet = request.fleet.then(|| Ok(fleet(load)));
             app.update(Event::Answered(Box::new(answer)), Duration::from_secs(second));
         }
     }
@@ -295,6 +298,7 @@ pub(crate) fn reply(request: &Request, snapshot: Snapshot, page: FlowPage) -> An
     Answer {
         action: None,
         snapshot: request.snapshot.then_some(Ok(snapshot)),
+        fleet: None,
         flows: request.flows.clone().map(|question| (question, Ok(page))),
     }
 }

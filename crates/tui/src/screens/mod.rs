@@ -7,6 +7,7 @@ mod alerts;
 mod detail;
 mod drops;
 mod explained;
+mod fleet;
 mod flows;
 mod footer;
 mod groups;
@@ -90,6 +91,7 @@ fn screen(app: &App, paper: &mut Paper<'_, '_>, area: Rect) {
         Tab::Drops => drops::draw(app, paper, area),
         Tab::Alerts => alerts::draw(app, paper, area),
         Tab::Policy => policy::draw(app, paper, area),
+        Tab::Fleet => fleet::draw(app, paper, area),
         Tab::Own => own::draw(app, paper, area),
     }
 }

@@ -112,6 +112,19 @@ fn the_policy_at_every_size_and_load() {
 }
 
 #[test]
+fn the_fleet_at_every_size_and_load() {
+    check_loads(Tab::Fleet);
+}
+
+#[test]
+fn before_the_fleet_is_known_its_screen_says_that_it_is_asked_for() {
+    let mut app = app(Load::Thousands, Tab::Overview, true);
+    app.update(letter('n'), at(0));
+    let terminal = picture(&app, (80, 24));
+    assert!(line_with(terminal.backend().buffer(), "asking for the fleet").count() == 80);
+}
+
+#[test]
 fn the_agent_itself_at_every_size_and_load() {
     check_loads(Tab::Own);
 }
@@ -119,7 +132,7 @@ fn the_agent_itself_at_every_size_and_load() {
 /// The lists of a screen that a small terminal shows one at a time.
 #[test]
 fn every_list_has_its_turn_on_a_small_screen() {
-    for tab in [Tab::Names, Tab::Protocols, Tab::Sockets, Tab::Drops, Tab::Policy] {
+    for tab in [Tab::Names, Tab::Protocols, Tab::Sockets, Tab::Drops, Tab::Policy, Tab::Fleet] {
         let mut app = app(Load::Thousands, tab, true);
         for _ in 1..tab.lists().len() {
             app.update(press(KeyCode::Right), at(0));
@@ -213,6 +226,7 @@ fn a_dead_agent_has_a_banner_with_the_age_of_the_data() {
     let dead = Answer {
         action: None,
         snapshot: Some(Err("connection refused; is `hivewall run` running?".to_owned())),
+        fleet: None,
         flows: None,
     };
     app.update(Event::Answered(Box::new(dead)), at(12));

@@ -155,6 +155,7 @@ fn tab_text(app: &App, tab: Tab, titles: Titles) -> [String; 4] {
 fn alarm(app: &App, tab: Tab) -> &'static str {
     let marked = match tab {
         Tab::Drops => app.rows.happened() > 0,
+        Tab::Fleet => app.fleet.as_ref().is_some_and(|fleet| fleet.states.down > 0 || fleet.alarms_total > 0),
         Tab::Alerts => !app.rows.alerts.is_empty(),
         _ => false,
     };

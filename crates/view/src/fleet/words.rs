@@ -1,6 +1,7 @@
 //! Figures of a fleet in words, the same on every surface: how many hosts, how old, how far off. Invariant: what is not of
 //! all known hosts says of how many.
 
+use std::fmt::Write as _;
 use std::time::Duration;
 
 use super::{Distinct, FleetAnswer, FleetCoverage, FleetTopRow, MemberCounts, MemberState, RolloutView};
@@ -93,7 +94,8 @@ impl RolloutView {
         let have = if self.have == 1 { "has it" } else { "have it" };
         for (count, what) in [(self.have, have), (self.refused, "refused it"), (self.unknown, "not heard of")] {
             if count > 0 {
-                words.push_str(&format!(", {} {what}", units::count(count)));
+                // Writing to a string cannot fail.
+                let _ = write!(words, ", {} {what}", units::count(count));
             }
         }
         words
