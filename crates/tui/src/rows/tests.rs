@@ -2,11 +2,12 @@
 
 use super::*;
 use crate::check::check;
-use crate::samples::{Load, flow, page, snapshot};
+use crate::samples::{Load, fleet, flow, page, snapshot};
 
 fn rows(load: Load) -> Rows {
     let mut rows = Rows::default();
     rows.take(&snapshot(load), &Trends::default(), Duration::from_secs(1), &Orders::default());
+    rows.take_fleet(fleet(load).as_ref(), &Orders::default());
     rows.group(&page(load), &Orders::default());
     rows
 }
@@ -58,6 +59,9 @@ fn what_the_language_had_from_the_start_can_be_asked_for_by_every_row() {
         List::Peers,
         List::HalfOpen,
         List::KernelDrops,
+        List::Members,
+        List::FleetSources,
+        List::FleetServices,
     ];
     for list in lists {
         let filters: Vec<String> = rows.items(list).iter().filter_map(|item| item.filter()).collect();

@@ -87,7 +87,7 @@ fn member(n: u64) -> MemberView {
         labels: [("env", "prod"), ("role", ["web", "db", "cache"][n as usize % 3])]
             .map(|(key, value)| (key.to_owned(), value.to_owned()))
             .into(),
-        agent: "0.5.0".to_owned(),
+        agent: if n % 50 == 3 { "0.4.9" } else { "0.5.0" }.to_owned(),
         protocol: 1,
         flags: if n == 1 { vec!["enroller".to_owned()] } else { Vec::new() },
         is_self: n == 1,
@@ -111,10 +111,10 @@ fn source(n: u64, hidden: u64) -> FleetTopRow {
 
 fn link(n: u64) -> LinkView {
     LinkView {
-        from_id: "1".to_owned(),
-        from: "node-0001.rack-1.example.net".to_owned(),
-        to_id: n.to_string(),
-        to: format!("node-{n:04}.rack-{}.example.net", n % 40),
+        from_id: (n % 2).to_string(),
+        from: format!("node-{:04}.rack-{}.example.net", n % 2, n % 2),
+        to_id: (n + 2).to_string(),
+        to: format!("node-{:04}.rack-{}.example.net", n + 2, (n + 2) % 40),
         rtt_seconds: 0.04 / (n + 1) as f64,
         jitter_seconds: 0.004 / (n + 1) as f64,
         loss: if n % 9 == 4 { 0.03 } else { 0.0 },

@@ -19,11 +19,14 @@ use crate::list::List;
 use crate::paper::Paper;
 use crate::table::Column;
 use crate::theme::Theme;
+use crate::width::wrap;
 
 /// From this height on, all lists are shown at once.
 const ALL_AT_ONCE: u16 = 28;
 /// From this width on, four lists stand side by side; below, two.
 const FOUR_ACROSS: u16 = 150;
+/// Lines that a sentence may take.
+const LINES_MAX: usize = 2;
 /// Refusals and alarms told of above the lists.
 const TOLD_MAX: usize = 3;
 
@@ -118,7 +121,7 @@ fn state(app: &App, fleet: &FleetView, columns: u16) -> Vec<Line<'static>> {
     let lost: u64 = fleet.losses.core.values().chain(fleet.losses.links.values()).sum();
     list.push(("lost", grouped(lost), theme.trouble(lost)));
     let mut lines = parts::pairs(app, &list, columns);
-    lines.extend(rollout(app, fleet));
+    lines.extend(rollout(app, fleet, columns));
     for alarm in fleet.alarms.iter().take(TOLD_MAX) {
         let host = if alarm.host.is_empty() { String::new() } else { format!("{}: ", alarm.host) };
         let text = format!("! {} {host}{}", time_of_day(&alarm.time), alarm.detail);
@@ -128,12 +131,17 @@ fn state(app: &App, fleet: &FleetView, columns: u16) -> Vec<Line<'static>> {
 }
 
 /// How the policy spreads, and who refused it.
-fn rollout(app: &App, fleet: &FleetView) -> Vec<Line<'static>> {
+fn rollout(app: &App, fleet: &FleetView, columns: u16) -> Vec<Line<'static>> {
     let theme = app.theme;
+    let wrapped = |text: String, style: Style| {
+        let lines = wrap(&text, usize::from(columns), LINES_MAX);
+        lines.into_iter().map(move |line| Line::styled(line, style))
+    };
     let Some(rollout) = &fleet.rollout else {
         return vec![Line::styled("policy none; `hivewall policy apply` spreads one", theme.dim())];
     };
-    let mut lines = vec![Line::styled(format!("policy {}", rollout.words()), rollout_style(rollout, theme))];
+    let mut lines: Vec<Line<'static>> =
+        wrapped(format!("policy {}", rollout.words()), rollout_style(rollout, theme)).collect();
     if rollout.frozen {
         let text = "! two documents of this version are about: publish a newer one, which replaces both";
         lines.push(Line::styled(text, theme.bad()));
@@ -144,7 +152,7 @@ fn rollout(app: &App, fleet: &FleetView) -> Vec<Line<'static>> {
     }
     for host in rollout.refusals.iter().take(TOLD_MAX) {
         let text = format!("! {} refused it: {}", named(&host.name, &host.id), host.reason);
-        lines.push(Line::styled(text, theme.warn()));
+        lines.extend(wrapped(text, theme.warn()));
     }
     lines
 }
@@ -234,7 +242,7 @@ const MEMBERS: &[Column<MemberView>] = &[
     Column::text("since", 60, 8, 8, |row, theme, _| {
         (row.since.as_deref().map_or("·", time_of_day).to_owned(), theme.plain())
     }),
-    Column::text("policy", 90, 8, 16, stand),
+    Column::text("policy", 90, 11, 16, stand),
     Column::address("address", 80, 16, 44, |row, theme, _| {
         (row.addresses.first().cloned().unwrap_or_default(), theme.plain())
     }),

@@ -8,8 +8,7 @@ use super::{Distinct, FleetAnswer, FleetCoverage, FleetTopRow, MemberCounts, Mem
 use crate::units;
 
 /// What every surface says where there is no fleet.
-pub const NO_FLEET: &str =
-    "this host is in no fleet; `hivewall cluster init` begins one, `hivewall cluster join` enters one";
+pub const NO_FLEET: &str = "this host is in no fleet; `hivewall cluster init` begins one";
 
 /// `9s`, `2m05s`: ages are not told to the tenth.
 pub fn age(ms: u64) -> String {
@@ -17,16 +16,16 @@ pub fn age(ms: u64) -> String {
     if ms < 60_000 { format!("{}s", seconds.as_secs()) } else { units::duration(seconds) }
 }
 
-/// `1 host`, `20 hosts`.
+/// `1 host`, `20 hosts`: to the last one, since it matters whether that one is missing.
 pub fn hosts(count: u64) -> String {
-    if count == 1 { "1 host".to_owned() } else { format!("{} hosts", units::count(count)) }
+    if count == 1 { "1 host".to_owned() } else { format!("{count} hosts") }
 }
 
 fn of_hosts(heard: u64, known: u64) -> String {
     if heard >= known {
         if known == 1 { "this host alone".to_owned() } else { format!("all {}", hosts(known)) }
     } else {
-        format!("{} of {}", units::count(heard), hosts(known))
+        format!("{heard} of {}", hosts(known))
     }
 }
 
@@ -74,7 +73,7 @@ impl MemberCounts {
     pub fn words(&self) -> String {
         let told =
             MemberState::ALL.iter().map(|(state, name)| (self.get(*state), name)).filter(|(count, _)| *count > 0);
-        let told: Vec<String> = told.map(|(count, name)| format!("{} {name}", units::count(count))).collect();
+        let told: Vec<String> = told.map(|(count, name)| format!("{count} {name}")).collect();
         if told.is_empty() { "nobody known".to_owned() } else { told.join(", ") }
     }
 }
@@ -88,14 +87,14 @@ impl RolloutView {
             self.version,
             match self.enforced {
                 all if all >= self.hosts && self.hosts > 0 => of_hosts(all, self.hosts),
-                some => format!("{} of {}", units::count(some), hosts(self.hosts)),
+                some => format!("{some} of {}", hosts(self.hosts)),
             }
         );
         let have = if self.have == 1 { "has it" } else { "have it" };
         for (count, what) in [(self.have, have), (self.refused, "refused it"), (self.unknown, "not heard of")] {
             if count > 0 {
                 // Writing to a string cannot fail.
-                let _ = write!(words, ", {} {what}", units::count(count));
+                let _ = write!(words, ", {count} {what}");
             }
         }
         words

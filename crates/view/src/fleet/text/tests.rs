@@ -60,7 +60,8 @@ fn before_the_first_total_the_overview_says_when_it_comes() {
         Policy: none in the fleet
         Bans: 0 · Log: 0 entries
         This host: heard 0 B, sent 0 B, 0 connections, 0 sessions · lost: nothing
-    "#]].assert_eq(&render_fleet_text(&fleet, 80));
+    "#]]
+    .assert_eq(&render_fleet_text(&fleet, 80));
 }
 
 #[test]
@@ -79,7 +80,8 @@ fn members_are_a_line_each_with_what_they_do_about_the_policy() {
         web-7   1715609f7c746c690000000000000005          suspect         1
         gate-1  9e3779b97f4a7c150000000000000001  invite  alive           1
         db-1    daa66d2c7ddf743f0000000000000003          alive           1
-    "#]].assert_eq(&render_keys(&fleet.members[..4], None));
+    "#]]
+    .assert_eq(&render_keys(&fleet.members[..4], None));
 }
 
 #[test]
@@ -102,7 +104,8 @@ fn rules_and_hosts_are_a_line_each() {
         edge 42  guard:ssh        accept  both      2    0        0     0 B    0/s            tcp to port …10.9.0.0/24
         edge 42  web              accept  in        2    2     2.4k  144 kB  240/s  10:00:00  tcp to port 80,443
         edge 42  main:default-in  drop    in        2    2       60  3.6 kB  6.0/s  10:00:00
-    "#]].assert_eq(&render_fleet_rules(&rules, Some(110)));
+    "#]]
+    .assert_eq(&render_fleet_rules(&rules, Some(110)));
     let host =
         HostDigest { name: "web-1".to_owned(), policy: "edge".to_owned(), policy_version: 42, ..HostDigest::default() };
     assert!(render_digests(&[host], Some(100)).contains("edge 42"));
