@@ -37,7 +37,7 @@ pub(crate) type AskAnswer = oneshot::Sender<Result<Vec<u8>, AskError>>;
 pub(crate) enum Question {
     Core { from: NodeId, bytes: Vec<u8>, answer: Reply },
     Program { from: NodeId, bytes: Vec<u8>, answer: Reply },
-    Renew { from: NodeId, bytes: Vec<u8>, answer: Reply },
+    Renew { from: NodeId, answer: Reply },
     Enrol { exporter: [u8; 32], bytes: Vec<u8>, answer: Reply },
 }
 

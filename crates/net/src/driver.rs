@@ -15,7 +15,6 @@ use tokio::sync::{mpsc, watch};
 
 use crate::clock::Clock;
 use crate::command::{AskAnswer, Command, Question, Reply};
-use crate::enroller::Enroller;
 use crate::error::NetError;
 use crate::frames::Kind;
 use crate::losses::{Counters, LinkReason};
@@ -37,6 +36,9 @@ const HOUSEKEEPING_US: u64 = 30_000_000;
 /// Questions of peers that the core has not answered.
 const UNANSWERED_MAX: usize = 4096;
 
+/// How long the last packets may take to get out.
+const FAREWELL: Duration = Duration::from_millis(200);
+
 /// What a driver is made of.
 pub(crate) struct Parts {
     pub(crate) clock: Clock,
@@ -48,7 +50,7 @@ pub(crate) struct Parts {
     pub(crate) membership: Arc<Membership>,
     pub(crate) counters: Arc<Counters>,
     pub(crate) description: Description,
-    pub(crate) enroller: Option<Enroller>,
+    pub(crate) book: Option<hivewall_trust::InvitationBook>,
     pub(crate) listen: SocketAddr,
     pub(crate) from_tasks: mpsc::Sender<Command>,
     pub(crate) pictures: watch::Sender<Arc<NodeState>>,
@@ -56,7 +58,7 @@ pub(crate) struct Parts {
 
 /// The driver.
 pub(crate) struct Driver {
-    parts: Parts,
+    pub(crate) parts: Parts,
     effects: Vec<Effect>,
     replies: HashMap<u64, Reply>,
     next_token: u64,
@@ -69,7 +71,7 @@ pub(crate) struct Driver {
     lives: BTreeMap<NodeId, (Life, u64)>,
     left: BTreeSet<NodeId>,
     is_joined: bool,
-    is_renewing: bool,
+    pub(crate) is_renewing: bool,
     described: Vec<SocketAddr>,
 }
 
@@ -108,7 +110,12 @@ impl Driver {
     }
 
     /// Runs until it is told to stop or something cannot be made durable.
-    pub(crate) async fn run(&mut self, inbox: &mut Inbox, orders: &mut mpsc::UnboundedReceiver<Command>, tasks: &mut mpsc::Receiver<Command>) {
+    pub(crate) async fn run(
+        &mut self,
+        inbox: &mut Inbox,
+        orders: &mut mpsc::UnboundedReceiver<Command>,
+        tasks: &mut mpsc::Receiver<Command>,
+    ) {
         let ended = loop {
             let sleep = self.time_left();
             let turn = tokio::select! {
@@ -139,6 +146,8 @@ impl Driver {
             self.publish(Some(error.to_string().into()));
         }
         self.parts.pool.endpoint.close(CLOSED_ENDED, b"");
+        // The peers learn of it if the last packets get out.
+        let _ = tokio::time::timeout(FAREWELL, self.parts.pool.endpoint.wait_idle()).await;
     }
 
     fn now_us(&self) -> u64 {
@@ -174,7 +183,7 @@ impl Driver {
             self.step(Event::Wake)?;
         }
         if now_us >= self.housekeeping_us {
-            self.housekeeping_us = now_us + self.housekeeping_every();
+            self.housekeeping_us = now_us + HOUSEKEEPING_US;
             self.housekeeping(now_us)?;
         }
         self.send_packets();
@@ -184,11 +193,6 @@ impl Driver {
             self.picture_us = now_us + PICTURE_US;
         }
         Ok(())
-    }
-
-    fn housekeeping_every(&self) -> u64 {
-        let life_s = self.parts.membership.life_s();
-        HOUSEKEEPING_US.min((life_s * 1_000_000 / 30).max(200_000))
     }
 
     fn housekeeping(&mut self, now_us: u64) -> Result<(), NetError> {
@@ -234,7 +238,7 @@ impl Driver {
         Ok(())
     }
 
-    fn target(&self, id: NodeId) -> Target {
+    pub(crate) fn target(&self, id: NodeId) -> Target {
         let mut addresses = self.parts.core.address_of(id).to_vec();
         // Where it spoke from last is a good guess for a host whose router or network changed.
         if let Some(remote) = self.parts.noise.measured(id).map(|measured| measured.remote) {
@@ -309,8 +313,8 @@ impl Driver {
                 self.parts.program.asked(from, bytes, Answer(answer));
                 Ok(())
             }
-            Question::Renew { from, bytes, answer } => {
-                self.answer_renewal(from, &bytes, answer);
+            Question::Renew { from, answer } => {
+                self.answer_renewal(from, answer);
                 Ok(())
             }
             Question::Enrol { exporter, bytes, answer } => self.answer_newcomer(&exporter, &bytes, answer),
@@ -407,4 +411,3 @@ impl Driver {
         addresses
     }
 }
-

@@ -23,6 +23,9 @@ pub enum NetError {
     /// Certificate and key cannot be used.
     #[error("this host's certificate cannot be used: join the cluster again with a new invitation")]
     Identity,
+    /// The roster, certificate and key do not fit together.
+    #[error("this host's papers cannot be used")]
+    Trust(#[source] hivewall_trust::TrustError),
     /// Something could not be written down, and without that nothing may go on.
     #[error("cannot write the state of the fleet to disk: make room or repair it, then start again")]
     Persist(#[source] io::Error),

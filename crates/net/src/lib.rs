@@ -7,6 +7,7 @@
 mod clock;
 mod command;
 mod driver;
+mod enrol;
 mod enroller;
 mod error;
 mod frames;
@@ -21,6 +22,7 @@ mod program;
 mod state;
 
 pub use crate::{
+    enrol::{EnrolError, Enrolled, enrol},
     error::NetError,
     frames::{ANSWER_BYTES_MAX, QUESTION_BYTES_MAX},
     limits::Limits,

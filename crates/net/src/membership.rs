@@ -7,7 +7,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hivewall_cluster::{Claim, Member, NodeId, Policy, SignedMember};
-use hivewall_trust::{Identity, Passport, Roster, noise_public, tls};
+use hivewall_trust::{Enroller, Identity, Passport, Roster, noise_public, tls};
 use quinn::crypto::rustls::{HandshakeData, QuicClientConfig, QuicServerConfig};
 use quinn::{ClientConfig, Connection, ServerConfig, TransportConfig, VarInt};
 use rustls::pki_types::CertificateDer;
@@ -27,28 +27,11 @@ const INCOMING_MAX: usize = 256;
 /// Bytes of packets kept for those, in all.
 const INCOMING_BYTES_MAX: u64 = 1 << 20;
 
-/// What is spoken on a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Protocol {
-    /// What members say to one another.
-    Member,
-    /// How a host becomes a member.
-    Enrol,
-}
-
-impl Protocol {
-    /// Hosts are known by their keys and have no names; this one is in every certificate.
-    pub(crate) const SERVER_NAME: &str = tls::SERVER_NAME;
-
-    /// What a connection speaks.
-    pub(crate) fn of(connection: &Connection) -> Option<Self> {
-        let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
-        match data.protocol.as_deref()? {
-            tls::ALPN => Some(Self::Member),
-            tls::ALPN_ENROL => Some(Self::Enrol),
-            _ => None,
-        }
-    }
+/// Who is at the other end of a connection, as its handshake settled it.
+pub(crate) fn peer_of(connection: &Connection) -> Option<tls::Peer> {
+    let data = connection.handshake_data()?.downcast::<HandshakeData>().ok()?;
+    let chain = connection.peer_identity().and_then(|chain| chain.downcast::<Vec<CertificateDer<'static>>>().ok());
+    tls::Peer::of(data.protocol.as_deref(), chain.as_ref().map(|chain| chain.as_slice())).ok()
 }
 
 /// What is in use now.
@@ -64,8 +47,13 @@ pub(crate) struct Membership {
     held: RwLock<Held>,
 }
 
-fn client_config(identity: &Identity, roster: &Roster, transport: &Arc<TransportConfig>) -> Result<ClientConfig, NetError> {
-    let crypto = QuicClientConfig::try_from(tls::client(identity, roster)).map_err(|_| NetError::Identity)?;
+fn client_config(
+    identity: &Identity,
+    roster: &Roster,
+    transport: &Arc<TransportConfig>,
+) -> Result<ClientConfig, NetError> {
+    let tls = tls::client(identity, roster).map_err(NetError::Trust)?;
+    let crypto = QuicClientConfig::try_from(tls).map_err(|_| NetError::Identity)?;
     let mut config = ClientConfig::new(Arc::new(crypto));
     config.transport_config(transport.clone());
     Ok(config)
@@ -99,9 +87,9 @@ impl Membership {
     /// What this host proves itself with on Noise links.
     pub(crate) fn proof(&self) -> Option<Proof> {
         self.with(|held| {
-            let public = noise_public(&held.identity.key.public())?;
-            let passport = held.identity.passport.encode();
-            Some(Proof { secret: held.identity.key.noise_secret(), public, passport })
+            let public = noise_public(&held.identity.key().public())?;
+            let passport = held.identity.passport().encode();
+            Some(Proof { secret: *held.identity.key().noise_secret(), public, passport })
         })
     }
 
@@ -110,7 +98,7 @@ impl Membership {
     }
 
     pub(crate) fn server_config(&self) -> Result<ServerConfig, NetError> {
-        let tls = self.with(|held| tls::server(&held.identity, &self.roster));
+        let tls = self.with(|held| tls::server(&held.identity, &self.roster)).map_err(NetError::Trust)?;
         let crypto = QuicServerConfig::try_from(tls).map_err(|_| NetError::Identity)?;
         let mut config = ServerConfig::with_crypto(Arc::new(crypto));
         config
@@ -121,19 +109,50 @@ impl Membership {
         Ok(config)
     }
 
-    /// Which member is at the other end, if it is one that may be talked to.
-    pub(crate) fn peer_of(&self, connection: &Connection) -> Option<NodeId> {
-        let chain = connection.peer_identity()?.downcast::<Vec<CertificateDer<'static>>>().ok()?;
-        self.roster.admit_chain(&chain, unix_s()).ok().map(|admitted| admitted.id)
+    /// Which member is at the other end, if it is one that may be talked to now.
+    pub(crate) fn member_at(&self, connection: &Connection) -> Option<NodeId> {
+        match peer_of(connection)? {
+            tls::Peer::Member(id) => Some(id).filter(|id| !self.roster.is_revoked(*id)),
+            tls::Peer::Newcomer => None,
+        }
+    }
+
+    /// The public key of a member that was admitted before.
+    pub(crate) fn public_of(&self, id: NodeId) -> Option<[u8; 32]> {
+        self.roster.public_of(id)
     }
 
     pub(crate) fn is_revoked(&self, id: NodeId) -> bool {
         self.roster.is_revoked(id)
     }
 
-    /// A newer charter.
+    /// A charter. One that is no news changes nothing: the program may have shown it to the roster before.
     pub(crate) fn adopt(&self, charter: &Policy) {
-        self.roster.adopt(charter);
+        if let Err(error) = self.roster.adopt(charter) {
+            tracing::debug!(%error, "the charter is not adopted");
+        }
+    }
+
+    /// The identity in use.
+    pub(crate) fn identity(&self) -> Identity {
+        self.with(|held| held.identity.clone())
+    }
+
+    /// Uses papers of a later day from now on.
+    pub(crate) fn replace(&self, identity: Identity) -> Result<(), NetError> {
+        let client = client_config(&identity, &self.roster, &self.transport)?;
+        *self.held.write().unwrap_or_else(PoisonError::into_inner) = Held { identity, client };
+        Ok(())
+    }
+
+    /// What issues papers, where this host may.
+    pub(crate) fn enroller(&self) -> Option<Enroller> {
+        self.with(|held| held.identity.enroller())
+    }
+
+    /// From when the papers should be renewed, in seconds since the Unix epoch.
+    pub(crate) fn renew_at_unix_s(&self) -> u64 {
+        self.with(|held| held.identity.renew_at_unix_s())
     }
 
     pub(crate) fn sign_member(&self, member: &Member) -> SignedMember {
@@ -144,12 +163,7 @@ impl Membership {
     }
 
     pub(crate) fn ends_unix_s(&self) -> u64 {
-        self.with(|held| held.identity.passport.not_after)
-    }
-
-    /// How long the certificate is good in all, in seconds.
-    pub(crate) fn life_s(&self) -> u64 {
-        self.with(|held| held.identity.passport.not_after.saturating_sub(held.identity.passport.not_before))
+        self.with(|held| held.identity.passport().not_after)
     }
 }
 
@@ -159,7 +173,7 @@ impl Directory for Membership {
     }
 
     fn admit(&self, passport: &[u8]) -> Option<(NodeId, [u8; 32])> {
-        let admitted = self.roster.admit(&Passport::decode(passport)?, unix_s()).ok()?;
+        let admitted = self.roster.admit(&Passport::decode(passport).ok()?, unix_s()).ok()?;
         Some((admitted.id, noise_public(&admitted.public)?))
     }
 }
@@ -167,6 +181,7 @@ impl Directory for Membership {
 /// What is bound to this very connection, for the proof of an invitation.
 pub(crate) fn exporter_of(connection: &Connection) -> Option<[u8; 32]> {
     let mut exported = [0; 32];
-    connection.export_keying_material(&mut exported, b"EXPORTER-hivewall-enrol", b"").ok()?;
+    let (label, context) = (hivewall_trust::exporter_label(), hivewall_trust::exporter_context());
+    connection.export_keying_material(&mut exported, label, context).ok()?;
     Some(exported)
 }

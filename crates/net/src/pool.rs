@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use hivewall_cluster::NodeId;
+use hivewall_trust::tls::{Peer, SERVER_NAME};
 use quinn::{Connection, Endpoint, Incoming, RecvStream, SendStream, VarInt};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -18,7 +19,7 @@ use crate::command::{Command, Question};
 use crate::frames::{Kind, read_answer, read_question, write_answer, write_question};
 use crate::limits::{Bucket, Gate, Limits, Pass};
 use crate::losses::{Carried, Counters, LinkReason};
-use crate::membership::{Membership, Protocol};
+use crate::membership::{Membership, exporter_of, peer_of};
 use crate::port::canonical;
 
 /// The next address of a host is tried so long after the one before, while that is still being tried.
@@ -201,9 +202,9 @@ impl Pool {
 
     async fn open_at(&self, address: SocketAddr, id: Option<NodeId>) -> Result<(NodeId, Connection), LinkReason> {
         let config = self.membership.client_config().ok_or(LinkReason::Refused)?;
-        let connecting = self.endpoint.connect_with(config, address, Protocol::SERVER_NAME);
+        let connecting = self.endpoint.connect_with(config, address, SERVER_NAME);
         let connection = connecting.map_err(|_| LinkReason::Unreachable)?.await.map_err(|error| reason(&error))?;
-        let peer = self.membership.peer_of(&connection).filter(|peer| id.is_none_or(|id| id == *peer));
+        let peer = self.membership.member_at(&connection).filter(|peer| id.is_none_or(|id| id == *peer));
         let Some(peer) = peer else {
             connection.close(CLOSED_REVOKED, b"not the host that was looked for");
             return Err(LinkReason::Refused);
@@ -284,8 +285,8 @@ impl Pool {
         let connected = tokio::time::timeout(OPEN, connecting).await.map_err(|_| LinkReason::Unreachable)?;
         let connection = connected.map_err(|error| reason(&error))?;
         self.counters.carry(Carried::QuicHandshakes, 1);
-        match Protocol::of(&connection) {
-            Some(Protocol::Enrol) => {
+        match peer_of(&connection) {
+            Some(Peer::Newcomer) => {
                 let turn = self.enrolling.clone().try_acquire_owned().map_err(|_| LinkReason::EnrolRefused)?;
                 let pool = self.clone();
                 tokio::spawn(async move {
@@ -294,21 +295,25 @@ impl Pool {
                 });
                 Ok(())
             }
-            Some(Protocol::Member) => {
-                let Some(peer) = self.membership.peer_of(&connection) else {
+            Some(Peer::Member(_)) => {
+                // The charter may have changed while the handshake went on.
+                let Some(peer) = self.membership.member_at(&connection) else {
                     connection.close(CLOSED_REVOKED, b"not a member, or not any more");
                     return Err(LinkReason::Refused);
                 };
                 self.keep(peer, connection);
                 Ok(())
             }
-            None => Err(LinkReason::Version),
+            None => {
+                connection.close(CLOSED_REVOKED, b"no certificate");
+                Err(LinkReason::Stranger)
+            }
         }
     }
 
     /// A newcomer may ask one thing.
     async fn enrol(&self, connection: &Connection) {
-        let exporter = crate::membership::exporter_of(connection);
+        let exporter = exporter_of(connection);
         let serve = async {
             let (mut send, mut receive) = connection.accept_bi().await.map_err(|_| LinkReason::StreamBroken)?;
             let (kind, bytes) = read_question(&mut receive).await?;
@@ -370,7 +375,7 @@ impl Pool {
         let question = match kind {
             Kind::Core => Question::Core { from: peer, bytes, answer },
             Kind::Program => Question::Program { from: peer, bytes, answer },
-            Kind::Renew => Question::Renew { from: peer, bytes, answer },
+            Kind::Renew => Question::Renew { from: peer, answer },
             Kind::Enrol => return Err(LinkReason::Malformed),
         };
         self.commands.send(Command::Question(question)).await.map_err(|_| LinkReason::Backlog)?;
@@ -419,6 +424,7 @@ impl Pool {
 }
 
 fn reason(error: &quinn::ConnectionError) -> LinkReason {
+    tracing::debug!(%error, "a connection failed");
     match error {
         quinn::ConnectionError::VersionMismatch => LinkReason::Version,
         quinn::ConnectionError::TransportError(_) | quinn::ConnectionError::ConnectionClosed(_) => LinkReason::Refused,

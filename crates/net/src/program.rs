@@ -18,10 +18,10 @@ pub trait Program: Send {
     fn persist(&mut self, what: &Persist) -> io::Result<()>;
 
     /// The certificate was renewed: writes the identity down, durably. It is used from then on.
-    fn renewed(&mut self, identity: &Identity) -> io::Result<()>;
+    fn keep_identity(&mut self, identity: &Identity) -> io::Result<()>;
 
     /// The enroller's invitations changed: writes them down, durably, before anybody is enrolled.
-    fn invitations(&mut self, book: &InvitationBook) -> io::Result<()>;
+    fn keep_invitations(&mut self, book: &InvitationBook) -> io::Result<()>;
 
     /// Something happened that the program or its operator may want to know. Must not block.
     fn changed(&mut self, what: &Changed);
@@ -31,7 +31,7 @@ pub trait Program: Send {
 
     /// What a newcomer has to know of the program's own trust: the keys that policies are signed with, in whatever form
     /// the program reads them.
-    fn policy_keys(&mut self) -> Vec<u8> {
+    fn keys(&mut self) -> Vec<u8> {
         Vec::new()
     }
 }
