@@ -213,6 +213,7 @@ impl Noise {
         self.out.push((path, answer.clone()));
         self.counters.carry(Carried::NoiseHandshakes, 1);
         let mut session = Session::new(said.id, index, transport, path, now_us);
+        session.said_at = Some(said.at);
         session.answer = Some((said.at, answer));
         self.keep_begun_by_peer(own, session, said, now_us);
         Ok(())
@@ -258,7 +259,7 @@ impl Noise {
         let Some(session) = self.sessions.get_mut(&index) else { return };
         session.is_confirmed = true;
         let held = session.held.take();
-        let at = session.answer.as_ref().map(|(at, _)| *at);
+        let at = session.said_at;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.unproved == Some(index) {
             peer.unproved = None;

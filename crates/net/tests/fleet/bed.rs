@@ -12,26 +12,26 @@ use hivewall_net::{Answer, Description, Handle, Limits, Node, NodeState, Program
 use hivewall_trust::{Charter, HostKey, Identity, Invitation, InvitationBook, Root, Roster};
 
 /// How long anything may take that has no limit of its own.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 
-pub fn unix_s() -> u64 {
+pub(crate) fn unix_s() -> u64 {
     SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()
 }
 
 /// A cluster's secrets: its root, and its first host, which admits the others.
-pub struct Bed {
-    pub root: Root,
-    pub first: Identity,
+pub(crate) struct Bed {
+    pub(crate) root: Root,
+    pub(crate) first: Identity,
 }
 
 impl Bed {
-    pub fn new(seed: u8) -> Self {
+    pub(crate) fn new(seed: u8) -> Self {
         let root = Root::from_seed([seed; 32]);
         let first = Identity::first(&root, HostKey::from_seed([1; 32]), unix_s()).unwrap();
         Self { root, first }
     }
 
-    pub fn identity(&self, number: u8) -> Identity {
+    pub(crate) fn identity(&self, number: u8) -> Identity {
         if number == 1 {
             return self.first.clone();
         }
@@ -40,26 +40,33 @@ impl Bed {
         Identity::new(key, papers, None).unwrap()
     }
 
-    pub fn charter(&self) -> Charter {
+    pub(crate) fn charter(&self) -> Charter {
         Charter::first(self.root.cluster(), "test")
     }
 
     /// A disk of a host that knows the first charter.
-    pub fn disk(&self) -> Disk {
+    pub(crate) fn disk(&self) -> Disk {
         let saved = Saved { policies: vec![self.root.sign_charter(&self.charter()).unwrap()], ..Saved::default() };
         Arc::new(Mutex::new(saved))
     }
 
     /// Starts a node and waits for nothing.
-    pub fn start(&self, number: u8, listen: &str, seeds: &[SocketAddr]) -> Host {
+    pub(crate) fn start(&self, number: u8, listen: &str, seeds: &[SocketAddr]) -> Host {
         self.start_saved(number, listen, seeds, self.disk(), Limits::default())
     }
 
-    pub fn start_saved(&self, number: u8, listen: &str, seeds: &[SocketAddr], disk: Disk, limits: Limits) -> Host {
+    pub(crate) fn start_saved(
+        &self,
+        number: u8,
+        listen: &str,
+        seeds: &[SocketAddr],
+        disk: Disk,
+        limits: Limits,
+    ) -> Host {
         Self::start_as(self.identity(number), listen, seeds, disk, limits)
     }
 
-    pub fn start_as(identity: Identity, listen: &str, seeds: &[SocketAddr], disk: Disk, limits: Limits) -> Host {
+    pub(crate) fn start_as(identity: Identity, listen: &str, seeds: &[SocketAddr], disk: Disk, limits: Limits) -> Host {
         let roster = identity.roster().unwrap();
         let is_enroller = identity.enroller().is_some();
         let saved = disk.lock().unwrap().clone();
@@ -88,7 +95,7 @@ impl Bed {
     }
 
     /// An invitation by the first host.
-    pub fn invite(&self, first: &Host, uses: u32) -> Invitation {
+    pub(crate) fn invite(&self, first: &Host, uses: u32) -> Invitation {
         let (root, address) = (self.root.public(), first.address);
         let issue = move |book: &mut InvitationBook| {
             let random = std::array::from_fn(|at| at as u8 * 7);
@@ -98,7 +105,7 @@ impl Bed {
     }
 
     /// So many nodes that join through the first.
-    pub fn fleet(&self, hosts: u8, listen: &str) -> Vec<Host> {
+    pub(crate) fn fleet(&self, hosts: u8, listen: &str) -> Vec<Host> {
         let first = self.start(1, listen, &[]);
         let seed = first.address;
         let others = (2..=hosts).map(|number| self.start(number, listen, &[seed]));
@@ -110,33 +117,38 @@ impl Bed {
 }
 
 /// What a node wrote down.
-pub type Disk = Arc<Mutex<Saved>>;
+pub(crate) type Disk = Arc<Mutex<Saved>>;
 
 /// What a node kept of its identity and its book.
-pub type Kept = Arc<Mutex<(Option<Identity>, Option<InvitationBook>)>>;
+pub(crate) type Kept = Arc<Mutex<(Option<Identity>, Option<InvitationBook>)>>;
 
 /// A running node.
-pub struct Host {
-    pub id: NodeId,
-    pub address: SocketAddr,
-    pub handle: Handle,
-    pub disk: Disk,
-    pub kept: Kept,
+pub(crate) struct Host {
+    pub(crate) id: NodeId,
+    pub(crate) address: SocketAddr,
+    pub(crate) handle: Handle,
+    pub(crate) disk: Disk,
+    pub(crate) kept: Kept,
 }
 
 impl Host {
     /// Waits until the node shows this.
-    pub fn wait(&self, what: &str, limit: Duration, is_so: impl FnMut(&NodeState) -> bool) -> Arc<NodeState> {
+    pub(crate) fn wait(&self, what: &str, limit: Duration, is_so: impl FnMut(&NodeState) -> bool) -> Arc<NodeState> {
         wait(&self.handle, what, limit, is_so)
     }
 
     /// Whether this node shows that one as alive with its record.
-    pub fn knows(state: &NodeState, id: NodeId) -> bool {
+    pub(crate) fn knows(state: &NodeState, id: NodeId) -> bool {
         state.member(id).is_some_and(|member| member.life == hivewall_net::Life::Alive && member.record.is_some())
     }
 }
 
-pub fn wait(handle: &Handle, what: &str, limit: Duration, mut is_so: impl FnMut(&NodeState) -> bool) -> Arc<NodeState> {
+pub(crate) fn wait(
+    handle: &Handle,
+    what: &str,
+    limit: Duration,
+    mut is_so: impl FnMut(&NodeState) -> bool,
+) -> Arc<NodeState> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     let mut states = handle.states();
     let seen = runtime.block_on(async {
@@ -146,7 +158,7 @@ pub fn wait(handle: &Handle, what: &str, limit: Duration, mut is_so: impl FnMut(
 }
 
 /// Waits until all know all.
-pub fn wait_for_all(hosts: &[Host], limit: Duration) {
+pub(crate) fn wait_for_all(hosts: &[Host], limit: Duration) {
     let ids: Vec<NodeId> = hosts.iter().map(|host| host.id).collect();
     let end = std::time::Instant::now() + limit;
     for host in hosts.iter().rev() {
@@ -160,7 +172,7 @@ pub fn wait_for_all(hosts: &[Host], limit: Duration) {
 }
 
 /// Believes the roster, and that documents named `policy` are good: their signatures are the program's matter.
-pub struct Judge(pub Roster);
+pub(crate) struct Judge(pub(crate) Roster);
 
 impl Verifier for Judge {
     fn holds(&self, claim: &Claim<'_>, signature: &[u8]) -> bool {
@@ -172,9 +184,9 @@ impl Verifier for Judge {
 }
 
 /// Keeps in memory what a program keeps on disk; answers with the question, turned around.
-pub struct Recorder {
-    pub disk: Disk,
-    pub kept: Kept,
+pub(crate) struct Recorder {
+    pub(crate) disk: Disk,
+    pub(crate) kept: Kept,
 }
 
 impl Program for Recorder {
@@ -223,7 +235,7 @@ impl Program for Recorder {
 }
 
 /// A document that the tests' verifier takes.
-pub fn policy(version: u64, bytes: usize) -> Policy {
+pub(crate) fn policy(version: u64, bytes: usize) -> Policy {
     let body: Vec<u8> = (0..bytes).map(|at| (at as u64 * version) as u8).collect();
     Policy {
         head: PolicyHead { name: "policy".to_owned(), version, hash: Hash::of(&body) },
@@ -232,7 +244,7 @@ pub fn policy(version: u64, bytes: usize) -> Policy {
     }
 }
 
-pub fn publish(host: &Host, policy: Policy) {
+pub(crate) fn publish(host: &Host, policy: Policy) {
     host.handle.order(Order::Publish(policy));
 }
 
