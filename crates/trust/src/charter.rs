@@ -73,6 +73,7 @@ impl Charter {
     }
 
     /// The next one, which removes a host; `members` are those whom it may have admitted and who stay.
+    #[must_use]
     pub fn without(&self, id: NodeId, since_unix_s: u64, why: &str, members: impl IntoIterator<Item = NodeId>) -> Self {
         let mut next = Self { version: self.version.saturating_add(1), ..self.clone() };
         let keeps = members.into_iter().filter(|member| *member != id).collect();

@@ -39,6 +39,7 @@ pub struct EnrolRequest {
 
 /// The enroller's answer.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "one at a time, on its way to or from the wire")]
 pub enum EnrolResponse {
     /// It is a member now.
     Welcome {

@@ -46,11 +46,11 @@ impl Invitation {
     /// Proves the secret for one connection: `exporter` is 32 bytes of key material that only its two ends have
     /// (RFC 5705), `public` the newcomer's key.
     pub fn proof(&self, exporter: &[u8; 32], public: &[u8; 32]) -> [u8; 32] {
-        proof(&self.secret, &self.id, exporter, public)
+        proof(&self.secret, self.id, exporter, public)
     }
 }
 
-fn proof(secret: &[u8; 16], id: &[u8; 8], exporter: &[u8; 32], public: &[u8; 32]) -> [u8; 32] {
+fn proof(secret: &[u8; 16], id: [u8; 8], exporter: &[u8; 32], public: &[u8; 32]) -> [u8; 32] {
     let key = blake3::derive_key("hivewall 2026 invitation", secret);
     *blake3::keyed_hash(&key, &[id.as_slice(), exporter, public].concat()).as_bytes()
 }
@@ -161,7 +161,7 @@ impl InvitationBook {
         now_unix_s: u64,
     ) -> Result<(), TrustError> {
         let issued = self.issued.get_mut(id).ok_or(TrustError::InvitationUnknown)?;
-        let wanted = proof(&issued.secret, id, exporter, public);
+        let wanted = proof(&issued.secret, *id, exporter, public);
         if !bool::from(wanted.ct_eq(shown)) {
             return Err(TrustError::InvitationProof);
         }
