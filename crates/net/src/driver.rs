@@ -33,8 +33,13 @@ const PICTURE_US: u64 = 200_000;
 const FIGURES_US: u64 = 1_000_000;
 /// How often addresses, certificates and old sessions are looked at.
 const HOUSEKEEPING_US: u64 = 30_000_000;
+/// How soon it is done when somebody comes.
+const SOON_US: u64 = 1_000_000;
 /// Questions of peers that the core has not answered.
 const UNANSWERED_MAX: usize = 4096;
+
+/// How long the last packets may take to get out.
+const FAREWELL: Duration = Duration::from_millis(200);
 
 /// What a driver is made of.
 pub(crate) struct Parts {
@@ -107,7 +112,12 @@ impl Driver {
     }
 
     /// Runs until it is told to stop or something cannot be made durable.
-    pub(crate) async fn run(&mut self, inbox: &mut Inbox, orders: &mut mpsc::UnboundedReceiver<Command>, tasks: &mut mpsc::Receiver<Command>) {
+    pub(crate) async fn run(
+        &mut self,
+        inbox: &mut Inbox,
+        orders: &mut mpsc::UnboundedReceiver<Command>,
+        tasks: &mut mpsc::Receiver<Command>,
+    ) {
         let ended = loop {
             let sleep = self.time_left();
             let turn = tokio::select! {
@@ -138,6 +148,8 @@ impl Driver {
             self.publish(Some(error.to_string().into()));
         }
         self.parts.pool.endpoint.close(CLOSED_ENDED, b"");
+        // The peers learn of it if the last packets get out.
+        let _ = tokio::time::timeout(FAREWELL, self.parts.pool.endpoint.wait_idle()).await;
     }
 
     fn now_us(&self) -> u64 {
@@ -231,11 +243,9 @@ impl Driver {
     pub(crate) fn target(&self, id: NodeId) -> Target {
         let mut addresses = self.parts.core.address_of(id).to_vec();
         // Where it spoke from last is a good guess for a host whose router or network changed.
-        if let Some(remote) = self.parts.noise.measured(id).map(|measured| measured.remote) {
-            if !addresses.contains(&remote) {
-                addresses.push(remote);
-            }
-        }
+        let remote = self.parts.noise.measured(id).map(|measured| measured.remote);
+        let is_new = remote.filter(|remote| !addresses.contains(remote));
+        addresses.extend(is_new);
         Target { id: Some(id), addresses }
     }
 
@@ -333,6 +343,10 @@ impl Driver {
 
     fn changed(&mut self, what: &Changed) {
         self.is_changed = true;
+        if matches!(what, Changed::Up(_) | Changed::Record(_)) {
+            // Perhaps one that can renew this host's papers.
+            self.housekeeping_us = self.housekeeping_us.min(self.now_us() + SOON_US);
+        }
         let now_ms = crate::clock::unix_us() / 1000;
         match what {
             Changed::Up(id) => {
@@ -401,4 +415,3 @@ impl Driver {
         addresses
     }
 }
-

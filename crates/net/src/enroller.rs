@@ -22,12 +22,7 @@ pub(crate) type BookWork = Box<dyn FnOnce(&mut InvitationBook) -> Box<dyn FnOnce
 
 impl Driver {
     /// A newcomer wants to become a member.
-    pub(crate) fn answer_newcomer(
-        &mut self,
-        exporter: &[u8; 32],
-        bytes: &[u8],
-        answer: Reply,
-    ) -> Result<(), NetError> {
+    pub(crate) fn answer_newcomer(&mut self, exporter: &[u8; 32], bytes: &[u8], answer: Reply) -> Result<(), NetError> {
         let response = match self.redeem(exporter, bytes) {
             Ok(request) => {
                 self.keep_book()?;

@@ -4,8 +4,11 @@
 //! no configuration. Invariant: what a peer is believed to be, its certificate or passport has proved to the roster.
 #![forbid(unsafe_code)]
 
+#[doc(hidden)]
+pub mod bench;
 mod clock;
 mod command;
+mod discover;
 mod driver;
 mod enrol;
 mod enroller;
@@ -22,6 +25,7 @@ mod program;
 mod state;
 
 pub use crate::{
+    discover::{Announcement, DiscoverError, Hint, announce, discover},
     enrol::{EnrolError, Enrolled, enrol},
     error::NetError,
     frames::{ANSWER_BYTES_MAX, QUESTION_BYTES_MAX},

@@ -152,7 +152,8 @@ mod tests {
         assert_eq!(passed, 5);
         assert_eq!(gate.pass("192.0.2.2:1".parse().unwrap(), &limits, 0), Pass::Yes);
         let inside: SocketAddr = "[2001:db8::1]:1".parse().unwrap();
-        let passed = (0..1000_u16).filter(|port| gate.pass(SocketAddr::new(inside.ip(), *port), &limits, 0) != Pass::No);
+        let passed =
+            (0..1000_u16).filter(|port| gate.pass(SocketAddr::new(inside.ip(), *port), &limits, 0) != Pass::No);
         assert_eq!(passed.count(), 5);
     }
 }

@@ -47,7 +47,11 @@ pub(crate) struct Membership {
     held: RwLock<Held>,
 }
 
-fn client_config(identity: &Identity, roster: &Roster, transport: &Arc<TransportConfig>) -> Result<ClientConfig, NetError> {
+fn client_config(
+    identity: &Identity,
+    roster: &Roster,
+    transport: &Arc<TransportConfig>,
+) -> Result<ClientConfig, NetError> {
     let tls = tls::client(identity, roster).map_err(NetError::Trust)?;
     let crypto = QuicClientConfig::try_from(tls).map_err(|_| NetError::Identity)?;
     let mut config = ClientConfig::new(Arc::new(crypto));

@@ -128,20 +128,29 @@ fn assemble(settings: Settings, socket: UdpSocket) -> Result<Assembled, NetError
     let id = settings.identity.id();
     let cluster = settings.roster.cluster();
     let membership = Arc::new(Membership::new(settings.identity, settings.roster, &limits)?);
-    settings.saved.policies.iter().filter(|policy| policy.head.name == CHARTER_NAME).for_each(|policy| membership.adopt(policy));
+    settings
+        .saved
+        .policies
+        .iter()
+        .filter(|policy| policy.head.name == CHARTER_NAME)
+        .for_each(|policy| membership.adopt(policy));
     let proof = membership.proof().ok_or(NetError::Identity)?;
-    let reset_key = ring::hmac::Key::new(ring::hmac::HMAC_SHA256, &blake3::derive_key("hivewall 2026 resets of connections", &proof.secret));
+    let reset_key = ring::hmac::Key::new(
+        ring::hmac::HMAC_SHA256,
+        &blake3::derive_key("hivewall 2026 resets of connections", &proof.secret),
+    );
     let noise = Noise::new(cluster, proof, limits, secrets.random(), (clock.us(), unix_us()), counters.clone());
     let listen_error = |source| NetError::Listen { address: settings.listen, source };
     let listen = socket.local_addr().map_err(listen_error)?;
     let (port, inbox) = Port::open(socket, counters.clone()).map_err(listen_error)?;
     // A host that restarts can tell its peers at once that the old connections are gone: the key stays the same.
     let mut endpoint_config = quinn::EndpointConfig::new(Arc::new(reset_key));
-    endpoint_config.grease_quic_bit(false);
+    let cid_seed: [u8; 32] = secrets.random();
+    endpoint_config.grease_quic_bit(false).cid_generator(move || Box::new(ConnectionIds(StdRng::from_seed(cid_seed))));
     let server = membership.server_config()?;
     let runtime = Arc::new(quinn::TokioRuntime);
-    let endpoint =
-        quinn::Endpoint::new_with_abstract_socket(endpoint_config, Some(server), port.clone(), runtime).map_err(listen_error)?;
+    let endpoint = quinn::Endpoint::new_with_abstract_socket(endpoint_config, Some(server), port.clone(), runtime)
+        .map_err(listen_error)?;
     let (from_tasks, tasks) = mpsc::channel(COMMANDS);
     let pool = Pool::new(endpoint, membership.clone(), limits, secrets.random(), counters.clone(), from_tasks.clone());
     tokio::spawn(pool.clone().accept());
@@ -166,6 +175,24 @@ fn assemble(settings: Settings, socket: UdpSocket) -> Result<Assembled, NetError
     });
     driver.begin(settings.seeds)?;
     Ok((driver, inbox, tasks, watched))
+}
+
+/// Connection ids of eight random bytes. Unlike quinn's own they cannot be told from those of an earlier start: so a
+/// packet for a connection of that time is answered with a reset, and the peer opens a new one at once.
+struct ConnectionIds(StdRng);
+
+impl quinn::ConnectionIdGenerator for ConnectionIds {
+    fn generate_cid(&mut self) -> quinn::ConnectionId {
+        quinn::ConnectionId::new(&self.0.random::<[u8; 8]>())
+    }
+
+    fn cid_len(&self) -> usize {
+        8
+    }
+
+    fn cid_lifetime(&self) -> Option<Duration> {
+        None
+    }
 }
 
 fn secret_rng() -> Result<StdRng, NetError> {

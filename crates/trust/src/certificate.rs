@@ -72,6 +72,12 @@ fn name_of(key: &[u8; 32]) -> String {
     format!("hivewall {}", hivewall_cluster::NodeId::of_key(key))
 }
 
+/// An enroller has two certificates of one key, which need two names: a path that leads through the same name and key
+/// twice counts as a loop (RFC 4158, 5.2), and is refused.
+fn enroller_name(key: &[u8; 32]) -> String {
+    format!("hivewall enroller {}", hivewall_cluster::NodeId::of_key(key))
+}
+
 fn root_params(root: &Root) -> CertificateParams {
     authority(&name_of(&root.public()), 1, 0, ROOT_LIFE_S)
 }
@@ -90,7 +96,7 @@ pub(crate) fn of_enroller(
     not_after: u64,
 ) -> Result<Vec<u8>, TrustError> {
     let issuer = Issuer::new(root_params(root), pair(root.key())?);
-    let params = authority(&name_of(&enroller), 0, not_before, not_after);
+    let params = authority(&enroller_name(&enroller), 0, not_before, not_after);
     let certificate = params.signed_by(&Subject(enroller), &issuer).map_err(|error| failed(&error))?;
     Ok(certificate.der().to_vec())
 }
@@ -102,7 +108,7 @@ pub(crate) fn of_host(
     not_before: u64,
     not_after: u64,
 ) -> Result<Vec<u8>, TrustError> {
-    let issuer = Issuer::new(authority(&name_of(&enroller.public()), 0, not_before, not_after), pair(enroller)?);
+    let issuer = Issuer::new(authority(&enroller_name(&enroller.public()), 0, not_before, not_after), pair(enroller)?);
     let mut params = params(&name_of(&host), not_before, not_after);
     let name = SERVER_NAME.try_into().map_err(|error: rcgen::Error| failed(&error))?;
     params.subject_alt_names = vec![rcgen::SanType::DnsName(name)];

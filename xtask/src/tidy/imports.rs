@@ -36,7 +36,7 @@ const IMPORTS: &[Import] = &[
     import("sketch", &[], &[]),
     import("cluster", &["sketch"], &[]),
     import("trust", &["cluster"], &[]),
-    import("net", &["cluster", "trust", "sketch"], &[]),
+    import("net", &["cluster", "trust"], &[]),
     import("sim", &["cluster", "sketch"], &[]),
     import("engine", &["datapath", "model", "view"], &["soft", "testkit"]),
     import("export", &["model", "view"], &["testkit"]),

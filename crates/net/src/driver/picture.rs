@@ -27,7 +27,10 @@ impl Driver {
             Some((head.name.clone(), PolicyState { policy, is_frozen: parts.core.is_frozen(&head.name) }))
         });
         let held = parts.pictures.borrow().total.clone();
-        let total = parts.core.total().map(|total| held.filter(|held| **held == *total).unwrap_or_else(|| Arc::new(total.clone())));
+        let total = parts
+            .core
+            .total()
+            .map(|total| held.filter(|held| **held == *total).unwrap_or_else(|| Arc::new(total.clone())));
         NodeState {
             id: parts.core.id(),
             listen: parts.listen,

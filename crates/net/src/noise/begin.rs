@@ -131,7 +131,9 @@ impl Noise {
 
     /// A time has come: hosts that did not answer are tried again or given up.
     pub(crate) fn wake(&mut self, directory: &dyn Directory, now_us: u64) {
-        let is_late = |id: &NodeId| self.peers.get(id).and_then(|peer| peer.handshake.as_ref()).is_some_and(|one| one.next_us <= now_us);
+        let is_late = |id: &NodeId| {
+            self.peers.get(id).and_then(|peer| peer.handshake.as_ref()).is_some_and(|one| one.next_us <= now_us)
+        };
         let due: Vec<NodeId> = self.begun.values().copied().filter(is_late).collect();
         for id in due {
             let is_over = |one: &Handshake| one.tries >= TRIES.max(one.addresses.len());
@@ -211,6 +213,7 @@ impl Noise {
         self.out.push((path, answer.clone()));
         self.counters.carry(Carried::NoiseHandshakes, 1);
         let mut session = Session::new(said.id, index, transport, path, now_us);
+        session.said_at = Some(said.at);
         session.answer = Some((said.at, answer));
         self.keep_begun_by_peer(own, session, said, now_us);
         Ok(())
@@ -223,7 +226,9 @@ impl Noise {
         let begun = [peer.unproved, peer.current].into_iter().flatten().filter_map(|own| self.sessions.get(&own));
         for session in begun {
             match &session.answer {
-                Some((at, answer)) if *at == said.at && session.remote_index == index => return Ok(Some(answer.clone())),
+                Some((at, answer)) if *at == said.at && session.remote_index == index => {
+                    return Ok(Some(answer.clone()));
+                }
                 Some((at, _)) if *at > said.at && !session.is_confirmed => return Err(LinkReason::Replayed),
                 _ => {}
             }
@@ -254,7 +259,7 @@ impl Noise {
         let Some(session) = self.sessions.get_mut(&index) else { return };
         session.is_confirmed = true;
         let held = session.held.take();
-        let at = session.answer.as_ref().map(|(at, _)| *at);
+        let at = session.said_at;
         let Some(peer) = self.peers.get_mut(&id) else { return };
         if peer.unproved == Some(index) {
             peer.unproved = None;
@@ -311,7 +316,8 @@ impl Noise {
     /// The other side is busy and wants to see that this host gets what is sent to its address.
     pub(super) fn cookie(&mut self, to: u32, echo: [u8; 16], cookie: [u8; 16], now_us: u64) -> Result<(), LinkReason> {
         let id = *self.begun.get(&to).ok_or(LinkReason::NoSession)?;
-        let handshake = self.peers.get_mut(&id).and_then(|peer| peer.handshake.as_mut()).ok_or(LinkReason::NoSession)?;
+        let handshake =
+            self.peers.get_mut(&id).and_then(|peer| peer.handshake.as_mut()).ok_or(LinkReason::NoSession)?;
         if handshake.mac != echo || handshake.cookie == cookie {
             return Err(LinkReason::Forged);
         }

@@ -179,7 +179,11 @@ impl Noise {
     ) {
         if let Some(index) = self.usable(to, now_us) {
             self.seal(index, Say::Body(&bytes), now_us);
-            if self.sessions.get(&index).is_some_and(|session| session.is_initiator && session.born_us + REKEY_US < now_us) {
+            if self
+                .sessions
+                .get(&index)
+                .is_some_and(|session| session.is_initiator && session.born_us + REKEY_US < now_us)
+            {
                 self.begin(to, addresses, None, directory, now_us);
             }
             return;
@@ -248,8 +252,7 @@ impl Noise {
             return Err(LinkReason::Replayed);
         }
         let peer = self.peers.get_mut(&session.peer).ok_or(LinkReason::NoSession)?;
-        let opened =
-            session.open(counter, sealed, path, &mut peer.timing, now_us).ok_or(LinkReason::Forged)?;
+        let opened = session.open(counter, sealed, path, &mut peer.timing, now_us).ok_or(LinkReason::Forged)?;
         let id = session.peer;
         let packet_bytes = wire::DATA_HEAD + sealed.len();
         peer.used_us = now_us;

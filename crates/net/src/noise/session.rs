@@ -98,7 +98,9 @@ pub(super) struct Session {
     pub(super) sent_us: u64,
     /// Datagram of the first message, kept until the peer has proved that it is there.
     pub(super) held: Option<Vec<u8>>,
-    /// Time in the first message, and the answer, which may have been lost. Until the first packet.
+    /// Time in the peer's first message, if the peer began.
+    pub(super) said_at: Option<u64>,
+    /// The same with the answer, which may have been lost. Until the first packet.
     pub(super) answer: Option<(u64, Vec<u8>)>,
     /// The last stamp of the peer and when it came.
     echo: Option<(u32, u64)>,
@@ -147,6 +149,7 @@ impl Session {
             heard_us: now_us,
             sent_us: now_us,
             held: None,
+            said_at: None,
             answer: None,
             echo: None,
         }
@@ -211,10 +214,10 @@ impl Session {
             self.path = path;
         }
         timing.lost(&self.window);
-        self.read(plain, is_latest, timing, now_us)
+        self.read(&plain, is_latest, timing, now_us)
     }
 
-    fn read(&mut self, plain: Vec<u8>, is_latest: bool, timing: &mut Timing, now_us: u64) -> Option<Opened> {
+    fn read(&mut self, plain: &[u8], is_latest: bool, timing: &mut Timing, now_us: u64) -> Option<Opened> {
         let (flags, mut rest) = plain.split_first()?;
         if flags & STAMP != 0 {
             let (stamp, after) = rest.split_first_chunk::<4>()?;

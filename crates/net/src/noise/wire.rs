@@ -169,7 +169,9 @@ mod tests {
     fn packets_come_back_as_they_were_written() {
         let noise = [3; 120];
         let bytes = hello(7, &[1; 16], &noise, &[9; 32]);
-        let Ok(Packet::Hello { index: 7, cookie: baked, noise: read, covered, mac }) = Packet::read(&bytes) else { panic!() };
+        let Ok(Packet::Hello { index: 7, cookie: baked, noise: read, covered, mac }) = Packet::read(&bytes) else {
+            panic!()
+        };
         assert_eq!((baked, read, mac), ([1; 16], noise.as_slice(), mac_of(&[9; 32], covered)));
         let read = reply(1, 2, &[0; 48]);
         assert_eq!(Packet::read(&read), Ok(Packet::Reply { index: 1, to: 2, noise: &[0; 48] }));

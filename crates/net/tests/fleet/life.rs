@@ -3,9 +3,29 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use hivewall_net::{AskError, Carried, Life, Limits};
+use hivewall_net::{AskError, Carried, Life, Limits, enrol};
+use hivewall_trust::{HostKey, Invitation};
 
-use crate::bed::{Bed, Host, PATIENCE, policy, publish, wait_for_all};
+use crate::bed::{Bed, Disk, Host, PATIENCE, policy, publish, wait_for_all};
+
+#[test]
+fn five_hosts_join_through_one_by_invitation_and_all_know_all_within_three_seconds() {
+    let bed = Bed::new(99);
+    let mut hosts = vec![bed.start(1, "127.0.0.1:0", &[])];
+    let invitation = bed.invite(&hosts[0], 4);
+    let began = Instant::now();
+    for number in 2..=5 {
+        let line: Invitation = invitation.to_string().parse().unwrap();
+        let enrolled = enrol(&line, HostKey::from_seed([number; 32]), "newcomer", PATIENCE).unwrap();
+        assert_eq!(enrolled.keys, b"keys of the operators");
+        let disk: Disk = Arc::default();
+        disk.lock().unwrap().policies.push(enrolled.charter);
+        hosts.push(Bed::start_as(enrolled.identity, "127.0.0.1:0", &enrolled.seeds, disk, Limits::default()));
+    }
+    let left = Duration::from_secs(3).saturating_sub(began.elapsed());
+    wait_for_all(&hosts, left);
+    println!("enrolled, joined and known after {:?}", began.elapsed());
+}
 
 #[test]
 fn five_hosts_join_through_one_and_all_know_all_within_three_seconds() {
