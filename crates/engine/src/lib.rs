@@ -15,6 +15,7 @@ mod attribute;
 mod bounded;
 mod depth;
 mod entry;
+mod epoch;
 mod findings;
 mod fold;
 mod half_open;
@@ -51,6 +52,7 @@ use hivewall_model::{
 };
 use hivewall_view::{AgentCost, Attribution, CaptureInfo, HistoryInfo, HostInfo, Loss};
 
+pub use epoch::Moved;
 pub use findings::LoggedFinding;
 pub use limits::Limits;
 pub use rulings::{FrontDrops, LogRate, PolicyTold, Refusal, RuleHits, RulesTold};
@@ -151,6 +153,7 @@ pub struct Engine {
     totals: Totals,
     insight: Insight,
     rulings: Rulings,
+    epochs: epoch::Epochs,
     closed: VecDeque<Arc<Flow>>,
     discarded_closed: u64,
     /// The latest packet of any closed flow that is no longer kept.
@@ -173,6 +176,7 @@ impl Engine {
             totals: Totals::default(),
             insight: Insight::new(&limits),
             rulings: Rulings::default(),
+            epochs: epoch::Epochs::default(),
             closed: VecDeque::new(),
             discarded_closed: 0,
             discarded_until: Timestamp(i64::MIN),
@@ -311,6 +315,7 @@ impl Engine {
     fn retire(&mut self, mut flow: Flow, reason: EndReason, effects: &mut Effects) {
         flow.ended = Some(reason);
         flow.rate = 0.0;
+        self.keep_moved(&flow);
         let flow = Arc::new(flow);
         effects.closed.push(Arc::clone(&flow));
         self.closed.push_back(flow);

@@ -120,6 +120,8 @@ pub(crate) struct Pipeline<S> {
     cpu: CpuMeter,
     next_second: Timestamp,
     next_stats: Timestamp,
+    /// The epoch of the fleet that was summed up last.
+    epoch: u64,
     published: Instant,
 }
 
@@ -160,6 +162,7 @@ impl<S: Source> Pipeline<S> {
             cpu: CpuMeter::default(),
             next_second: Timestamp(i64::MIN),
             next_stats: Timestamp(i64::MIN),
+            epoch: 0,
             published: Instant::now(),
         }
     }
@@ -309,6 +312,22 @@ impl<S: Source> Pipeline<S> {
         }
     }
 
+    /// Hands what flows moved in an epoch that has ended to the fleet, if there is one.
+    fn sum_up(&mut self) {
+        let Some(fleet) = self.handle.fleet.as_ref().filter(|fleet| fleet.view().is_some()) else { return };
+        let epoch = crate::fleet::epoch_now();
+        if epoch == self.epoch {
+            return;
+        }
+        let is_whole = self.epoch + 1 == epoch;
+        self.epoch = epoch;
+        let (moved, left_out) = self.engine.moved();
+        // What came before the first whole epoch belongs to none.
+        if is_whole {
+            fleet.contribute(epoch - 1, moved, left_out);
+        }
+    }
+
     /// Once a second of the source's time.
     fn second(&mut self) {
         self.next_second = self.batch.now + Duration::from_secs(1);
@@ -317,6 +336,7 @@ impl<S: Source> Pipeline<S> {
         }
         self.engine.step(self.batch.now, Event::Tick, &mut self.effects);
         self.deliver();
+        self.sum_up();
         if self.engine.active_flows() < FLOWS_MANY || self.published.elapsed() >= SNAPSHOT_SLOW {
             self.publish();
         }

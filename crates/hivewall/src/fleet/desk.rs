@@ -32,6 +32,8 @@ const TICK: Duration = Duration::from_millis(200);
 const VIEW: Duration = Duration::from_secs(1);
 /// How long others are asked how they stand, after a change or since somebody last looked.
 const ASKED_FOR: Duration = Duration::from_secs(20);
+/// How long totals of the fleet are fetched since somebody last looked.
+const WATCHED_FOR: Duration = Duration::from_secs(60);
 /// Hosts asked at a time how they stand.
 const ASKED_MAX: usize = 64;
 /// Names of members known by address.
@@ -41,6 +43,8 @@ const NAMES_MAX: usize = 65_536;
 pub(crate) enum Order {
     /// Somebody looks at how the policy spreads.
     Looked,
+    /// What this host's flows moved in an epoch.
+    Moved { epoch: u64, moved: Vec<hivewall_engine::Moved>, left_out: u64 },
     /// Somebody used or made an invitation, removed somebody.
     Note { what: &'static str, actor: String, detail: String },
     /// The host leaves.
@@ -87,6 +91,8 @@ struct Member {
     everybody: Everybody,
     asked_until: Instant,
     asked_next: Instant,
+    watched_until: Instant,
+    is_watching: bool,
     is_confirming: bool,
     alarms: Vec<FleetAlarm>,
     alarms_total: u64,
@@ -244,6 +250,8 @@ impl Desk {
             everybody: Everybody::default(),
             asked_until: now,
             asked_next: now,
+            watched_until: now,
+            is_watching: false,
             is_confirming: false,
             alarms: Vec::new(),
             alarms_total: 0,
@@ -498,7 +506,21 @@ impl Desk {
     async fn ordered(&mut self, order: Order) {
         let Some(member) = &mut self.member else { return };
         match order {
-            Order::Looked => member.asked_until = Instant::now() + ASKED_FOR,
+            Order::Looked => {
+                let now = Instant::now();
+                (member.asked_until, member.watched_until) = (now + ASKED_FOR, now + WATCHED_FOR);
+            }
+            Order::Moved { epoch, moved, left_out } => {
+                if left_out > 0 {
+                    let detail = format!("{left_out} flows of an epoch are missing in the sums: too many ended at once");
+                    member.alarm("sums_cut", String::new(), detail);
+                }
+                let (node, members) = (member.node.clone(), Arc::clone(&member.membership));
+                tokio::task::spawn_blocking(move || {
+                    let summary = super::sums::summary(&moved, &members);
+                    node.order(CoreOrder::Contribute { epoch, summary });
+                });
+            }
             Order::Note { what, actor, detail } => member.write(&actor, what, detail),
             Order::Leave { actor } => {
                 member.write(&actor, log::LEFT, String::new());
@@ -579,6 +601,11 @@ impl Desk {
     fn ask_around(&mut self) {
         let Some(member) = &mut self.member else { return };
         let now = Instant::now();
+        let is_watched = now <= member.watched_until;
+        if is_watched != member.is_watching {
+            member.is_watching = is_watched;
+            member.node.order(CoreOrder::Watch(is_watched));
+        }
         if now > member.asked_until || now < member.asked_next {
             return;
         }

@@ -14,6 +14,7 @@ pub(crate) mod orders;
 mod program;
 mod questions;
 mod rollout;
+mod sums;
 mod view;
 
 use std::collections::BTreeMap;
@@ -24,6 +25,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hivewall_config::Config;
+use hivewall_engine::Moved;
 use hivewall_net::{Description, Handle};
 use hivewall_view::fleet::{AuditEntryView, FleetView};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
@@ -36,6 +38,8 @@ use crate::policy::governor::Ask;
 const POLICY: &str = "policy";
 /// Name of the document of the keys that policies are signed with.
 const KEYS: &str = "keys";
+/// Length of an epoch.
+const EPOCH_MS: u64 = 10_000;
 /// Longest wait for another host's answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
 
@@ -105,6 +109,11 @@ impl Setting {
     }
 }
 
+/// The epoch of the fleet that it is now: Unix seconds by tens.
+pub(crate) fn epoch_now() -> u64 {
+    program::unix_ms() / EPOCH_MS
+}
+
 /// Ends the desk when it goes.
 pub(crate) struct Running {
     desk: UnboundedSender<Order>,
@@ -142,6 +151,11 @@ impl Fleet {
         };
         let thread = std::thread::Builder::new().name("fleet-desk".into()).spawn(work)?;
         Ok(Running { desk: self.desk.clone(), thread: Some(thread) })
+    }
+
+    /// What this host's flows moved in an epoch, for the sums of the fleet.
+    pub(crate) fn contribute(&self, epoch: u64, moved: Vec<Moved>, left_out: u64) {
+        let _ = self.desk.send(Order::Moved { epoch, moved, left_out });
     }
 
     fn live(&self) -> Option<Live> {
