@@ -9,6 +9,7 @@
 pub mod agent;
 pub mod binary;
 pub mod books;
+pub mod fleet;
 pub mod hooks;
 pub mod network;
 pub mod talk;
