@@ -94,9 +94,9 @@ fn a_ban_holds_everywhere_and_is_lifted_everywhere() {
     fleet.switch.ip(&["address", "add", "10.0.0.200/24", "dev", "br0"]).unwrap();
     let stranger = &fleet.switch;
     until("the way in", || connect(stranger, "10.0.0.3:8080").map(drop));
-    let said = fleet.members[0].agent().tell(&["policy", "ban", "10.0.0.2", "--for", "1h"]);
+    let said = fleet.members[0].agent().tell(&["policy", "ban", "10.0.0.2", "--ttl", "1h"]);
     assert!(said.code != Some(0) && said.err.contains("is a member"), "{said:?}");
-    fleet.members[0].agent().tell(&["policy", "ban", "10.0.0.200", "--for", "1h", "--reason", "test"]).fine();
+    fleet.members[0].agent().tell(&["policy", "ban", "10.0.0.200", "--ttl", "1h", "--reason", "test"]).fine();
     for n in 1..=3 {
         let address = format!("10.0.0.{n}:8080");
         until(&format!("{address} to be closed"), || match connect(stranger, &address) {
@@ -197,12 +197,12 @@ fn all_hosts_together_answer_for_flows_totals_and_rules() {
     let sources = total["total"]["sources"]["rows"].as_array().unwrap();
     assert!(sources.iter().any(|row| row["key"] == "10.0.0.2" && row["host"] == "h2"), "{sources:#?}");
 
-    let flows = fleet.members[0].agent().tell(&["flows", "--fleet", "--port", "8080", "-o", "json"]).fine();
+    let flows = fleet.members[0].agent().tell(&["flows", "--fleet", "--port", "8080", "-n", "10000", "-o", "json"]).fine();
     let flows: serde_json::Value = serde_json::from_str(&flows).unwrap();
     assert_eq!((&flows["answer"]["heard"], &flows["answer"]["complete"]), (&3.into(), &true.into()), "{flows:#}");
     let hosts: std::collections::BTreeSet<&str> =
         flows["flows"].as_array().unwrap().iter().map(|row| row["host"].as_str().unwrap()).collect();
-    assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["h1", "h2", "h3"]);
+    assert_eq!(hosts.into_iter().collect::<Vec<_>>(), ["h1", "h2", "h3"], "{flows:#}");
     let digests = fleet.members[1].agent().tell(&["snapshot", "--fleet", "-o", "json"]).fine();
     let digests: serde_json::Value = serde_json::from_str(&digests).unwrap();
     assert_eq!(digests["hosts"].as_array().unwrap().len(), 3, "{digests:#}");

@@ -4,6 +4,7 @@
 //! longer before it accuses (local health, after Lifeguard), and a host that was away puts all accusations off. Records,
 //! digests and joining are not in here. Invariant: foca is fed only messages whose author is who sent them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::num::{NonZeroU8, NonZeroUsize};
 use std::time::Duration;
@@ -85,6 +86,17 @@ pub(crate) struct Swim {
     /// The probe under way: whether an answer came.
     is_answered: Option<bool>,
     hosts: usize,
+    /// Hosts under suspicion, and since when.
+    suspected: BTreeMap<NodeId, Suspected>,
+}
+
+/// A suspicion that was seen to stand.
+#[derive(Clone, Copy, Debug)]
+struct Suspected {
+    incarnation: u16,
+    since: u64,
+    /// Whether the host has said something since.
+    is_heard: bool,
 }
 
 impl Swim {
@@ -97,6 +109,7 @@ impl Swim {
             doubt: 0,
             is_answered: None,
             hosts: 1,
+            suspected: BTreeMap::new(),
         }
     }
 
@@ -119,6 +132,7 @@ impl Swim {
         while let Some(timer) = self.timers.pop(now) {
             if matches!(timer, Timer::ProbeRandomMember(_)) {
                 self.judge_probe();
+                self.settle_suspicions(now);
             }
             // A timer that foca no longer expects is refused, which is what is wanted.
             let _ = self.with(now, |foca, runtime| foca.handle_timer(timer, runtime));
@@ -130,6 +144,9 @@ impl Swim {
         let header = Fixed::header(&mut &*bytes).ok_or(Reason::Malformed)?;
         if header.src.id != from {
             return Err(Reason::NotSender);
+        }
+        if let Some(suspected) = self.suspected.get_mut(&from) {
+            suspected.is_heard = true;
         }
         if matches!(header.message, Message::Ack(_) | Message::ForwardedAck { .. }) {
             self.is_answered = self.is_answered.map(|_| true);
@@ -201,6 +218,34 @@ impl Swim {
             Some(true) => self.doubt = self.doubt.saturating_sub(1),
             Some(false) => self.doubt = (self.doubt + 1).min(DOUBT_MAX),
             None => {}
+        }
+    }
+
+    /// Ends suspicions that stand far too long. Foca forgets that it waits for an objection when this host comes back from the
+    /// dead in between, and the suspect may never have heard of it. Who is heard is alive, under the next incarnation, as if
+    /// it had objected; who is not is dead.
+    fn settle_suspicions(&mut self, now: u64) {
+        let standing: Vec<Member<Life>> =
+            self.foca.iter_members().filter(|member| member.state() == State::Suspect).cloned().collect();
+        let wait = config(self.hosts).suspect_to_down_after.as_millis() as u64;
+        let longest = 2 * wait * u64::from(self.doubt + 1);
+        let mut settled = Vec::new();
+        let mut next = BTreeMap::new();
+        for member in standing {
+            let (life, incarnation) = (*member.id(), member.incarnation());
+            let before = self.suspected.get(&life.id).filter(|before| before.incarnation == incarnation);
+            let held = before.copied().unwrap_or(Suspected { incarnation, since: now, is_heard: false });
+            if now - held.since <= longest {
+                next.insert(life.id, held);
+            } else if held.is_heard {
+                settled.push(Member::new(life, incarnation.saturating_add(1), State::Alive));
+            } else {
+                settled.push(Member::new(life, incarnation, State::Down));
+            }
+        }
+        self.suspected = next;
+        if !settled.is_empty() {
+            let _ = self.with(now, |foca, runtime| foca.apply_many(settled.into_iter(), true, runtime));
         }
     }
 

@@ -169,6 +169,9 @@ fn disagreement(world: &World, newest: Option<u64>) -> Option<String> {
         if core.alive() != ids {
             return Some(format!("{id:?} knows {} alive of {}", core.alive().len(), ids.len()));
         }
+        if let Some(suspect) = core.suspects().first() {
+            return Some(format!("{id:?} suspects {suspect:?} still"));
+        }
         if version(core) != newest {
             return Some(format!("{id:?} has policy {:?} and the newest is {newest:?}", version(core)));
         }

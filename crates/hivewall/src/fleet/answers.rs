@@ -7,7 +7,6 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use hivewall_api::{BoxFuture, Caller, FleetCommand, FleetRefusal, Invite, PageOf, Source as _};
-use hivewall_cluster::NodeId;
 use hivewall_net::{Handle as Node, Life};
 use hivewall_trust::{Invitation, Issued};
 use hivewall_view::fleet::{
@@ -222,7 +221,7 @@ impl Fleet {
         let (started, desk) = (self.started(), self.desk.clone());
         let actor = format!("API {}", caller.peer);
         Box::pin(async move {
-            let (live, view) = started?;
+            let (live, _) = started?;
             match command {
                 FleetCommand::Withdraw { id } => {
                     let wanted = id.clone();
@@ -239,9 +238,12 @@ impl Fleet {
                     let _ = desk.send(Order::Note { what: log::WITHDRAWN, actor, detail: id.clone() });
                     Ok(FleetOutcome { done: format!("invitation {id} is withdrawn"), notes: Vec::new() })
                 }
-                FleetCommand::Remove { host, reason } => remove(&live, &view, &host, &reason, |detail| {
-                    let _ = desk.send(Order::Note { what: log::REMOVED, actor, detail });
-                }),
+                FleetCommand::Remove { host, reason } => {
+                    // Only the desk may read the root's key.
+                    let (answer, answered) = tokio::sync::oneshot::channel();
+                    let _ = desk.send(Order::Remove { host, reason, actor, answer });
+                    answered.await.map_err(|_| FleetRefusal::Off)?
+                }
                 FleetCommand::Leave => {
                     let _ = desk.send(Order::Leave { actor });
                     let notes = vec![
@@ -292,55 +294,4 @@ fn invitation_view(id: &[u8; 8], issued: &Issued, now_s: u64) -> InvitationView 
         labels: std::collections::BTreeMap::new(),
         note: issued.note.clone(),
     }
-}
-
-/// Signs a charter without a host, where the root's key is at hand, and gives it to all.
-fn remove(
-    live: &Live,
-    view: &FleetView,
-    host: &str,
-    why: &str,
-    note: impl FnOnce(String),
-) -> Result<FleetOutcome, FleetRefusal> {
-    let failed = |reason: String| FleetRefusal::Failed { reason };
-    let state = live.node.state();
-    let is_meant = |id: NodeId| id.to_string().starts_with(host) || name_of(&state, id) == host;
-    let meant: Vec<NodeId> = state.members.iter().map(|member| member.id).filter(|id| is_meant(*id)).collect();
-    let [id] = meant.as_slice() else {
-        let reason = if meant.is_empty() {
-            format!("no member is called {host}; `hivewall cluster members` lists them")
-        } else {
-            format!("{host} means {} members; give the id of one", meant.len())
-        };
-        return Err(FleetRefusal::Invalid { reason });
-    };
-    if *id == state.id {
-        let reason = "this is this host itself; `hivewall cluster leave` takes it out, or remove it from another one";
-        return Err(FleetRefusal::Conflict { reason: reason.to_owned() });
-    }
-    let root = live.directory.root().map_err(|error| failed(format!("{error:#}")))?;
-    let Some(root) = root else {
-        return Err(FleetRefusal::Conflict {
-            reason: format!(
-                "only the root's key removes a host, and it is not at {}: put it there for as long as this takes",
-                live.directory.root_file().display()
-            ),
-        });
-    };
-    let held = state.policies.get(hivewall_trust::CHARTER_NAME).ok_or(FleetRefusal::Off)?;
-    let charter = hivewall_trust::Charter::decode(&held.policy.body).map_err(|error| failed(error.to_string()))?;
-    let why: String = why.chars().take(hivewall_trust::NAME_BYTES_MAX / 4).collect();
-    let members = state.members.iter().map(|member| member.id);
-    let document = root
-        .sign_charter(&charter.without(*id, unix_ms() / 1000, &why, members))
-        .map_err(|error| failed(error.to_string()))?;
-    live.node.order(hivewall_cluster::Order::Publish(document));
-    let name = name_of(&state, *id);
-    note(format!("{name} {why}"));
-    let mut notes = vec![format!(
-        "{} hosts are told; each refuses {name} from the moment at which it hears of it",
-        view.states.alive + view.states.suspect
-    )];
-    notes.push(format!("{name} itself keeps the policy that is in force there"));
-    Ok(FleetOutcome { done: format!("{name} is no longer a member"), notes })
 }

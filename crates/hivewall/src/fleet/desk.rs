@@ -7,12 +7,13 @@ use std::net::IpAddr;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+use hivewall_api::FleetRefusal;
 use hivewall_cluster::{Alarm, Ban, Changed, NodeId, Order as CoreOrder, Persist, Policy, Stand};
 use hivewall_net::{Answer, Handle, Limits, Node, NodeState, Settings};
 use hivewall_policy::sign::TrustedKeys;
 use hivewall_trust::{CHARTER_NAME, Charter, Identity, Roster};
 use hivewall_view::fleet::{
-    ALARMS_SHOWN, AUDIT_SHOWN, FleetAlarm, FleetCoverage, FleetView, MEMBERS_SHOWN, MemberCounts, MemberState,
+    ALARMS_SHOWN, AUDIT_SHOWN, FleetAlarm, FleetCoverage, FleetOutcome, FleetView, MEMBERS_SHOWN, MemberCounts, MemberState,
 };
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval};
@@ -47,6 +48,13 @@ pub(crate) enum Order {
     Moved { epoch: u64, moved: Vec<hivewall_engine::Moved>, left_out: u64 },
     /// Somebody used or made an invitation, removed somebody.
     Note { what: &'static str, actor: String, detail: String },
+    /// Another host is to be taken out.
+    Remove {
+        host: String,
+        reason: String,
+        actor: String,
+        answer: tokio::sync::oneshot::Sender<Result<FleetOutcome, FleetRefusal>>,
+    },
     /// The host leaves.
     Leave { actor: String },
     /// The agent ends.
@@ -150,7 +158,6 @@ impl Desk {
                     node: member.node.clone(),
                     root: member.identity.papers().root,
                     is_enroller: member.identity.enroller().is_some(),
-                    directory: self.setting.directory.clone(),
                 };
                 tracing::info!(
                     id = %member.identity.id(),
@@ -522,6 +529,13 @@ impl Desk {
                 });
             }
             Order::Note { what, actor, detail } => member.write(&actor, what, detail),
+            Order::Remove { host, reason, actor, answer } => {
+                let removed = super::removal::remove(&member.node, &self.setting.directory, &host, &reason);
+                let _ = answer.send(removed.map(|(outcome, detail)| {
+                    member.write(&actor, log::REMOVED, detail);
+                    outcome
+                }));
+            }
             Order::Leave { actor } => {
                 member.write(&actor, log::LEFT, String::new());
                 self.leave().await;

@@ -13,6 +13,7 @@ mod log;
 pub(crate) mod orders;
 mod program;
 mod questions;
+mod removal;
 mod rollout;
 mod sums;
 mod view;
@@ -66,7 +67,6 @@ struct Live {
     /// The root's public key.
     root: [u8; 32],
     is_enroller: bool,
-    directory: Directory,
 }
 
 /// What the desk is started with.
