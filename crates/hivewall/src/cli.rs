@@ -36,6 +36,7 @@ pub(crate) fn command() -> Command {
         .subcommand(replay())
         .subcommand(analyze())
         .subcommand(traffic())
+        .subcommand(crate::demo::command())
         .subcommand(check())
         .subcommand(cluster())
         .subcommand(crate::policy::command())

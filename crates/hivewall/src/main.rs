@@ -7,6 +7,7 @@ mod analyze;
 mod check;
 mod cli;
 mod client;
+mod demo;
 mod exit;
 mod export;
 mod fleet;
@@ -61,6 +62,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
             Some((name, args)) => fleet_client::run(name, args),
             None => Ok(ExitCode::from(exit::Exit::Usage as u8)),
         },
+        Some(("demo", args)) => demo::run(args),
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),
         Some(("guard", args)) => guard::run(args),

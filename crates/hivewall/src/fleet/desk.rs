@@ -257,7 +257,7 @@ impl Desk {
             everybody: Everybody::default(),
             asked_until: now,
             asked_next: now,
-            watched_until: now,
+            watched_until: now + WATCHED_FOR,
             is_watching: false,
             is_confirming: false,
             alarms: Vec::new(),

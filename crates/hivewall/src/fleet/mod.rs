@@ -114,6 +114,11 @@ pub(crate) fn epoch_now() -> u64 {
     program::unix_ms() / EPOCH_MS
 }
 
+/// Seconds since the Unix epoch, by this host's clock.
+pub(crate) fn now_unix_s() -> u64 {
+    program::unix_ms() / 1000
+}
+
 /// Ends the desk when it goes.
 pub(crate) struct Running {
     desk: UnboundedSender<Order>,

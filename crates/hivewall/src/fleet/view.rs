@@ -78,6 +78,9 @@ pub(super) fn member(
 
 /// How a host stands to the version that spreads.
 pub(super) fn policy_stand(stand: &Stands, head_version: u64) -> PolicyStand {
+    if head_version == 0 {
+        return PolicyStand::default();
+    }
     let kind = match stand {
         Stands { version, .. } if *version < head_version => StandKind::Unknown,
         Stands { refusal, .. } if !refusal.is_empty() => StandKind::Refused,
