@@ -121,6 +121,11 @@ impl Agent {
         tool::run(command)
     }
 
+    /// The file with the token that commands have to show.
+    pub fn token_file(&self) -> PathBuf {
+        self.directory.path().join("token")
+    }
+
     /// Where its log is.
     pub fn log(&self) -> PathBuf {
         self.directory.path().join("eve.jsonl")

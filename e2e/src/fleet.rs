@@ -42,17 +42,18 @@ impl Fleet {
     pub fn new(name: &str, number: usize, label: impl Fn(usize) -> &'static str) -> Self {
         let lab = Lab::new(name).expect("a lab");
         let switch = lab.host("switch").expect("a switch");
-        let mut lines = "link add br0 type bridge mcast_snooping 0\n".to_owned();
+        let mut lines = vec!["link add br0 type bridge mcast_snooping 0".to_owned()];
         let mut members = Vec::new();
         for n in 1..=number {
             let host = lab.host(&format!("h{n}")).expect("a host");
             let (port, address) = (format!("p{n}"), format!("10.0.0.{n}/24"));
             let link = lab.link(&host, "eth0", &switch, &port).offloads(Offloads::NONE).resolve_neighbours();
             link.addresses(&[&address], &[]).up().expect("a link");
-            lines += &format!("link set {port} master br0\n");
+            lines.push(format!("link set {port} master br0"));
             members.push(Member::new(host, &format!("h{n}"), label(n)));
         }
-        switch.ip_batch(&(lines + "link set br0 up")).expect("a bridge");
+        lines.push("link set br0 up".to_owned());
+        switch.ip_batch(&lines.join("\n")).expect("a bridge");
         Self { lab, switch, members }
     }
 
@@ -189,6 +190,15 @@ impl Member {
         if let Some(mut agent) = self.agent.take() {
             agent.kill();
         }
+    }
+
+    /// What a shell on this host needs in its environment to speak to the agent.
+    pub fn environment(&self) -> Vec<(&'static str, PathBuf)> {
+        vec![
+            ("HIVEWALL_FLEET_DIRECTORY", self.path("fleet")),
+            ("HIVEWALL_POLICY_STATE", self.path("policy")),
+            ("HIVEWALL_TOKEN_FILE", self.agent().token_file()),
+        ]
     }
 
     /// Where what it keeps is.

@@ -197,7 +197,8 @@ fn all_hosts_together_answer_for_flows_totals_and_rules() {
     let sources = total["total"]["sources"]["rows"].as_array().unwrap();
     assert!(sources.iter().any(|row| row["key"] == "10.0.0.2" && row["host"] == "h2"), "{sources:#?}");
 
-    let flows = fleet.members[0].agent().tell(&["flows", "--fleet", "--port", "8080", "-n", "10000", "-o", "json"]).fine();
+    let flows =
+        fleet.members[0].agent().tell(&["flows", "--fleet", "--port", "8080", "-n", "10000", "-o", "json"]).fine();
     let flows: serde_json::Value = serde_json::from_str(&flows).unwrap();
     assert_eq!((&flows["answer"]["heard"], &flows["answer"]["complete"]), (&3.into(), &true.into()), "{flows:#}");
     let hosts: std::collections::BTreeSet<&str> =
@@ -227,10 +228,8 @@ fn a_removed_host_is_refused_and_an_invitation_is_good_once() {
     fleet.members[1].until_fleet("two hosts alive", |fleet| fleet["states"]["alive"] == 2);
     // It may come back with a new invitation, as another member.
     fleet.members[2].agent().tell(&["cluster", "leave"]).fine();
-    until("h3 to have left", || match fleet.members[2].path("fleet/identity").exists() {
-        true => Err("its identity is there"),
-        false => Ok(()),
-    });
+    let identity = fleet.members[2].path("fleet/identity");
+    until("h3 to have left", || if identity.exists() { Err("its identity is there") } else { Ok(()) });
     fleet.members[2].does(&["cluster", "join", &line]);
     fleet.members[1].until_fleet("three hosts alive", |fleet| fleet["states"]["alive"] == 3);
     let again = fleet.members[1].tries(&["cluster", "join", &line]);

@@ -10,6 +10,7 @@ mod docs;
 mod fuzz;
 mod repo;
 mod sim;
+mod testbed;
 mod tidy;
 
 use std::process::ExitCode;
@@ -38,6 +39,8 @@ enum Task {
     Fuzz(fuzz::Args),
     /// Simulate fleets in virtual time.
     Sim(sim::Args),
+    /// Start real agents in namespaces on one switch, with traffic, and give a shell.
+    Testbed(testbed::Args),
     /// Check the house rules.
     Tidy(tidy::Args),
 }
@@ -61,6 +64,7 @@ fn work() -> Result<()> {
         Task::Bpf(args) => bpf::run(&args),
         Task::Docs => docs::run(),
         Task::Fuzz(args) => fuzz::run(&args),
+        Task::Testbed(args) => testbed::run(&args),
         Task::Sim(args) => sim::run(&args),
         Task::Tidy(args) => tidy::run(&args),
     }

@@ -33,4 +33,6 @@ pub use parse::TEXT_BYTES_MAX;
 pub use pattern::{NAME_BYTES_MAX, Pattern, PatternError};
 pub use problem::{ConfigError, Fault, PROBLEMS_MAX, Place, Problem};
 pub use setting::{Kind, Section, Setting, settings};
-pub use settings::{Agent, Api, Capture, Config, Fleet, Flows, History, Log, Names, Privileges, Processes, SECTIONS, Traffic};
+pub use settings::{
+    Agent, Api, Capture, Config, Fleet, Flows, History, Log, Names, Privileges, Processes, SECTIONS, Traffic,
+};

@@ -49,12 +49,12 @@ const IMPORTS: &[Import] = &[
         "hivewall",
         &[
             "datapath", "soft", "model", "config", "view", "names", "policy", "analyze", "traffic", "engine", "export",
-            "store", "api", "tui", "host",
+            "store", "api", "tui", "host", "sketch", "cluster", "trust", "net",
         ],
         &["testkit"],
     ),
     import("e2e", &["testkit"], &[]),
-    import("xtask", &["datapath", "soft", "testkit", "config", "view", "policy", "api", "host", "sim"], &[]),
+    import("xtask", &["datapath", "soft", "testkit", "config", "view", "policy", "api", "host", "sim", "e2e"], &[]),
 ];
 
 const fn import(name: &'static str, uses: &'static [&'static str], tests: &'static [&'static str]) -> Import {

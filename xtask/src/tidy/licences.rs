@@ -15,9 +15,11 @@ use crate::repo;
 /// than crates.io.
 pub(super) fn check(root: &Path, metadata: &Metadata, deny: &str) -> Result<Vec<Breach>> {
     let allowed = allowed(deny)?;
+    let exceptions = exceptions(deny);
     let mut breaches = Vec::new();
     for (licence, package) in built(root)? {
-        if !holds(&licence, &allowed) {
+        let besides = exceptions.iter().filter(|(name, _)| *name == package).map(|(_, licence)| licence.clone());
+        if !holds(&licence, &allowed.iter().cloned().chain(besides).collect::<Vec<_>>()) {
             breaches
                 .push(Breach::plain(&package, format!("has the licence {licence:?}, which deny.toml does not allow")));
         }
@@ -50,6 +52,19 @@ fn allowed(deny: &str) -> Result<Vec<String>> {
     let lines = list.lines().map(|line| line.split('#').next().unwrap_or_default());
     let names = lines.flat_map(|line| line.split(','));
     Ok(names.map(|name| name.trim().trim_matches('"').to_owned()).filter(|name| !name.is_empty()).collect())
+}
+
+/// What `exceptions = [{ crate = "…", allow = ["…"] }]` lets a crate have besides: the crate, and a licence.
+fn exceptions(deny: &str) -> Vec<(String, String)> {
+    let entries = deny.split("crate = \"").skip(1).filter_map(|rest| {
+        let (name, rest) = rest.split_once('"')?;
+        let (list, _) = rest.split_once('}')?.0.split_once("allow = [")?.1.split_once(']')?;
+        Some((name.to_owned(), list.to_owned()))
+    });
+    let each = |(name, list): (String, String)| {
+        list.split(',').map(|licence| (name.clone(), licence.trim().trim_matches('"').to_owned())).collect::<Vec<_>>()
+    };
+    entries.flat_map(each).collect()
 }
 
 /// Whether an SPDX expression can be satisfied. `AND` binds closer than `OR`; `/` is an old way to write `OR`.
@@ -133,5 +148,11 @@ mod tests {
     fn the_list_of_licences_is_read_without_its_comments() {
         let deny = "[bans]\nallow = []\n[licenses]\n# x\nallow = [\n  \"MIT\", # y, z\n  \"ISC\",\n]\n";
         assert_eq!(allowed(deny).unwrap(), ["MIT", "ISC"]);
+    }
+
+    #[test]
+    fn a_crate_may_have_a_licence_of_its_own() {
+        let deny = "exceptions = [{ crate = \"foca\", allow = [\"MPL-2.0\"] }]\n[bans]\ndeny = [\n    { crate = \"bad\", reason = \"x\" },\n]";
+        assert_eq!(exceptions(deny), [("foca".to_owned(), "MPL-2.0".to_owned())]);
     }
 }

@@ -93,7 +93,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let ports = free_ports(number)?;
     let mut hosts = Vec::new();
     for (at, identity) in identities.into_iter().enumerate() {
-        let host = start(&config, &state, at, identity, &ports).with_context(|| format!("host {} of the demo", at + 1))?;
+        let host =
+            start(&config, &state, at, identity, &ports).with_context(|| format!("host {} of the demo", at + 1))?;
         println!("{:<8} http://{}/", host.name, host.server.address);
         hosts.push(host);
     }
@@ -162,6 +163,7 @@ fn start(
             // The second is where its traffic is; nobody reaches it there.
             advertise: vec![listen, SocketAddr::from((address(at as u64), listen.port()))],
         },
+        discover: false,
         management_port: 22,
         governor: None,
     };

@@ -66,7 +66,8 @@ async fn ask_all<T: serde::de::DeserializeOwned>(
                 node.ask_async(id, question.encode(), ANSWER_WAIT, false).await.map_err(|error| error.to_string())
             };
             let read = bytes.and_then(|bytes| {
-                serde_json::from_slice(&bytes).map_err(|_| "its answer cannot be read; is it of another version?".to_owned())
+                serde_json::from_slice(&bytes)
+                    .map_err(|_| "its answer cannot be read; is it of another version?".to_owned())
             });
             (id.to_string(), name, read)
         }
@@ -170,7 +171,7 @@ impl Fleet {
             let listed = move || {
                 node.invitations(move |book| {
                     let mut all: Vec<InvitationView> =
-                        book.list().map(|(id, issued)| invitation_view(id, issued, now_s)).collect();
+                        book.list().map(|(id, issued)| invitation_view(*id, issued, now_s)).collect();
                     all.sort_by(|a, b| b.issued.cmp(&a.issued));
                     all
                 })
@@ -204,13 +205,12 @@ impl Fleet {
                 node.invitations(move |book| {
                     let issued = book.issue(random, root, addresses, (now_s, life_s), (uses, note))?;
                     let kept = book.list().find(|(id, _)| **id == issued.id);
-                    let shown = kept.map(|(id, kept)| invitation_view(id, kept, now_s)).unwrap_or_default();
+                    let shown = kept.map(|(id, kept)| invitation_view(*id, kept, now_s)).unwrap_or_default();
                     Ok::<(Invitation, InvitationView), hivewall_trust::TrustError>((issued, shown))
                 })
             };
             let issued = beside(issue).await?.ok_or(FleetRefusal::Off)?;
-            let (line, invitation) =
-                issued.map_err(|error| FleetRefusal::Conflict { reason: error.to_string() })?;
+            let (line, invitation) = issued.map_err(|error| FleetRefusal::Conflict { reason: error.to_string() })?;
             let detail = format!("{} for {} hosts, until {}", invitation.id, invitation.uses, invitation.expires);
             let _ = desk.send(Order::Note { what: log::INVITED, actor, detail });
             Ok(InvitationIssued { line: line.to_string(), invitation })
@@ -274,7 +274,7 @@ fn own_addresses(node: &Node) -> Vec<std::net::SocketAddr> {
     state.member(state.id).map(|own| own.addresses().to_vec()).unwrap_or_default()
 }
 
-fn invitation_view(id: &[u8; 8], issued: &Issued, now_s: u64) -> InvitationView {
+fn invitation_view(id: [u8; 8], issued: &Issued, now_s: u64) -> InvitationView {
     let used = u32::try_from(issued.used_by.len()).unwrap_or(u32::MAX);
     let state = if issued.expires_unix_s < now_s {
         "expired"
@@ -284,7 +284,7 @@ fn invitation_view(id: &[u8; 8], issued: &Issued, now_s: u64) -> InvitationView 
         "open"
     };
     InvitationView {
-        id: hex(id),
+        id: hex(&id),
         issued: Some(time(issued.issued_unix_s * 1000)),
         expires: time(issued.expires_unix_s.saturating_mul(1000)),
         uses: issued.uses_left.saturating_add(used),

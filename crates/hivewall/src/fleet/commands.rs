@@ -21,6 +21,8 @@ use crate::settings;
 
 /// How long joining may take.
 const JOIN_WAIT: Duration = Duration::from_secs(20);
+/// How long members on the local network are listened for.
+const DISCOVER_WAIT: Duration = Duration::from_secs(3);
 
 /// The commands.
 pub(crate) fn commands() -> [Command; 2] {
@@ -41,16 +43,17 @@ pub(crate) fn commands() -> [Command; 2] {
         );
     let join = Command::new("join")
         .about("Join a fleet with an invitation")
+        .arg(Arg::new("invitation").value_name("INVITATION").value_parser(value_parser!(String)).help(
+            "The line that `hivewall cluster invite` printed; - reads it from standard input. Without it, members that \
+                       announce themselves on the local network are listed",
+        ))
         .arg(
-            Arg::new("invitation")
-                .required(true)
-                .value_name("INVITATION")
-                .value_parser(value_parser!(String))
-                .help("The line that `hivewall cluster invite` printed; - reads it from standard input"),
-        )
-        .arg(Arg::new("at").long("at").value_name("ADDRESS:PORT").value_parser(value_parser!(std::net::SocketAddr)).help(
-            "Where the member that invites is, if the addresses in the invitation do not lead there",
-        ));
+            Arg::new("at")
+                .long("at")
+                .value_name("ADDRESS:PORT")
+                .value_parser(value_parser!(std::net::SocketAddr))
+                .help("Where the member that invites is, if the addresses in the invitation do not lead there"),
+        );
     [init, join].map(|command| settings::add(command, &["policy", "fleet", "agent"]))
 }
 
@@ -94,7 +97,10 @@ fn init(config: &Config, directory: &Directory, args: &ArgMatches) -> anyhow::Re
     // Last: a running agent begins when it finds this.
     directory.keep_identity(&identity)?;
     println!("this host is the first member of the fleet {name} ({})", hex(&root.cluster().0));
-    println!("the root's key is {}; take it elsewhere, and bring it back to remove a host", directory.root_file().display());
+    println!(
+        "the root's key is {}; take it elsewhere, and bring it back to remove a host",
+        directory.root_file().display()
+    );
     if let Some(file) = made {
         println!("policies are signed with {file} (`hivewall policy sign`); take it to where policies are written");
     }
@@ -122,9 +128,27 @@ fn trust(config: &Config, directory: &Directory) -> anyhow::Result<Option<String
     Ok(Some(directory.operator_file().display().to_string()))
 }
 
+/// Who announces itself here. Nobody joins by that.
+fn suggest() -> anyhow::Result<()> {
+    eprintln!("listening for members on the local network …");
+    let hints = hivewall_net::discover(DISCOVER_WAIT)?;
+    if hints.is_empty() {
+        bail!(
+            "nobody announces a fleet here (fleet.discover); ask for an invitation: `hivewall cluster invite` on a member"
+        );
+    }
+    for hint in &hints {
+        println!("fleet {}  at {}", hint.cluster, hint.address);
+    }
+    bail!(
+        "to join, ask for an invitation (`hivewall cluster invite` there), and give its line to `hivewall cluster join`"
+    )
+}
+
 fn join(config: &Config, directory: &Directory, args: &ArgMatches) -> anyhow::Result<()> {
     let line = match args.get_one::<String>("invitation").map(String::as_str) {
-        Some("-") | None => std::io::read_to_string(std::io::stdin()).context("no invitation on standard input")?,
+        None => return suggest(),
+        Some("-") => std::io::read_to_string(std::io::stdin()).context("no invitation on standard input")?,
         Some(line) => line.to_owned(),
     };
     let mut invitation: Invitation = line.parse()?;

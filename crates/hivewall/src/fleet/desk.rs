@@ -2,30 +2,28 @@
 //!
 //! What takes long is done in tasks beside it, which report back. Invariant: only the desk changes what is shown.
 
-use std::collections::BTreeMap;
-use std::net::IpAddr;
+mod begin;
+mod member;
+
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 use hivewall_api::FleetRefusal;
-use hivewall_cluster::{Alarm, Ban, Changed, NodeId, Order as CoreOrder, Persist, Policy, Stand};
-use hivewall_net::{Answer, Handle, Limits, Node, NodeState, Settings};
+use hivewall_cluster::{Ban, Changed, NodeId, Order as CoreOrder, Persist};
+use hivewall_net::{Answer, Life};
 use hivewall_policy::sign::TrustedKeys;
-use hivewall_trust::{CHARTER_NAME, Charter, Identity, Roster};
-use hivewall_view::fleet::{
-    ALARMS_SHOWN, AUDIT_SHOWN, FleetAlarm, FleetCoverage, FleetOutcome, FleetView, MEMBERS_SHOWN, MemberCounts, MemberState,
-};
+use hivewall_view::fleet::{FleetOutcome, LinkView};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
-use super::bans::{self, Body, Carried};
-use super::disk::Facts;
-use super::log::{self, Log, Said};
-use super::program::{Judge, Keeper, Told, unix_ms};
+use self::member::Member;
+use super::bans::{self, Body};
+use super::log;
+use super::program::{Told, unix_ms};
 use super::questions::{Question, Stands, encode};
-use super::rollout::{self, Everybody};
+use super::rollout;
 use super::{KEYS, Live, POLICY, Setting, Shared, view};
-use crate::policy::governor::{Ask, Done, Entrance, FleetHost, FromFleet, KeysNow, Membership, Taken};
+use crate::policy::governor::{Ask, Done, FleetHost, FromFleet, Membership};
 
 /// How often the desk looks around.
 const TICK: Duration = Duration::from_millis(200);
@@ -35,6 +33,8 @@ const VIEW: Duration = Duration::from_secs(1);
 const ASKED_FOR: Duration = Duration::from_secs(20);
 /// How long totals of the fleet are fetched since somebody last looked.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
+/// How often others are asked for their links meanwhile.
+const LINKS_EVERY: Duration = Duration::from_secs(5);
 /// Hosts asked at a time how they stand.
 const ASKED_MAX: usize = 64;
 /// Names of members known by address.
@@ -64,6 +64,7 @@ pub(crate) enum Order {
 /// What tasks beside the desk come to.
 enum Report {
     Stands(NodeId, Stands),
+    Links(NodeId, Vec<LinkView>),
     Confirmed(u64, Result<(), String>),
 }
 
@@ -81,31 +82,6 @@ pub(super) struct Desk {
     reported: UnboundedReceiver<Report>,
     /// A failure to begin is told once.
     failure: String,
-}
-
-/// This host while it is a member.
-struct Member {
-    node: Handle,
-    identity: Identity,
-    roster: Roster,
-    keys: KeysNow,
-    log: Log,
-    policies: BTreeMap<String, Policy>,
-    bans: BTreeMap<(NodeId, u64), Ban>,
-    carried: Carried,
-    membership: Arc<Membership>,
-    names: BTreeMap<IpAddr, String>,
-    stands: Stands,
-    everybody: Everybody,
-    asked_until: Instant,
-    asked_next: Instant,
-    watched_until: Instant,
-    is_watching: bool,
-    is_confirming: bool,
-    alarms: Vec<FleetAlarm>,
-    alarms_total: u64,
-    next_view: Instant,
-    last_number: u64,
 }
 
 impl Desk {
@@ -129,7 +105,7 @@ impl Desk {
                 Some(told) = self.tolds.recv() => self.hear(told).await,
                 Some(done) = self.dones.recv() => self.operator_did(done),
                 Some(report) = self.reported.recv() => self.report(report),
-                _ = ticks.tick() => self.tick().await,
+                _ = ticks.tick() => self.tick(),
             }
         }
         if let Some(member) = self.member.take() {
@@ -139,7 +115,7 @@ impl Desk {
         }
     }
 
-    async fn tick(&mut self) {
+    fn tick(&mut self) {
         if self.member.is_none() {
             if self.setting.directory.has_identity() {
                 self.begin();
@@ -178,93 +154,6 @@ impl Desk {
                 }
             }
         }
-    }
-
-    fn join(&self) -> anyhow::Result<Member> {
-        let setting = &self.setting;
-        setting.directory.make()?;
-        let identity = setting.directory.identity()?.ok_or_else(|| anyhow::anyhow!("no identity"))?;
-        let roster = identity.roster()?;
-        let facts = Facts::open(&setting.directory)?;
-        let saved = facts.saved()?;
-        for charter in saved.policies.iter().filter(|policy| policy.head.name == CHARTER_NAME) {
-            roster.adopt(charter)?;
-        }
-        let keys = KeysNow::default();
-        let told_keys = setting.directory.keys()?.map(|text| serde_json::from_slice::<TrustedKeys>(&text)).transpose()?;
-        // Until the ledger says which it trusts.
-        *keys.write().unwrap_or_else(PoisonError::into_inner) = told_keys.clone();
-        let policies = saved.policies.iter().map(|policy| (policy.head.name.clone(), policy.clone())).collect();
-        let log = Log::of(identity.id(), saved.entries.clone());
-        let now_s = unix_ms() / 1000;
-        let bans: BTreeMap<(NodeId, u64), Ban> = saved
-            .bans
-            .iter()
-            .filter(|ban| ban.expires_unix_s > now_s)
-            .map(|ban| ((ban.issuer, ban.number), ban.clone()))
-            .collect();
-        let last_number = bans.keys().filter(|(id, _)| *id == identity.id()).map(|(_, number)| *number).max();
-        let mut about = setting.about.clone();
-        about.flags.enroller = identity.enroller().is_some();
-        let charter = roster.charter();
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-        let mut seeds = setting.directory.seeds()?;
-        seeds.extend(&setting.seeds);
-        let node = Node::start(Settings {
-            identity: identity.clone(),
-            roster: roster.clone(),
-            listen: setting.listen,
-            member: about,
-            bans: charter.as_ref().map(Charter::ban_limits).unwrap_or_default(),
-            verifier: Box::new(Judge { roster: roster.clone(), keys: Arc::clone(&keys) }),
-            saved,
-            seeds,
-            seed: u64::from_ne_bytes(seed),
-            program: Box::new(Keeper {
-                directory: setting.directory.clone(),
-                facts,
-                told: self.told.clone(),
-                keys: Arc::clone(&keys),
-            }),
-            enroller: identity.enroller().map(|_| setting.directory.invitations()).transpose()?,
-            limits: Limits::default(),
-            confine: None,
-        })?;
-        if let Some(governor) = &setting.governor {
-            let entrance = Entrance {
-                keys: told_keys,
-                links_port: node.state().listen.port(),
-                labels: setting.about.labels.clone(),
-                done: self.done.clone(),
-                keys_now: Arc::clone(&keys),
-            };
-            let _ = governor.send(Ask::Fleet(FromFleet::Enter(Box::new(entrance))));
-        }
-        let now = Instant::now();
-        Ok(Member {
-            node,
-            identity,
-            roster,
-            keys,
-            log,
-            policies,
-            bans,
-            carried: Carried::default(),
-            membership: Arc::default(),
-            names: BTreeMap::new(),
-            stands: Stands::default(),
-            everybody: Everybody::default(),
-            asked_until: now,
-            asked_next: now,
-            watched_until: now + WATCHED_FOR,
-            is_watching: false,
-            is_confirming: false,
-            alarms: Vec::new(),
-            alarms_total: 0,
-            next_view: now,
-            last_number: last_number.unwrap_or(0),
-        })
     }
 
     /// What was agreed on before this start and may not be in force here: the policy, bans.
@@ -339,11 +228,16 @@ impl Desk {
                 self.confirm_if_told();
             }
             KEYS => {
-                let held = member.keys.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(TrustedKeys::version);
+                let held =
+                    member.keys.read().unwrap_or_else(PoisonError::into_inner).as_ref().map(TrustedKeys::version);
                 if held.is_none_or(|held| held < version) {
                     let rotated = rollout::governor(governor, |answer| FromFleet::Rotate(policy.body, answer)).await;
                     if let Err(why) = rotated {
-                        member.alarm("keys_refused", String::new(), format!("the fleet's keys are not taken here: {why}"));
+                        member.alarm(
+                            "keys_refused",
+                            String::new(),
+                            format!("the fleet's keys are not taken here: {why}"),
+                        );
                     }
                 }
             }
@@ -369,9 +263,7 @@ impl Desk {
         let port = self.setting.management_port;
         tokio::spawn(async move {
             let outcome = match rollout::is_reached(&node, port).await {
-                Ok(()) => {
-                    rollout::governor(governor.as_ref(), |answer| FromFleet::Confirm(version, answer)).await
-                }
+                Ok(()) => rollout::governor(governor.as_ref(), |answer| FromFleet::Confirm(version, answer)).await,
                 Err(why) => Err(why),
             };
             let _ = reports.send(Report::Confirmed(version, outcome));
@@ -415,6 +307,9 @@ impl Desk {
         let Some(question) = Question::decode(question) else { return };
         match question {
             Question::Stand => answer.send(encode(&member.stands)),
+            Question::Links => {
+                answer.send(serde_json::to_vec(&view::own_links(&member.node.state())).unwrap_or_default());
+            }
             Question::Reach { port, listens } => {
                 let state = member.node.state();
                 let addresses = state.member(from).map(|member| member.addresses().to_vec()).unwrap_or_default();
@@ -519,7 +414,8 @@ impl Desk {
             }
             Order::Moved { epoch, moved, left_out } => {
                 if left_out > 0 {
-                    let detail = format!("{left_out} flows of an epoch are missing in the sums: too many ended at once");
+                    let detail =
+                        format!("{left_out} flows of an epoch are missing in the sums: too many ended at once");
                     member.alarm("sums_cut", String::new(), detail);
                 }
                 let (node, members) = (member.node.clone(), Arc::clone(&member.membership));
@@ -558,7 +454,9 @@ impl Desk {
         }
         match self.setting.directory.retire() {
             Ok(aside) => tracing::info!(kept = %aside.display(), "this host has left the fleet"),
-            Err(error) => tracing::error!(%error, "this host has left the fleet, but its identity could not be put aside"),
+            Err(error) => {
+                tracing::error!(%error, "this host has left the fleet, but its identity could not be put aside");
+            }
         }
     }
 
@@ -566,6 +464,7 @@ impl Desk {
         let Some(member) = &mut self.member else { return };
         match report {
             Report::Stands(id, stands) => member.everybody.heard(id, stands),
+            Report::Links(id, links) => _ = member.far_links.insert(id, links),
             Report::Confirmed(version, outcome) => {
                 member.is_confirming = false;
                 if member.stands.version == version {
@@ -590,7 +489,7 @@ impl Desk {
         let hosts = state.members.iter().filter_map(|known| {
             let record = known.record.as_ref()?;
             // Also those that do not answer: a parted fleet must not cut its own traffic.
-            let is_in = known.life != hivewall_net::Life::Left && !member.roster.is_revoked(known.id);
+            let is_in = known.life != Life::Left && !member.roster.is_revoked(known.id);
             is_in.then(|| FleetHost {
                 name: record.name.clone(),
                 labels: record.labels.clone(),
@@ -620,6 +519,11 @@ impl Desk {
             member.is_watching = is_watched;
             member.node.order(CoreOrder::Watch(is_watched));
         }
+        if is_watched && now >= member.links_next {
+            member.links_next = now + LINKS_EVERY;
+            self.ask_links();
+        }
+        let Some(member) = &mut self.member else { return };
         if now > member.asked_until || now < member.asked_next {
             return;
         }
@@ -636,6 +540,26 @@ impl Desk {
         }
     }
 
+    /// Asks others what their links are like, in a fleet whose matrix of links can be shown.
+    fn ask_links(&mut self) {
+        let Some(member) = &mut self.member else { return };
+        let state = member.node.state();
+        member.far_links.retain(|id, _| state.member(*id).is_some_and(|known| known.life == Life::Alive));
+        let others = state.members.iter().filter(|known| known.id != state.id && known.life == Life::Alive);
+        for id in others.map(|known| known.id).take(ASKED_MAX) {
+            let (node, reports) = (member.node.clone(), self.reports.clone());
+            tokio::spawn(async move {
+                let answer = node.ask_async(id, Question::Links.encode(), super::ANSWER_WAIT, false).await;
+                let links = answer.ok().and_then(|bytes| serde_json::from_slice::<Vec<LinkView>>(&bytes).ok());
+                // Who tells of somebody else's links is not believed.
+                let is_own = |links: &Vec<LinkView>| links.iter().all(|link| link.from_id == id.to_string());
+                if let Some(links) = links.filter(is_own) {
+                    let _ = reports.send(Report::Links(id, links));
+                }
+            });
+        }
+    }
+
     fn show(&mut self) {
         let Some(member) = &mut self.member else { return };
         let now = Instant::now();
@@ -645,158 +569,5 @@ impl Desk {
         }
         member.next_view = now + VIEW;
         self.shared.show(Some(member.view()));
-    }
-}
-
-impl Member {
-    fn charter(&self) -> Charter {
-        self.roster.charter().unwrap_or_else(|| Charter::first(self.identity.cluster(), ""))
-    }
-
-    fn write(&mut self, actor: &str, what: &str, detail: String) {
-        let said = Said { actor: actor.to_owned(), what: what.to_owned(), detail };
-        let entry = self.log.write(&self.identity, unix_ms(), &said);
-        self.node.order(CoreOrder::Append(entry));
-    }
-
-    /// Gives a document that is in force here to all. What is said of it in the log.
-    fn publish(&mut self, document: Vec<u8>) -> Result<String, String> {
-        let signed = hivewall_policy::sign::Signed::parse(&document)
-            .map_err(|error| format!("the policy holds on this host alone: {error}"))?;
-        let header = signed.statement().header().clone();
-        let hash = hivewall_cluster::Hash::of(&document);
-        let head = hivewall_cluster::PolicyHead { name: POLICY.to_owned(), version: header.version, hash };
-        self.stands = Stands { version: header.version, is_enforced: true, ..Stands::default() };
-        self.node.order(CoreOrder::Publish(Policy { head, body: document, signature: Vec::new() }));
-        self.report();
-        Ok(format!("{} {}", header.name, header.version))
-    }
-
-    fn took(&mut self, head: &hivewall_cluster::PolicyHead, taken: Result<Taken, String>) {
-        // An older version that is offered again says nothing of the one in force.
-        let refusal = match &taken {
-            Ok(_) => String::new(),
-            Err(_) if self.stands.version == head.version && self.stands.is_enforced => return,
-            Err(why) => why.clone(),
-        };
-        let waits = matches!(taken, Ok(Taken::InForce { waits: true }));
-        self.stands = Stands {
-            version: head.version,
-            is_enforced: taken.is_ok(),
-            refusal,
-            waits_s: waits.then_some(0),
-        };
-        if let Err(why) = taken {
-            self.alarm("policy_refused", String::new(), format!("version {} is not taken here: {why}", head.version));
-        }
-        self.report();
-    }
-
-    /// Says in the core how this host stands, for totals.
-    fn report(&self) {
-        let Some(policy) = self.policies.get(POLICY) else { return };
-        let stand = match &self.stands {
-            Stands { refusal, .. } if !refusal.is_empty() => Stand::Refused(refusal.clone()),
-            Stands { is_enforced: true, .. } => Stand::Enforced,
-            _ => Stand::Have,
-        };
-        self.node.order(CoreOrder::Report(policy.head.clone(), stand));
-    }
-
-    fn alarm(&mut self, kind: &str, host: String, detail: String) {
-        tracing::warn!(kind, host, detail, "fleet");
-        self.alarms.insert(0, FleetAlarm { time: view::time(unix_ms()), kind: kind.to_owned(), host, detail });
-        self.alarms.truncate(ALARMS_SHOWN);
-        self.alarms_total += 1;
-    }
-
-    fn alarm_of_core(&mut self, alarm: &Alarm) {
-        let state = self.node.state();
-        let (kind, host, detail) = match alarm {
-            Alarm::TwoPolicies(a, b) => (
-                "two_policies",
-                String::new(),
-                format!(
-                    "two documents `{}` of version {} are validly signed ({:?}, {:?}); neither replaces the other: find out \
-                     who signed them, and sign a higher version",
-                    a.name, a.version, a.hash, b.hash
-                ),
-            ),
-            Alarm::TwoEntries(id, number) => (
-                "two_entries",
-                view::name_of(&state, *id),
-                format!("two entries number {number} of its audit log are validly signed: its key is used twice"),
-            ),
-            Alarm::TooManyBans(id) => (
-                "too_many_bans",
-                view::name_of(&state, *id),
-                "it issues more bans than the charter allows; those beyond are not carried out".to_owned(),
-            ),
-            Alarm::Away(ms) => (
-                "away",
-                String::new(),
-                format!("this host stood still for {}; it accuses nobody for a while", view::span(ms / 1000)),
-            ),
-            Alarm::Implausible(id) => (
-                "implausible",
-                view::name_of(&state, *id),
-                "a total came through it with more than its members can have contributed; it was left out".to_owned(),
-            ),
-        };
-        self.alarm(kind, host, detail);
-    }
-
-    fn show_log(&self, shared: &Shared) {
-        let state = self.node.state();
-        let views = self.log.views(|id| view::name_of(&state, id));
-        *shared.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(views);
-    }
-
-    fn view(&self) -> FleetView {
-        let state: Arc<NodeState> = self.node.state();
-        let now_ms = unix_ms();
-        let version = state.policies.get(POLICY).map_or(0, |held| held.head().version);
-        let stand = |id| if id == state.id { Some(&self.stands) } else { self.everybody.get(id) };
-        let mut members: Vec<_> = state
-            .members
-            .iter()
-            .map(|known| {
-                view::member(&state, known, self.roster.is_revoked(known.id), stand(known.id), version)
-            })
-            .collect();
-        members.sort_by(|a, b| {
-            let key = |member: &hivewall_view::fleet::MemberView| member.state == MemberState::Alive;
-            (key(a), &a.name, &a.id).cmp(&(key(b), &b.name, &b.id))
-        });
-        let states = MemberCounts::of(&members);
-        members.truncate(MEMBERS_SHOWN);
-        let total = state.total.as_deref();
-        let (links, links_total) = view::links(&state);
-        let (bans, bans_total) = view::bans(&state);
-        let log = self.log.views(|id| view::name_of(&state, id));
-        FleetView {
-            time: view::time(now_ms),
-            cluster: view::hex(&self.identity.cluster().0),
-            own_id: state.id.to_string(),
-            own_name: view::name_of(&state, state.id),
-            joined: state.joined,
-            enroller: self.identity.enroller().is_some(),
-            doubt: state.doubt,
-            coverage: total.map_or_else(FleetCoverage::default, |total| view::coverage(total, now_ms)),
-            states,
-            members,
-            rollout: self.everybody.view(&state, &self.stands),
-            total: total.map(|total| view::total(total, &self.names, now_ms)),
-            links,
-            links_total,
-            bans,
-            bans_total,
-            audit_total: log.len() as u64,
-            audit: log.into_iter().take(AUDIT_SHOWN).collect(),
-            alarms: self.alarms.clone(),
-            alarms_total: self.alarms_total,
-            meter: view::meter(&state),
-            losses: view::losses(&state),
-        }
     }
 }

@@ -75,6 +75,8 @@ pub(crate) struct Setting {
     pub(crate) listen: SocketAddr,
     pub(crate) seeds: Vec<SocketAddr>,
     pub(crate) about: Description,
+    /// Whether the local network is told of it.
+    pub(crate) discover: bool,
     /// By which this host is managed.
     pub(crate) management_port: u16,
     /// The policy's thread, where there is one.
@@ -103,6 +105,7 @@ impl Setting {
             listen: config.fleet.listen,
             seeds: config.fleet.seeds.clone(),
             about,
+            discover: config.fleet.discover,
             management_port: config.policy.management_port,
             governor,
         })

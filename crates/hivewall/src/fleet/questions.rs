@@ -4,8 +4,8 @@
 //! Postcard, with a version first. Invariant: a question that cannot be read, or is of another version, is refused and
 //! does nothing.
 
-use serde::{Deserialize, Serialize};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 /// Version of these questions.
 const VERSION: u8 = 1;
@@ -16,14 +16,11 @@ pub(super) enum Question {
     /// How do you stand to the fleet's policy?
     Stand,
     /// Flows: a filter in its text form, the order by name, how many, whether from history. Answered in JSON.
-    Flows {
-        filter: String,
-        sort: String,
-        limit: u32,
-        history: bool,
-    },
+    Flows { filter: String, sort: String, limit: u32, history: bool },
     /// What are you like? A digest in JSON.
     Digest,
+    /// What are your links like? In JSON.
+    Links,
     /// Which rules hold? The policy's view in JSON.
     Rules,
     /// Can you open a new connection to this TCP port of mine? [`Reached`].
@@ -33,10 +30,7 @@ pub(super) enum Question {
         listens: bool,
     },
     /// Take this ban of yours back.
-    Withdraw {
-        number: u64,
-        who: String,
-    },
+    Withdraw { number: u64, who: String },
 }
 
 /// How a host stands to the policy.

@@ -53,7 +53,10 @@ pub(super) fn remove(
     node.order(Order::Publish(document));
     let name = name_of(&state, *id);
     let notes = vec![
-        format!("{} are told; each refuses {name} from the moment at which it hears of it", hosts(state.alive() as u64)),
+        format!(
+            "{} are told; each refuses {name} from the moment at which it hears of it",
+            hosts(state.alive() as u64)
+        ),
         format!("{name} itself keeps the policy that is in force there"),
     ];
     Ok((FleetOutcome { done: format!("{name} is no longer a member"), notes }, format!("{name} {why}")))

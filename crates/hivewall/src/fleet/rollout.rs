@@ -101,7 +101,9 @@ impl Everybody {
     pub(super) fn unsettled(&self, state: &NodeState, version: u64, most: usize) -> Vec<NodeId> {
         let is_settled = |id: NodeId| {
             self.get(id).is_some_and(|stands| {
-                stands.version >= version && stands.waits_s.is_none() && (stands.is_enforced || !stands.refusal.is_empty())
+                stands.version >= version
+                    && stands.waits_s.is_none()
+                    && (stands.is_enforced || !stands.refusal.is_empty())
             })
         };
         let alive = state.members.iter().filter(|member| matches!(member.life, Life::Alive | Life::Suspect));

@@ -90,7 +90,18 @@ pub(super) fn policy_stand(stand: &Stands, head_version: u64) -> PolicyStand {
     PolicyStand { stand: kind, version: stand.version, reason: stand.refusal.clone() }
 }
 
-pub(super) fn links(state: &NodeState) -> (Vec<LinkView>, u64) {
+/// This host's links and those that others told of, slowest first.
+pub(super) fn links(state: &NodeState, far: &BTreeMap<NodeId, Vec<LinkView>>) -> (Vec<LinkView>, u64) {
+    let mut all: Vec<LinkView> = far.values().flatten().cloned().collect();
+    all.extend(own_links(state));
+    let number = all.len() as u64;
+    all.sort_by(|a, b| b.rtt_seconds.total_cmp(&a.rtt_seconds));
+    all.truncate(LINKS_SHOWN);
+    (all, number)
+}
+
+/// The links that this host timed.
+pub(super) fn own_links(state: &NodeState) -> Vec<LinkView> {
     let own = name_of(state, state.id);
     let timed = state.members.iter().filter_map(|member| {
         let link = member.link.as_ref()?;
@@ -109,11 +120,7 @@ pub(super) fn links(state: &NodeState) -> (Vec<LinkView>, u64) {
             },
         })
     });
-    let mut all: Vec<LinkView> = timed.collect();
-    let number = all.len() as u64;
-    all.sort_by(|a, b| b.rtt_seconds.total_cmp(&a.rtt_seconds));
-    all.truncate(LINKS_SHOWN);
-    (all, number)
+    timed.collect()
 }
 
 pub(super) fn bans(state: &NodeState) -> (Vec<FleetBanView>, u64) {
@@ -142,8 +149,7 @@ pub(super) fn meter(state: &NodeState) -> FleetMeter {
         out_messages: carried(out_messages),
         out_bytes: carried(out_bytes),
     };
-    let datagrams =
-        [Carried::DatagramsIn, Carried::DatagramBytesIn, Carried::DatagramsOut, Carried::DatagramBytesOut];
+    let datagrams = [Carried::DatagramsIn, Carried::DatagramBytesIn, Carried::DatagramsOut, Carried::DatagramBytesOut];
     let streams = [Carried::StreamsIn, Carried::StreamBytesIn, Carried::StreamsOut, Carried::StreamBytesOut];
     FleetMeter {
         traffic: BTreeMap::from([("datagram".to_owned(), cell(datagrams)), ("stream".to_owned(), cell(streams))]),

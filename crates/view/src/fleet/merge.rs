@@ -153,7 +153,7 @@ mod tests {
     use crate::{FlowRow, Sort};
 
     fn page(bytes: &[u64]) -> FlowPage {
-        let flows = bytes.iter().zip(1..).map(|(&bytes, flow_id)| FlowRow { bytes, flow_id, ..FlowRow::default() });
+        let flows = bytes.iter().zip(1..).map(|(&bytes, flow_id)| FlowRow { flow_id, bytes, ..FlowRow::default() });
         let flows: Vec<FlowRow> = flows.collect();
         FlowPage { matched: flows.len() as u64, searched: 10, flows, ..FlowPage::default() }
     }

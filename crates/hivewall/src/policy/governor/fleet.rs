@@ -314,9 +314,9 @@ impl Governor {
             .and_then(|bytes| self.read(&bytes));
         let outcome = match again {
             Ok((_, rules)) if rules == *before => Ok(()),
-            Ok((_, rules)) => vault::now()
-                .map_err(|error| failed(&error))
-                .and_then(|now| self.put_in_force(rules, &held, None, &now)),
+            Ok((_, rules)) => {
+                vault::now().map_err(|error| failed(&error)).and_then(|now| self.put_in_force(rules, &held, None, &now))
+            }
             Err(refusal) => Err(refusal),
         };
         self.outcome("host_sets", outcome.map_err(|refusal| format!("sets of hosts are out of date: {refusal}")));
