@@ -68,7 +68,7 @@ fn wanted(name: &str) -> Option<u64> {
         "policy" => BPF | NET_ADMIN | NET_RAW,
         "processes" => SYS_PTRACE | DAC_READ_SEARCH,
         "filters" => NET_ADMIN | NET_RAW,
-        "hivewall-api" | "tokio-rt-worker" | "tokio-runtime-w" | "hivewall-log" | "history" | "names" | "meter" => 0,
+        "hivewall-api" | "tokio-rt-worker" | "tokio-runtime-w" | "hivewall-log" | "history" | "names" | "meter" | "fleet" | "fleet-desk" => 0,
         _ => return None,
     })
 }
@@ -79,10 +79,14 @@ fn each_thread_holds_what_it_needs_and_whoever_reads_from_outside_holds_nothing(
     let pair = Pair::new("priv");
     let directory = TempDir::new().unwrap();
     let path = |name: &str| directory.path().join(name).display().to_string();
-    let (history, state) = (path("history"), path("state"));
-    let args =
-        ["--interface", "eth0", "--history-directory", &history, "--policy-state", &state, "--sandbox", "require"];
+    let (history, state, fleet) = (path("history"), path("state"), path("fleet"));
+    let mut init = pair.b.command(hivewall_e2e::binary::path());
+    init.args(["cluster", "init", "--fleet-directory", &fleet, "--policy-state", &state]);
+    tool::run(init).fine();
+    let mut args = vec!["--interface", "eth0", "--history-directory", &history, "--policy-state", &state];
+    args.extend(["--fleet-directory", &fleet, "--sandbox", "require"]);
     let agent = Agent::start(&pair.b, &args);
+    until("its part in the fleet", || agent.get("/api/v1/fleet"));
     let all = until("every thread to hold what it is to hold", || {
         let all = threads(agent.pid().as_raw())?;
         for (name, held) in &all {
@@ -93,7 +97,7 @@ fn each_thread_holds_what_it_needs_and_whoever_reads_from_outside_holds_nothing(
         }
         Ok(all)
     });
-    for name in ["hivewall", "policy", "processes", "filters", "hivewall-api", "hivewall-log", "history", "names"] {
+    for name in ["hivewall", "policy", "processes", "filters", "hivewall-api", "hivewall-log", "history", "names", "fleet"] {
         assert!(all.contains_key(name), "{name} is missing: {:?}", all.keys());
     }
     // The statistics are measured by a child that holds one capability.
