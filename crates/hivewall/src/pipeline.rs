@@ -249,6 +249,8 @@ impl<S: Source> Pipeline<S> {
             // Before the records: how interfaces lie to each other decides what is counted once.
             self.tell()?;
         }
+        // Before the records, too: they came in the epoch that has begun.
+        self.sum_up();
         self.take_batch();
         self.take_sockets();
         if due {
@@ -336,7 +338,6 @@ impl<S: Source> Pipeline<S> {
         }
         self.engine.step(self.batch.now, Event::Tick, &mut self.effects);
         self.deliver();
-        self.sum_up();
         if self.engine.active_flows() < FLOWS_MANY || self.published.elapsed() >= SNAPSHOT_SLOW {
             self.publish();
         }

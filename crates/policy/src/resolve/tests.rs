@@ -127,6 +127,8 @@ fn the_guard_stands_before_everything() {
             Guard guard:session-192.0.2.7-50123-22:reply out [6] any 22-22 -> [192.0.2.7/32] 50123-50123 Accept line 0
             Guard guard:session-fd00::7-50124-22 in [6] [fd00::7/128] 50124-50124 -> any 22-22 Accept line 0
             Guard guard:session-fd00::7-50124-22:reply out [6] any 22-22 -> [fd00::7/128] 50124-50124 Accept line 0
+            Guard guard:fleet in [17] any -> any 7734-7734 Accept line 0
+            Guard guard:fleet:reply out [17] any 7734-7734 -> any Accept line 0
             Guard guard:floor-backup in [6] [10.0.0.9/32] -> any 873-873 Accept line 0
             Guard guard:floor-backup:reply out [6] any 873-873 -> [10.0.0.9/32] Accept line 0
             Guard guard:floor-ping in [1] any -> any Accept line 0
