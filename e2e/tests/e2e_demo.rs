@@ -4,9 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
-use hivewall_e2e::{binary, until};
+use hivewall_e2e::binary;
 use serde_json::Value;
+
+/// Longest wait for an epoch that was seen whole.
+const WHOLE_EPOCH_MAX: Duration = Duration::from_secs(90);
 
 /// A running demo; it ends with the value.
 struct Demo {
@@ -29,8 +33,28 @@ impl Demo {
 
     fn get(&self, path: &str) -> Result<Value, String> {
         let mut answer = ureq::get(format!("{}{path}", self.api)).call().map_err(|error| error.to_string())?;
-        let text = answer.body_mut().with_config().limit(1 << 30).read_to_string().map_err(|error| error.to_string())?;
+        let text =
+            answer.body_mut().with_config().limit(1 << 30).read_to_string().map_err(|error| error.to_string())?;
         serde_json::from_str(&text).map_err(|error| error.to_string())
+    }
+}
+
+impl Demo {
+    /// The fleet when it has seen an epoch from all of so many hosts: the epoch under way, a whole one, and what it takes to
+    /// sum that up.
+    fn whole_epoch(&self, hosts: u64) -> Value {
+        let began = Instant::now();
+        loop {
+            let fleet = self.get("/api/v1/fleet");
+            let is_whole = |fleet: &Value| fleet["coverage"]["complete"] == true && fleet["coverage"]["heard"] == hosts;
+            if let Ok(fleet) = &fleet
+                && is_whole(fleet)
+            {
+                return fleet.clone();
+            }
+            assert!(began.elapsed() < WHOLE_EPOCH_MAX, "{fleet:#?}");
+            std::thread::park_timeout(Duration::from_millis(200));
+        }
     }
 }
 
@@ -53,11 +77,7 @@ fn sums<'f>(flows: &[&'f Value], key: impl Fn(&'f Value) -> String) -> BTreeMap<
 #[test]
 fn what_all_hosts_saw_together_is_what_they_saw_one_by_one() {
     let demo = Demo::start("4");
-    let fleet = until("a whole epoch of all hosts", || {
-        let fleet = demo.get("/api/v1/fleet")?;
-        let is_whole = fleet["coverage"]["complete"] == true && fleet["coverage"]["heard"] == 4;
-        if is_whole { Ok(fleet) } else { Err(fleet["coverage"].to_string()) }
-    });
+    let fleet = demo.whole_epoch(4);
     let total = &fleet["total"];
     let epoch = total["coverage"]["epoch"].as_u64().unwrap();
     let page = demo.get("/api/v1/fleet/flows?limit=10000").unwrap();

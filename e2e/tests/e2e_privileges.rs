@@ -68,7 +68,8 @@ fn wanted(name: &str) -> Option<u64> {
         "policy" => BPF | NET_ADMIN | NET_RAW,
         "processes" => SYS_PTRACE | DAC_READ_SEARCH,
         "filters" => NET_ADMIN | NET_RAW,
-        "hivewall-api" | "tokio-rt-worker" | "tokio-runtime-w" | "hivewall-log" | "history" | "names" | "meter" | "fleet" | "fleet-desk" => 0,
+        "hivewall-api" | "tokio-rt-worker" | "tokio-runtime-w" | "hivewall-log" | "history" | "names" | "meter"
+        | "fleet" | "fleet-desk" => 0,
         _ => return None,
     })
 }
@@ -97,7 +98,9 @@ fn each_thread_holds_what_it_needs_and_whoever_reads_from_outside_holds_nothing(
         }
         Ok(all)
     });
-    for name in ["hivewall", "policy", "processes", "filters", "hivewall-api", "hivewall-log", "history", "names", "fleet"] {
+    for name in
+        ["hivewall", "policy", "processes", "filters", "hivewall-api", "hivewall-log", "history", "names", "fleet"]
+    {
         assert!(all.contains_key(name), "{name} is missing: {:?}", all.keys());
     }
     // The statistics are measured by a child that holds one capability.

@@ -120,8 +120,8 @@ pub(crate) struct Pipeline<S> {
     cpu: CpuMeter,
     next_second: Timestamp,
     next_stats: Timestamp,
-    /// The epoch of the fleet that was summed up last.
-    epoch: u64,
+    /// The epoch of the fleet that is now, and whether all of it is summed up.
+    epoch: (u64, bool),
     published: Instant,
 }
 
@@ -162,7 +162,7 @@ impl<S: Source> Pipeline<S> {
             cpu: CpuMeter::default(),
             next_second: Timestamp(i64::MIN),
             next_stats: Timestamp(i64::MIN),
-            epoch: 0,
+            epoch: (0, false),
             published: Instant::now(),
         }
     }
@@ -317,16 +317,17 @@ impl<S: Source> Pipeline<S> {
     /// Hands what flows moved in an epoch that has ended to the fleet, if there is one.
     fn sum_up(&mut self) {
         let Some(fleet) = self.handle.fleet.as_ref().filter(|fleet| fleet.view().is_some()) else { return };
-        let epoch = crate::fleet::epoch_now();
-        if epoch == self.epoch {
+        let now = crate::fleet::epoch_now();
+        let (epoch, is_whole) = self.epoch;
+        if epoch == now {
             return;
         }
-        let is_whole = self.epoch + 1 == epoch;
-        self.epoch = epoch;
+        let follows = epoch + 1 == now;
+        self.epoch = (now, follows);
         let (moved, left_out) = self.engine.moved();
-        // What came before the first whole epoch belongs to none.
-        if is_whole {
-            fleet.contribute(epoch - 1, moved, left_out);
+        // The epoch in which this began is no whole one, and what came before it belongs to none.
+        if follows && is_whole {
+            fleet.contribute(epoch, moved, left_out);
         }
     }
 

@@ -189,6 +189,10 @@ impl Fleet {
             if !live.is_enroller {
                 return Err(FleetRefusal::Conflict { reason: no_enroller(&view) });
             }
+            if invite.enroller || !invite.labels.is_empty() {
+                let reason = "an invitation gives no labels and no right to admit others: set fleet.labels on the host that joins";
+                return Err(FleetRefusal::Invalid { reason: reason.to_owned() });
+            }
             let mut random = [0; RANDOM_BYTES];
             getrandom::fill(&mut random)
                 .map_err(|error| FleetRefusal::Failed { reason: format!("no random bytes: {error}") })?;
