@@ -74,7 +74,7 @@ fn speak(host: &Host, hosts: usize, stop: &Arc<AtomicBool>) -> std::thread::Join
             }
             // A policy may have closed it.
             if let Ok(mut stream) = connect(&host, target) {
-                let _ = says(&mut stream, b"hello");
+                let _ = says(&mut stream, b"ping");
             }
             std::thread::sleep(PAUSE);
         }
