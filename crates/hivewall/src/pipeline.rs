@@ -316,14 +316,18 @@ impl<S: Source> Pipeline<S> {
 
     /// Hands what flows moved in an epoch that has ended to the fleet, if there is one.
     fn sum_up(&mut self) {
-        let Some(fleet) = self.handle.fleet.as_ref().filter(|fleet| fleet.view().is_some()) else { return };
+        let Some(fleet) = &self.handle.fleet else { return };
         let now = crate::fleet::epoch_now();
         let (epoch, is_whole) = self.epoch;
         if epoch == now {
             return;
         }
         let follows = epoch + 1 == now;
-        self.epoch = (now, follows);
+        let is_member = fleet.is_member();
+        self.epoch = (now, follows && is_member);
+        if !is_member {
+            return;
+        }
         let (moved, left_out) = self.engine.moved();
         // The epoch in which this began is no whole one, and what came before it belongs to none.
         if follows && is_whole {

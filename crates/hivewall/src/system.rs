@@ -1,8 +1,15 @@
-//! Facts about this host and this process for the snapshot's head.
+//! Facts about this host and this process for the snapshot's head; and the system's randomness.
 
 use std::fs;
 
 use hivewall_view::HostInfo;
+
+/// Bytes that nobody can guess.
+pub(crate) fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
+    let mut bytes = [0; N];
+    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
+    Ok(bytes)
+}
 
 /// The host's name and kernel, the agent's version, memory and CPU time.
 pub(crate) fn host_info(agent_name: &str) -> HostInfo {

@@ -53,8 +53,7 @@ fn checked(mut open: &File, file: &Path) -> anyhow::Result<String> {
 }
 
 fn made(file: &Path) -> anyhow::Result<String> {
-    let mut random = [0_u8; RANDOM_BYTES];
-    getrandom::fill(&mut random).context("no random bytes")?;
+    let random: [u8; RANDOM_BYTES] = crate::system::random()?;
     let token = random.iter().fold(String::new(), |text, byte| text + &format!("{byte:02x}"));
     let place = || format!("the token cannot be kept in {}", file.display());
     if let Some(directory) = file.parent().filter(|directory| !directory.exists()) {

@@ -29,6 +29,9 @@ pub const ALPN_ENROL: &[u8] = b"hivewall-enrol/1";
 /// The name in every certificate; who a host is, its key says.
 pub const SERVER_NAME: &str = "member.hivewall.internal";
 
+/// Keys of hosts are of this kind alone.
+const SCHEMES: [SignatureScheme; 1] = [SignatureScheme::ED25519];
+
 /// Who is at the other end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Peer {
@@ -170,7 +173,7 @@ impl ServerCertVerifier for Servers {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
+        no_tls12()
     }
 
     fn verify_tls13_signature(
@@ -183,7 +186,7 @@ impl ServerCertVerifier for Servers {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        SCHEMES.to_vec()
     }
 }
 
@@ -220,7 +223,7 @@ impl ClientCertVerifier for Clients {
         _: &CertificateDer<'_>,
         _: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
+        no_tls12()
     }
 
     fn verify_tls13_signature(
@@ -233,8 +236,13 @@ impl ClientCertVerifier for Clients {
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        vec![SignatureScheme::ED25519]
+        SCHEMES.to_vec()
     }
+}
+
+/// No configuration of ours offers it.
+fn no_tls12() -> Result<HandshakeSignatureValid, Error> {
+    Err(Error::General("TLS 1.2 is not spoken here".to_owned()))
 }
 
 fn chain<'c>(leaf: &CertificateDer<'c>, rest: &[CertificateDer<'c>]) -> Vec<CertificateDer<'c>> {

@@ -30,6 +30,7 @@ use crate::fleet::{Fleet, Running, Setting};
 use crate::pipeline::Pipeline;
 use crate::serve::Server;
 use crate::settings;
+use crate::system::random;
 
 /// Most hosts: each is a handful of threads.
 const HOSTS_MAX: u16 = 32;
@@ -105,12 +106,6 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     drop(hosts);
     drop(state);
     Ok(ExitCode::SUCCESS)
-}
-
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    Ok(bytes)
 }
 
 /// Members of a cluster of their own, with its charter.

@@ -15,6 +15,7 @@ use hivewall_view::fleet::{
 };
 use hivewall_view::policy::PolicyView;
 use hivewall_view::{Filter, FlowPage, Query, Sort};
+use tokio::sync::oneshot;
 
 use super::desk::Order;
 use super::program::unix_ms;
@@ -22,9 +23,6 @@ use super::questions::Question;
 use super::view::{hex, name_of, time};
 use super::{ANSWER_WAIT, Fleet, Live, log};
 use crate::pipeline::Handle;
-
-/// Bytes of an invitation that nobody can guess.
-const RANDOM_BYTES: usize = 24;
 
 type Answered<T> = BoxFuture<'static, Result<T, FleetRefusal>>;
 
@@ -84,12 +82,6 @@ async fn ask_all<T: serde::de::DeserializeOwned>(
     (said, answer)
 }
 
-fn page<T: Clone>(all: &[T], PageOf { limit, offset }: PageOf) -> (Vec<T>, Option<u64>) {
-    let some: Vec<T> = all.iter().skip(offset).take(limit).cloned().collect();
-    let next = offset.saturating_add(some.len());
-    (some, (next < all.len()).then_some(next as u64))
-}
-
 fn now_text() -> String {
     time(unix_ms())
 }
@@ -106,12 +98,7 @@ impl Fleet {
     }
 
     pub(crate) fn members(&self, of: PageOf) -> Answered<MemberPage> {
-        let started = self.started();
-        Box::pin(async move {
-            let (_, view) = started?;
-            let (members, next_offset) = page(&view.members, of);
-            Ok(MemberPage { time: now_text(), states: view.states, members, next_offset })
-        })
+        self.of_desk(|answer| Order::Members(of, answer))
     }
 
     pub(crate) fn flows(&self, query: Query, pipeline: Handle) -> Answered<FleetFlowPage> {
@@ -154,12 +141,14 @@ impl Fleet {
     }
 
     pub(crate) fn audit(&self, of: PageOf) -> Answered<AuditPage> {
-        let (started, log) = (self.started(), self.log());
-        Box::pin(async move {
-            started?;
-            let (entries, next_offset) = page(&log, of);
-            Ok(AuditPage { time: now_text(), total: log.len() as u64, entries, next_offset })
-        })
+        self.of_desk(|answer| Order::Audit(of, answer))
+    }
+
+    /// What the desk answers; while this host is no member, it drops the question.
+    fn of_desk<T: Send + 'static>(&self, ask: impl FnOnce(oneshot::Sender<T>) -> Order) -> Answered<T> {
+        let (answer, answered) = oneshot::channel();
+        let _ = self.desk.send(ask(answer));
+        Box::pin(async move { answered.await.map_err(|_| FleetRefusal::Off) })
     }
 
     pub(crate) fn invitations(&self) -> Answered<InvitationPage> {
@@ -193,9 +182,7 @@ impl Fleet {
                 let reason = "an invitation gives no labels and no right to admit others: set fleet.labels on the host that joins";
                 return Err(FleetRefusal::Invalid { reason: reason.to_owned() });
             }
-            let mut random = [0; RANDOM_BYTES];
-            getrandom::fill(&mut random)
-                .map_err(|error| FleetRefusal::Failed { reason: format!("no random bytes: {error}") })?;
+            let random = crate::system::random().map_err(|error| FleetRefusal::Failed { reason: error.to_string() })?;
             let addresses = if invite.addresses.is_empty() { own_addresses(&live.node) } else { invite.addresses };
             if addresses.is_empty() {
                 let reason = "this host knows no address of its own that others reach: give one with --address, or set \
@@ -244,7 +231,7 @@ impl Fleet {
                 }
                 FleetCommand::Remove { host, reason } => {
                     // Only the desk may read the root's key.
-                    let (answer, answered) = tokio::sync::oneshot::channel();
+                    let (answer, answered) = oneshot::channel();
                     let _ = desk.send(Order::Remove { host, reason, actor, answer });
                     answered.await.map_err(|_| FleetRefusal::Off)?
                 }

@@ -18,6 +18,7 @@ use super::program::unix_ms;
 use super::view::hex;
 use crate::policy::vault;
 use crate::settings;
+use crate::system::random;
 
 /// How long joining may take.
 const JOIN_WAIT: Duration = Duration::from_secs(20);
@@ -76,12 +77,6 @@ pub(crate) fn run(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {
         _ => join(&config, &directory, args)?,
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn random<const N: usize>() -> anyhow::Result<[u8; N]> {
-    let mut bytes = [0; N];
-    getrandom::fill(&mut bytes).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
-    Ok(bytes)
 }
 
 fn init(config: &Config, directory: &Directory, args: &ArgMatches) -> anyhow::Result<()> {

@@ -8,12 +8,13 @@ mod member;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hivewall_api::FleetRefusal;
+use hivewall_api::{FleetRefusal, PageOf};
 use hivewall_cluster::{Ban, Changed, NodeId, Order as CoreOrder, Persist};
 use hivewall_net::{Answer, Life};
 use hivewall_policy::sign::TrustedKeys;
-use hivewall_view::fleet::{FleetOutcome, LinkView};
+use hivewall_view::fleet::{AuditPage, FleetOutcome, LinkView, MemberPage};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::oneshot;
 use tokio::time::{Instant, MissedTickBehavior, interval};
 
 use self::member::Member;
@@ -46,15 +47,14 @@ pub(crate) enum Order {
     Looked,
     /// What this host's flows moved in an epoch.
     Moved { epoch: u64, moved: Vec<hivewall_engine::Moved>, left_out: u64 },
+    /// A page of all members.
+    Members(PageOf, oneshot::Sender<MemberPage>),
+    /// A page of the audit log.
+    Audit(PageOf, oneshot::Sender<AuditPage>),
     /// Somebody used or made an invitation, removed somebody.
     Note { what: &'static str, actor: String, detail: String },
     /// Another host is to be taken out.
-    Remove {
-        host: String,
-        reason: String,
-        actor: String,
-        answer: tokio::sync::oneshot::Sender<Result<FleetOutcome, FleetRefusal>>,
-    },
+    Remove { host: String, reason: String, actor: String, answer: oneshot::Sender<Result<FleetOutcome, FleetRefusal>> },
     /// The host leaves.
     Leave { actor: String },
     /// The agent ends.
@@ -193,7 +193,6 @@ impl Desk {
             Persist::Entry(entry) => {
                 let own = member.identity.id();
                 member.log.take(own, entry);
-                member.show_log(&self.shared);
             }
             Persist::Generation(_) | Persist::Member(_) => {}
         }
@@ -424,6 +423,9 @@ impl Desk {
                     node.order(CoreOrder::Contribute { epoch, summary });
                 });
             }
+            // Whoever asked may be gone.
+            Order::Members(of, answer) => _ = answer.send(member.page(of)),
+            Order::Audit(of, answer) => _ = answer.send(member.audit(of)),
             Order::Note { what, actor, detail } => member.write(&actor, what, detail),
             Order::Remove { host, reason, actor, answer } => {
                 let removed = super::removal::remove(&member.node, &self.setting.directory, &host, &reason);

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use hivewall_cluster::{Ban, Entry, Member, Persist, Policy, Saved, SignedMember};
 use hivewall_trust::{Identity, InvitationBook, Root};
-use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition};
+use redb::{Database, Durability, ReadableDatabase as _, ReadableTable as _, TableDefinition, WriteTransaction};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -130,10 +130,7 @@ impl Directory {
 
     /// Puts everything of this fleet aside, so that the host is in none.
     pub(crate) fn retire(&self) -> io::Result<PathBuf> {
-        let parent = self.0.parent().unwrap_or(Path::new("/"));
-        let name = self.0.file_name().unwrap_or_default().to_string_lossy().into_owned();
-        let seconds = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default().as_secs();
-        let aside = self.0.join(format!("left-{seconds}"));
+        let aside = self.0.join(format!("left-{}", super::now_unix_s()));
         DirBuilder::new().mode(0o700).create(&aside)?;
         for file in [IDENTITY, ROOT, OPERATOR, INVITATIONS, KEYS, SEEDS, FACTS] {
             match fs::rename(self.0.join(file), aside.join(file)) {
@@ -141,7 +138,6 @@ impl Directory {
                 _ => {}
             }
         }
-        tracing::debug!(%name, parent = %parent.display(), "put aside");
         Ok(aside)
     }
 
@@ -234,39 +230,39 @@ impl Facts {
         if matches!(what, Persist::Member(_)) {
             write.set_durability(Durability::None).map_err(io::Error::other)?;
         }
-        {
-            let put = |key: Vec<u8>, value: Vec<u8>| -> Result<(), redb::Error> {
-                write.open_table(SIGNED)?.insert(key.as_slice(), value.as_slice())?;
-                Ok(())
-            };
-            match what {
-                Persist::Generation(generation) => {
-                    let put = |()| -> Result<(), redb::Error> {
-                        write.open_table(NUMBERS)?.insert(GENERATION, u64::from(*generation))?;
-                        Ok(())
-                    };
-                    put(()).map_err(failed)?;
-                }
-                Persist::Policy(policy) => {
-                    put([&[POLICY], policy.head.name.as_bytes()].concat(), encode(policy)?).map_err(failed)?;
-                }
-                Persist::Ban(ban) => {
-                    let key = [&[BAN], ban.issuer.0.as_slice(), &ban.number.to_be_bytes()].concat();
-                    put(key, encode(ban)?).map_err(failed)?;
-                }
-                Persist::Entry(entry) => {
-                    let key = [&[ENTRY], entry.author.0.as_slice(), &entry.number.to_be_bytes()].concat();
-                    put(key, encode(entry)?).map_err(failed)?;
-                }
-                Persist::Member(signed) => {
-                    if let Some(member) = Member::decode(&signed.body) {
-                        put([&[MEMBER], member.id.0.as_slice()].concat(), encode(signed)?).map_err(failed)?;
-                    }
+        match what {
+            Persist::Generation(generation) => put_generation(&write, *generation).map_err(failed)?,
+            Persist::Policy(policy) => {
+                let key = [&[POLICY], policy.head.name.as_bytes()].concat();
+                put(&write, &key, &encode(policy)?).map_err(failed)?;
+            }
+            Persist::Ban(ban) => {
+                let key = [&[BAN], ban.issuer.0.as_slice(), &ban.number.to_be_bytes()].concat();
+                put(&write, &key, &encode(ban)?).map_err(failed)?;
+            }
+            Persist::Entry(entry) => {
+                let key = [&[ENTRY], entry.author.0.as_slice(), &entry.number.to_be_bytes()].concat();
+                put(&write, &key, &encode(entry)?).map_err(failed)?;
+            }
+            Persist::Member(signed) => {
+                if let Some(member) = Member::decode(&signed.body) {
+                    let key = [&[MEMBER], member.id.0.as_slice()].concat();
+                    put(&write, &key, &encode(signed)?).map_err(failed)?;
                 }
             }
         }
         write.commit().map_err(|error| failed(error.into()))
     }
+}
+
+fn put(write: &WriteTransaction, key: &[u8], value: &[u8]) -> Result<(), redb::Error> {
+    write.open_table(SIGNED)?.insert(key, value)?;
+    Ok(())
+}
+
+fn put_generation(write: &WriteTransaction, generation: u32) -> Result<(), redb::Error> {
+    write.open_table(NUMBERS)?.insert(GENERATION, u64::from(generation))?;
+    Ok(())
 }
 
 #[cfg(test)]

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeMap;
 
+use hivewall_api::PageOf;
 use hivewall_cluster::{Claim, Entry, Hash, NodeId};
 use hivewall_trust::{Identity, seal};
 use hivewall_view::fleet::AuditEntryView;
@@ -88,8 +89,16 @@ impl Log {
         self.entries.values().rev().filter_map(said_in).any(|said| said.what == CONFIRMED && said.detail == wanted)
     }
 
-    /// Latest first.
-    pub(super) fn views(&self, name_of: impl Fn(NodeId) -> String) -> Vec<AuditEntryView> {
+    pub(super) fn len(&self) -> usize {
+        self.entries.len()
+    }
+
+    /// So many, the latest first, after so many.
+    pub(super) fn views(
+        &self,
+        PageOf { limit, offset }: PageOf,
+        name_of: impl Fn(NodeId) -> String,
+    ) -> Vec<AuditEntryView> {
         let view = |entry: &Entry| {
             let said = said_in(entry).unwrap_or(Said {
                 actor: String::new(),
@@ -107,7 +116,7 @@ impl Log {
                 hash: hex(&entry.hash().0),
             }
         };
-        self.entries.values().rev().map(view).collect()
+        self.entries.values().rev().skip(offset).take(limit).map(view).collect()
     }
 }
 

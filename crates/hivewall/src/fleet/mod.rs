@@ -28,7 +28,7 @@ use std::time::Duration;
 use hivewall_config::Config;
 use hivewall_engine::Moved;
 use hivewall_net::{Description, Handle};
-use hivewall_view::fleet::{AuditEntryView, FleetView};
+use hivewall_view::fleet::FleetView;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use self::desk::{Desk, Order};
@@ -56,8 +56,6 @@ pub(crate) struct Fleet {
 struct Shared {
     live: Mutex<Option<Live>>,
     view: Mutex<Option<Arc<FleetView>>>,
-    /// The audit log, latest first.
-    log: Mutex<Arc<Vec<AuditEntryView>>>,
 }
 
 /// A running membership.
@@ -170,13 +168,14 @@ impl Fleet {
         self.shared.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    /// The latest picture.
-    pub(crate) fn view(&self) -> Option<Arc<FleetView>> {
-        self.shared.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Whether this host is a member now.
+    pub(crate) fn is_member(&self) -> bool {
+        self.shared.live.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
-    fn log(&self) -> Arc<Vec<AuditEntryView>> {
-        Arc::clone(&self.shared.log.lock().unwrap_or_else(PoisonError::into_inner))
+    /// The latest picture.
+    fn view(&self) -> Option<Arc<FleetView>> {
+        self.shared.view.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
 

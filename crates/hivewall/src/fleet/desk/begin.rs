@@ -52,8 +52,6 @@ impl Desk {
         (facts, saved): (Facts, Saved),
     ) -> anyhow::Result<Handle> {
         let setting = &self.setting;
-        let mut seed = [0; 8];
-        getrandom::fill(&mut seed).map_err(|error| anyhow::anyhow!("no random bytes: {error}"))?;
         let mut about = setting.about.clone();
         about.flags.enroller = identity.enroller().is_some();
         let mut seeds = setting.directory.seeds()?;
@@ -69,7 +67,7 @@ impl Desk {
             verifier: Box::new(Judge { roster: roster.clone(), keys: Arc::clone(keys) }),
             saved,
             seeds,
-            seed: u64::from_ne_bytes(seed),
+            seed: u64::from_ne_bytes(crate::system::random()?),
             program: Box::new(program),
             enroller: identity.enroller().map(|_| setting.directory.invitations()).transpose()?,
             limits: Limits::default(),

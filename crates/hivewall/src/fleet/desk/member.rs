@@ -4,14 +4,15 @@
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 
+use hivewall_api::PageOf;
 use hivewall_cluster::{Alarm, Ban, NodeId, Order as CoreOrder, Policy, PolicyHead, Stand};
 use hivewall_net::{Announcement, Handle, NodeState};
 use hivewall_trust::{Charter, Identity, Roster};
 use hivewall_view::fleet::{
-    ALARMS_SHOWN, AUDIT_SHOWN, FleetAlarm, FleetCoverage, FleetView, LinkView, MEMBERS_SHOWN, MemberCounts,
-    MemberState, MemberView,
+    ALARMS_SHOWN, AUDIT_SHOWN, AuditPage, FleetAlarm, FleetCoverage, FleetView, LinkView, MEMBERS_SHOWN, MemberCounts,
+    MemberPage, MemberState, MemberView,
 };
 use tokio::time::Instant;
 
@@ -20,7 +21,7 @@ use crate::fleet::log::{Log, Said};
 use crate::fleet::program::unix_ms;
 use crate::fleet::questions::Stands;
 use crate::fleet::rollout::Everybody;
-use crate::fleet::{POLICY, Shared, view};
+use crate::fleet::{POLICY, view};
 use crate::policy::governor::{KeysNow, Membership, Taken};
 
 /// This host while it is a member.
@@ -147,32 +148,47 @@ impl Member {
         self.alarm(kind, host, detail);
     }
 
-    pub(super) fn show_log(&self, shared: &Shared) {
-        let state = self.node.state();
-        let views = self.log.views(|id| view::name_of(&state, id));
-        *shared.log.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(views);
-    }
-
-    pub(super) fn view(&self) -> FleetView {
-        let state: Arc<NodeState> = self.node.state();
-        let now_ms = unix_ms();
+    /// Everybody: those that are not alive first, then by name.
+    fn members(&self, state: &NodeState) -> Vec<MemberView> {
         let version = state.policies.get(POLICY).map_or(0, |held| held.head().version);
         let stand = |id| if id == state.id { Some(&self.stands) } else { self.everybody.get(id) };
-        let mut members: Vec<_> = state
+        let mut members: Vec<MemberView> = state
             .members
             .iter()
-            .map(|known| view::member(&state, known, self.roster.is_revoked(known.id), stand(known.id), version))
+            .map(|known| view::member(state, known, self.roster.is_revoked(known.id), stand(known.id), version))
             .collect();
         members.sort_by(|a, b| {
             let key = |member: &MemberView| member.state == MemberState::Alive;
             (key(a), &a.name, &a.id).cmp(&(key(b), &b.name, &b.id))
         });
+        members
+    }
+
+    pub(super) fn page(&self, of: PageOf) -> MemberPage {
+        let all = self.members(&self.node.state());
+        let states = MemberCounts::of(&all);
+        let next_offset = next_page(of, all.len());
+        let members = all.into_iter().skip(of.offset).take(of.limit).collect();
+        MemberPage { time: view::time(unix_ms()), states, members, next_offset }
+    }
+
+    pub(super) fn audit(&self, of: PageOf) -> AuditPage {
+        let state = self.node.state();
+        let entries = self.log.views(of, |id| view::name_of(&state, id));
+        let (total, next_offset) = (self.log.len() as u64, next_page(of, self.log.len()));
+        AuditPage { time: view::time(unix_ms()), total, entries, next_offset }
+    }
+
+    pub(super) fn view(&self) -> FleetView {
+        let state: Arc<NodeState> = self.node.state();
+        let now_ms = unix_ms();
+        let mut members = self.members(&state);
         let states = MemberCounts::of(&members);
         members.truncate(MEMBERS_SHOWN);
         let total = state.total.as_deref();
         let (links, links_total) = view::links(&state, &self.far_links);
         let (bans, bans_total) = view::bans(&state);
-        let log = self.log.views(|id| view::name_of(&state, id));
+        let latest = PageOf { limit: AUDIT_SHOWN, offset: 0 };
         FleetView {
             time: view::time(now_ms),
             cluster: view::hex(&self.identity.cluster().0),
@@ -190,12 +206,18 @@ impl Member {
             links_total,
             bans,
             bans_total,
-            audit_total: log.len() as u64,
-            audit: log.into_iter().take(AUDIT_SHOWN).collect(),
+            audit_total: self.log.len() as u64,
+            audit: self.log.views(latest, |id| view::name_of(&state, id)),
             alarms: self.alarms.clone(),
             alarms_total: self.alarms_total,
             meter: view::meter(&state),
             losses: view::losses(&state),
         }
     }
+}
+
+/// Where the next page begins; nowhere after the last.
+fn next_page(PageOf { limit, offset }: PageOf, all: usize) -> Option<u64> {
+    let next = offset.saturating_add(limit);
+    (next < all).then_some(next as u64)
 }
