@@ -20,6 +20,15 @@ use std::time::{Duration, Instant};
 /// Longest wait for something that takes milliseconds on an idle machine.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
+/// A pause between two looks or two conversations. Parking alone would not do: a thread that was entered into a
+/// namespace leaves a token behind when it ends, and the next park returns at once.
+pub fn pause(time: Duration) {
+    let start = Instant::now();
+    while let Some(left) = time.checked_sub(start.elapsed()) {
+        std::thread::park_timeout(left);
+    }
+}
+
 /// Looks until `look` gives something, at most for [`PATIENCE`]; then panics with `what` was waited for and what was
 /// seen last (the error of the last look).
 pub fn until<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Result<T, E>) -> T {
@@ -28,8 +37,8 @@ pub fn until<T, E: std::fmt::Display>(what: &str, mut look: impl FnMut() -> Resu
         match look() {
             Ok(seen) => return seen,
             Err(error) if start.elapsed() > PATIENCE => panic!("waited {PATIENCE:?} for {what}; last seen: {error}"),
-            // A pause between two looks, so that what is waited for gets the processor.
-            Err(_) => std::thread::park_timeout(Duration::from_millis(20)),
+            // So that what is waited for gets the processor.
+            Err(_) => pause(Duration::from_millis(20)),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-use hivewall_e2e::binary;
+use hivewall_e2e::{binary, pause};
 use serde_json::Value;
 
 /// Longest wait for an epoch that was seen whole.
@@ -53,7 +53,7 @@ impl Demo {
                 return fleet.clone();
             }
             assert!(began.elapsed() < WHOLE_EPOCH_MAX, "{fleet:#?}");
-            std::thread::park_timeout(Duration::from_millis(200));
+            pause(Duration::from_millis(200));
         }
     }
 }
