@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use hivewall_e2e::fleet::Fleet;
 use hivewall_e2e::talk::{connect, echo};
-use hivewall_e2e::until;
+use hivewall_e2e::{pause, until};
 use hivewall_testkit::require_root;
 
 /// Only 8080 and the ports by which hosts are managed.
@@ -170,9 +170,13 @@ fn a_change_is_kept_when_it_is_confirmed_and_taken_back_where_nobody_can_connect
         Ok(_) => Err("it is open"),
         Err(_) => Ok(()),
     });
+    // And while it lasts it is told until when.
+    fleet.members[1].until_fleet("a time to confirm", |fleet| fleet["rollout"]["confirm_until"].is_string());
     until("h2 to go back to version 1", || connect(first, "10.0.0.2:8080").map(drop));
     until("h3 to go back to version 1", || connect(first, "10.0.0.3:8080").map(drop));
     assert!(closed(2) && closed(3), "version 1 holds again");
+    let seen = fleet.members[2].until_fleet("all to say so", |fleet| fleet["rollout"]["refused"] == 3);
+    assert!(seen["rollout"]["refusals"].to_string().contains("went back to version 1"), "{seen:#}");
 }
 
 #[test]
@@ -193,7 +197,7 @@ fn all_hosts_together_answer_for_flows_totals_and_rules() {
         if seen["coverage"]["complete"] == true && services.iter().any(|row| row["key"] == "tcp/8080") {
             total = seen;
         }
-        std::thread::park_timeout(Duration::from_millis(300));
+        pause(Duration::from_millis(300));
     }
     assert_eq!(total["coverage"]["heard"], 3, "{total:#}");
     let sources = total["total"]["sources"]["rows"].as_array().unwrap();

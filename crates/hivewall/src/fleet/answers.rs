@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use futures_util::future::join_all;
 use hivewall_api::{BoxFuture, Caller, FleetCommand, FleetRefusal, Invite, PageOf, Source as _};
-use hivewall_net::{Handle as Node, Life};
+use hivewall_net::{ANSWER_BYTES_MAX, Handle as Node, Life};
 use hivewall_trust::{Invitation, Issued};
 use hivewall_view::fleet::{
     AuditPage, FleetAnswer, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, HostDigest,
@@ -33,12 +33,24 @@ pub(super) async fn of_this_host(pipeline: &Handle, question: &Question) -> Opti
             let filter = Filter::parse(filter, pipeline.now()).ok()?;
             let sort = Sort::ALL.iter().find(|(_, name)| name == sort).map(|(sort, _)| *sort)?;
             let query = Query { filter, sort, limit: *limit as usize, offset: 0, history: *history };
-            let page = pipeline.flows(query).await.ok()?;
-            serde_json::to_vec(&page).ok()
+            fitting(pipeline.flows(query).await.ok()?)
         }
         Question::Digest => serde_json::to_vec(&HostDigest::of(&pipeline.snapshot())).ok(),
         Question::Rules => serde_json::to_vec(&pipeline.snapshot().firewall_rules).ok(),
         _ => None,
+    }
+}
+
+/// A page as it travels, with as many of its first rows as one answer carries; how many matched it tells all the same.
+fn fitting(mut page: FlowPage) -> Option<Vec<u8>> {
+    loop {
+        let bytes = serde_json::to_vec(&page).ok()?;
+        if bytes.len() <= ANSWER_BYTES_MAX {
+            return Some(bytes);
+        }
+        // Rows differ in length, so that it may take another round.
+        let rows = page.flows.len() * ANSWER_BYTES_MAX / bytes.len();
+        page.flows.truncate(rows.min(page.flows.len().saturating_sub(1)));
     }
 }
 
@@ -284,5 +296,23 @@ fn invitation_view(id: [u8; 8], issued: &Issued, now_s: u64) -> InvitationView {
         enroller: false,
         labels: std::collections::BTreeMap::new(),
         note: issued.note.clone(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use hivewall_view::FlowRow;
+
+    #[test]
+    fn a_page_that_is_too_long_for_an_answer_travels_with_its_first_rows() {
+        let row = |flow_id| FlowRow { flow_id, state: "x".repeat(2000), ..FlowRow::default() };
+        let page = |rows: u64| FlowPage { matched: rows, flows: (0..rows).map(row).collect(), ..FlowPage::default() };
+        let short: FlowPage = serde_json::from_slice(&fitting(page(3)).unwrap()).unwrap();
+        assert_eq!(short.flows.len(), 3);
+        let bytes = fitting(page(20_000)).unwrap();
+        let cut: FlowPage = serde_json::from_slice(&bytes).unwrap();
+        assert!(bytes.len() <= ANSWER_BYTES_MAX && cut.flows.len() > 1000, "{} rows", cut.flows.len());
+        assert_eq!((cut.matched, cut.flows.last().unwrap().flow_id), (20_000, cut.flows.len() as u64 - 1));
     }
 }

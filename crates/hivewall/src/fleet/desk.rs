@@ -8,7 +8,7 @@ mod member;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
-use hivewall_api::{FleetRefusal, PageOf};
+use hivewall_api::{FleetRefusal, PageOf, Source as _};
 use hivewall_cluster::{Ban, Changed, NodeId, Order as CoreOrder, Persist};
 use hivewall_net::{Answer, Life};
 use hivewall_policy::sign::TrustedKeys;
@@ -34,6 +34,8 @@ const VIEW: Duration = Duration::from_secs(1);
 const ASKED_FOR: Duration = Duration::from_secs(20);
 /// How long totals of the fleet are fetched since somebody last looked.
 const WATCHED_FOR: Duration = Duration::from_secs(60);
+/// Within this time the snapshot shows what the policy's thread has done.
+const TOLD_WITHIN: Duration = Duration::from_secs(3);
 /// How often others are asked for their links meanwhile.
 const LINKS_EVERY: Duration = Duration::from_secs(5);
 /// Hosts asked at a time how they stand.
@@ -123,6 +125,7 @@ impl Desk {
             return;
         }
         self.look_at_members();
+        self.look_at_policy();
         self.ask_around();
         self.show();
     }
@@ -509,6 +512,14 @@ impl Desk {
         member.everybody.forget_the_gone(&state);
         if let Some(governor) = &self.setting.governor {
             let _ = governor.send(Ask::Fleet(FromFleet::Members(Arc::clone(&member.membership))));
+        }
+    }
+
+    /// What this host says of the policy follows what its own thread tells: how long it waits, and that it went back.
+    fn look_at_policy(&mut self) {
+        let Some(member) = &mut self.member else { return };
+        if member.stands.is_enforced && member.stands.refusal.is_empty() && member.stood_since.elapsed() > TOLD_WITHIN {
+            member.follow(&self.pipeline.snapshot().firewall_rules);
         }
     }
 

@@ -140,6 +140,7 @@ impl Remembered {
             membership: Arc::default(),
             names: BTreeMap::new(),
             stands: Stands::default(),
+            stood_since: now,
             everybody: Everybody::default(),
             asked_until: now,
             asked_next: now,

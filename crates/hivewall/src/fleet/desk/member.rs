@@ -14,6 +14,7 @@ use hivewall_view::fleet::{
     ALARMS_SHOWN, AUDIT_SHOWN, AuditPage, FleetAlarm, FleetCoverage, FleetView, LinkView, MEMBERS_SHOWN, MemberCounts,
     MemberPage, MemberState, MemberView,
 };
+use hivewall_view::policy::PolicyView;
 use tokio::time::Instant;
 
 use crate::fleet::bans::Carried;
@@ -39,6 +40,8 @@ pub(super) struct Member {
     pub(super) membership: Arc<Membership>,
     pub(super) names: BTreeMap<IpAddr, String>,
     pub(super) stands: Stands,
+    /// When this host came to stand like that.
+    pub(super) stood_since: Instant,
     pub(super) everybody: Everybody,
     pub(super) asked_until: Instant,
     pub(super) asked_next: Instant,
@@ -72,7 +75,7 @@ impl Member {
         let header = signed.statement().header().clone();
         let hash = hivewall_cluster::Hash::of(&document);
         let head = PolicyHead { name: POLICY.to_owned(), version: header.version, hash };
-        self.stands = Stands { version: header.version, is_enforced: true, ..Stands::default() };
+        self.stand(Stands { version: header.version, is_enforced: true, ..Stands::default() });
         self.node.order(CoreOrder::Publish(Policy { head, body: document, signature: Vec::new() }));
         self.report();
         Ok(format!("{} {}", header.name, header.version))
@@ -86,11 +89,27 @@ impl Member {
             Err(why) => why.clone(),
         };
         let waits = matches!(taken, Ok(Taken::InForce { waits: true }));
-        self.stands =
-            Stands { version: head.version, is_enforced: taken.is_ok(), refusal, waits_s: waits.then_some(0) };
+        self.stand(Stands { version: head.version, is_enforced: taken.is_ok(), refusal, waits_s: waits.then_some(0) });
         if let Err(why) = taken {
             self.alarm("policy_refused", String::new(), format!("version {} is not taken here: {why}", head.version));
         }
+        self.report();
+    }
+
+    fn stand(&mut self, stands: Stands) {
+        self.stands = stands;
+        self.stood_since = Instant::now();
+    }
+
+    /// The policy as its thread shows it: it waits for so long, or the host went back to another.
+    pub(super) fn follow(&mut self, policy: &PolicyView) {
+        if policy.version == self.stands.version {
+            self.stands.waits_s = policy.pending.as_ref().map(|pending| pending.seconds_left as u64);
+            return;
+        }
+        let went = if policy.version == 0 { "no policy".to_owned() } else { format!("version {}", policy.version) };
+        let refusal = format!("this host went back to {went}: it was not confirmed in time, or rolled back");
+        self.stand(Stands { refusal, waits_s: None, is_enforced: false, ..self.stands.clone() });
         self.report();
     }
 
