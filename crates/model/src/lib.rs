@@ -8,6 +8,7 @@ mod judgement;
 mod name;
 mod process;
 mod protocol;
+mod pulse;
 mod socket;
 mod system;
 mod time;
@@ -23,6 +24,7 @@ pub use name::{
 };
 pub use process::{Container, Process};
 pub use protocol::{protocol_by_name, protocol_name};
+pub use pulse::{Moves, Pulse, Stray, StrayKind};
 pub use socket::{KernelDrop, SocketCensus, SocketChange, SocketEnds, SocketEvent, SocketState, TcpHealth};
 pub use system::{CpuTimes, Disk, Filesystem, SystemReading};
 pub use time::{TickClock, Timestamp};

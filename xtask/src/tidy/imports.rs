@@ -45,11 +45,12 @@ const IMPORTS: &[Import] = &[
     import("api", &["model", "view"], &["testkit"]),
     import("tui", &["model", "view"], &["testkit"]),
     import("host", &["datapath", "soft", "model"], &["policy", "testkit"]),
+    import("detect", &["model", "view"], &["datapath", "names", "engine", "host", "testkit"]),
     import(
         "hivewall",
         &[
             "datapath", "soft", "model", "config", "view", "names", "policy", "analyze", "traffic", "engine", "export",
-            "store", "api", "tui", "host", "sketch", "cluster", "trust", "net",
+            "store", "api", "tui", "host", "detect", "sketch", "cluster", "trust", "net",
         ],
         &["testkit"],
     ),
