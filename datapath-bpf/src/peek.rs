@@ -10,7 +10,9 @@ use aya_ebpf::{
     macros::map,
     maps::{Array, RingBuf},
 };
-use hivewall_datapath::{Bytes as _, OPENING_BYTES, Opening, PEEK_BYTES_MAX, PeekControl, PeekHead, parse::Parsed};
+use hivewall_datapath::{
+    Bytes as _, OPENING_BYTES, Opening, PEEK_BYTES_MAX, PeekControl, PeekHead, Reason, STRAY_BYTES_MAX, parse::Parsed,
+};
 
 use crate::shell::{self, START_AT, START_TUNNEL, constant};
 
@@ -135,6 +137,37 @@ pub extern "C" fn hivewall_copy(skb: *mut __sk_buff, start: u32) -> u32 {
         }
     }
     scratch.head = head;
+    let size = size_of::<PeekHead>() as u64 + u64::from(captured);
+    let (ring, copy) = (core::ptr::from_ref(&PEEKS).cast_mut(), core::ptr::from_mut(scratch));
+    // SAFETY: the ring is a map of this program, and the first `size` bytes of the scratch are head and payload.
+    if unsafe { bpf_ringbuf_output(ring.cast(), copy.cast(), size, BPF_RB_NO_WAKEUP.into()) } != 0 {
+        control.ring_full += 1;
+    }
+    0
+}
+
+/// Copies the first bytes of a frame that is in no flow, where the budget allows it.
+#[unsafe(no_mangle)]
+#[inline(never)]
+pub extern "C" fn hivewall_stray(skb: *mut __sk_buff, place: u32, reason: u32) -> u32 {
+    let (Some((control, scratch)), Some(reason)) = (own(), Reason::from_number(reason)) else { return 0 };
+    // SAFETY: no arguments.
+    let now = unsafe { bpf_ktime_get_ns() };
+    if !control.spend_on_stray(now, constant(&PEEKS_PER_WINDOW)) {
+        return 0;
+    }
+    let (link, direction) = shell::unpack_place(place);
+    let frame = shell::frame(skb, link, direction);
+    scratch.head = PeekHead::stray(&frame, reason, frame.len as usize);
+    scratch.head.time_ns = now;
+    if scratch.head.captured == 0 {
+        return 0;
+    }
+    const { assert!(STRAY_BYTES_MAX == 128) };
+    let captured = within!(scratch.head.captured, 127);
+    if !load(skb, 0, scratch.payload.as_mut_ptr(), captured) {
+        return 0;
+    }
     let size = size_of::<PeekHead>() as u64 + u64::from(captured);
     let (ring, copy) = (core::ptr::from_ref(&PEEKS).cast_mut(), core::ptr::from_mut(scratch));
     // SAFETY: the ring is a map of this program, and the first `size` bytes of the scratch are head and payload.

@@ -30,7 +30,7 @@ pub use bytes::{Bytes, FrameBytes};
 pub use hash::{HashSeed, Seed, flow_hash};
 pub use key::{Direction, FlowKey, FragmentId, IFINDEX_MAX, Tunnel, proto};
 pub use parse::{Frame, HEADERS_MAX, Link, Packet};
-pub use peek::{PEEK_BYTES_MAX, PeekHead};
+pub use peek::{PEEK_BYTES_MAX, PeekHead, STRAY_BYTES_MAX};
 pub use reason::Reason;
 pub use record::{
     ABI_VERSION, Cause, FlowLine, FlowSet, OPENED, PACKETS_MASK, PEEK_WINDOW_NS, PeekControl, RING_SLOTS, Record,

@@ -3,9 +3,9 @@
 //! Holds the memory that kernel and user space share. Invariant: a packet that is copied was counted in its flow as well;
 //! leaving copies out never changes a count.
 
-use crate::parse::Parsed;
+use crate::parse::{Frame, Link, Parsed};
 use crate::watch::is_echo;
-use crate::{Bytes, FlowKey, Opening, proto};
+use crate::{Bytes, FlowKey, Opening, Reason, proto};
 
 /// Most payload bytes of one packet that are copied.
 pub const PEEK_BYTES_MAX: usize = 2048;
@@ -30,10 +30,18 @@ pub struct PeekHead {
     pub window: u16,
     /// TCP flags.
     pub tcp_flags: u8,
-    pub(crate) _pad: [u8; 3],
+    /// 0 for the payload of a flow. Else the frame is in no flow, this is the number of the [`Reason`], the key holds its
+    /// interface and direction alone, and what follows is the frame from its first byte.
+    pub stray: u8,
+    /// 1 where such a frame begins with its IP header, 0 where with Ethernet.
+    pub is_bare: u8,
+    pub(crate) _pad: u8,
 }
 
 const _: () = assert!(size_of::<PeekHead>() == 72);
+
+/// Most bytes that are copied of a frame that is in no flow: link header, IP header and a transport header.
+pub const STRAY_BYTES_MAX: usize = 128;
 
 /// Payload bytes of an ICMP echo that are copied.
 const ECHO_BYTES_MAX: usize = 8;
@@ -64,5 +72,28 @@ impl PeekHead {
         head.payload = payload as u32;
         head.captured = payload.min(most) as u16;
         (head, at)
+    }
+
+    /// The head of a frame that is in no flow, without a time; `captured` bytes of it follow.
+    #[inline(always)]
+    pub fn stray(frame: &Frame, reason: Reason, captured: usize) -> Self {
+        let mut key = FlowKey::default();
+        key.place_at(frame.ifindex, frame.direction);
+        Self {
+            key,
+            payload: frame.len,
+            captured: captured.min(STRAY_BYTES_MAX) as u16,
+            stray: reason as u8,
+            is_bare: u8::from(matches!(frame.link, Link::Ip)),
+            ..Self::default()
+        }
+    }
+}
+
+impl Reason {
+    /// Whether a frame that is counted so is copied for whoever looks for who sends such frames.
+    #[inline(always)]
+    pub fn is_stray(self) -> bool {
+        self.is_refused() && self as u32 != Reason::Snapped as u32 || self as u32 == Reason::Arp as u32
     }
 }

@@ -5,7 +5,7 @@ use core::sync::atomic::AtomicU64;
 use crate::{Direction, FlowKey, Reason, Watch};
 
 /// Number of this layout; compared when a program is loaded.
-pub const ABI_VERSION: u32 = 4;
+pub const ABI_VERSION: u32 = 5;
 
 /// Lines in one set of the flow cache.
 pub const WAYS: usize = 4;
@@ -249,6 +249,19 @@ impl PeekControl {
         self.advance(now_ns);
         let allowed = if with_payload { window } else { window.div_ceil(2) };
         if self.used >= u64::from(allowed) {
+            self.over_budget += 1;
+            return false;
+        }
+        self.used += 1;
+        true
+    }
+
+    /// As [`PeekControl::spend`], for a frame that is in no flow: a quarter of the allowance at most, since whoever sends
+    /// such frames may send many.
+    #[inline(always)]
+    pub fn spend_on_stray(&mut self, now_ns: u64, window: u32) -> bool {
+        self.advance(now_ns);
+        if self.used >= u64::from(window.div_ceil(4)) {
             self.over_budget += 1;
             return false;
         }

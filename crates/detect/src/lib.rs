@@ -5,11 +5,13 @@
 #![forbid(unsafe_code)]
 
 mod definition;
+mod detection;
 mod detectors;
 mod settings;
 mod sign;
 
 pub use definition::{Attack, Definition, Spoofable, Threshold};
+pub use detection::Detection;
 pub use detectors::{all, definitions};
 pub use settings::{Settings, SettingsError};
 pub use sign::{

@@ -17,6 +17,7 @@ use crate::depth::{Depth, Measures, Owner};
 use crate::interfaces::InterfaceTable;
 use crate::pair::{self, PairKey};
 use crate::points::{Place, Points, Sum};
+use crate::pulses::Told;
 use crate::services::Booking;
 use crate::sockets::{End, Life};
 
@@ -95,6 +96,8 @@ pub(crate) struct Entry {
     pub half_open: Option<bool>,
     /// Where it is counted as a service.
     pub booking: Option<Booking>,
+    /// What was told of it to whoever judges behaviour.
+    pub told: Told,
     /// What else is known of it.
     pub depth: Option<Box<Depth>>,
 }
@@ -147,6 +150,7 @@ impl Entry {
             tries: TRIES,
             half_open: None,
             booking: None,
+            told: Told::default(),
             depth: None,
         }
     }
@@ -434,6 +438,7 @@ impl Entry {
         self.is_asleep = true;
         self.is_outbound = false;
         self.booking = None;
+        self.told = Told::default();
         for (earlier, flags) in self.earlier.iter_mut().zip(&mut self.flags) {
             earlier.0 |= std::mem::take(flags).0;
         }

@@ -40,7 +40,10 @@ fn is_from_server(learned: &Learned) -> bool {
 
 /// Whether it is written to the log; times are not.
 fn is_logged(learned: &Learned) -> bool {
-    !matches!(learned, Learned::Handshake { .. } | Learned::ServerResponse(_) | Learned::RoundTrip { .. })
+    !matches!(
+        learned,
+        Learned::Handshake { .. } | Learned::ServerResponse(_) | Learned::RoundTrip { .. } | Learned::Stray(_)
+    )
 }
 
 impl Engine {
@@ -48,6 +51,10 @@ impl Engine {
         let age = self.age();
         let mut gone = Vec::new();
         for finding in findings {
+            if let Learned::Stray(stray) = &finding.learned {
+                effects.strays.push((**stray).clone());
+                continue;
+            }
             let (pair, a_to_b) = PairKey::of(&finding.key, self.interfaces.vlan(finding.key.ifindex()));
             // What came after a connection said its end is of the next one on its tuple.
             let is_of = |slot: &Slot| self.table.get(*slot).is_some_and(|entry| entry.life().reaches(finding.time));
@@ -203,6 +210,7 @@ impl Insight {
             Learned::Handshake { .. } | Learned::ServerResponse(_) | Learned::RoundTrip { .. } => {
                 self.time(entry, &finding.learned);
             }
+            Learned::Stray(_) => {}
         }
     }
 

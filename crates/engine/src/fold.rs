@@ -46,6 +46,7 @@ impl Engine {
         let (first, last) = (clock.time_of(record.first_ticks()), clock.time_of(record.last_ticks()));
         let seen = Seen { record, sum, place, first, last };
         let slot = self.flow_of(&key, &seen, effects);
+        self.touch(slot);
         if self.add(slot, &seen, effects) {
             self.insight.mark_fresh(slot);
             self.release(slot, &key, effects);
@@ -190,6 +191,9 @@ impl Engine {
         self.totals.ended(entry, reason);
         self.insight.ended(entry);
         let flow = entry.to_flow(&self.interfaces, &self.rulings.names, self.now);
+        if let Some(pulse) = self.pulses.end_of(entry, &flow, reason) {
+            effects.pulses.push(pulse);
+        }
         entry.sleep();
         self.retire(flow, reason, effects);
         self.table.arm(slot, &self.limits);

@@ -29,6 +29,7 @@ mod outbound;
 mod pair;
 mod points;
 mod processes;
+mod pulses;
 mod queries;
 mod rates;
 mod rulings;
@@ -48,7 +49,8 @@ use std::time::Duration;
 
 use hivewall_datapath::{Record, Tally, TallyKey};
 use hivewall_model::{
-    EndReason, Finding, Flow, Interface, KernelDrop, SocketCensus, SocketEvent, SystemReading, TickClock, Timestamp,
+    EndReason, Finding, Flow, Interface, KernelDrop, Pulse, SocketCensus, SocketEvent, Stray, SystemReading, TickClock,
+    Timestamp,
 };
 use hivewall_view::{AgentCost, Attribution, CaptureInfo, HistoryInfo, HostInfo, Loss};
 
@@ -137,6 +139,10 @@ pub struct Effects {
     pub findings: Vec<LoggedFinding>,
     /// Flows that a rule refused whose refusals are logged, within its rate.
     pub refusals: Vec<Refusal>,
+    /// What flows did, once [`Engine::watch_flows`] was called: in the order they moved, the end of each last.
+    pub pulses: Vec<Pulse>,
+    /// Frames that are in no flow, as payload showed them.
+    pub strays: Vec<Stray>,
 }
 
 /// The engine's state.
@@ -154,6 +160,7 @@ pub struct Engine {
     insight: Insight,
     rulings: Rulings,
     epochs: epoch::Epochs,
+    pulses: pulses::Pulses,
     closed: VecDeque<Arc<Flow>>,
     discarded_closed: u64,
     /// The latest packet of any closed flow that is no longer kept.
@@ -177,6 +184,7 @@ impl Engine {
             insight: Insight::new(&limits),
             rulings: Rulings::default(),
             epochs: epoch::Epochs::default(),
+            pulses: pulses::Pulses::default(),
             closed: VecDeque::new(),
             discarded_closed: 0,
             discarded_until: Timestamp(i64::MIN),
@@ -199,6 +207,7 @@ impl Engine {
                 for record in records {
                     self.fold(record, clock, effects);
                 }
+                self.pulse(effects, false);
             }
             Event::Tick => self.tick(effects),
             Event::Interfaces { all, captured } => self.know_interfaces(all, &captured),
@@ -275,6 +284,7 @@ impl Engine {
 
     fn tick(&mut self, effects: &mut Effects) {
         let age = self.age();
+        self.pulse(effects, true);
         while let Some((slot, reason)) = self.table.next_expired(age, &self.limits) {
             self.expire(slot, reason, effects);
         }
@@ -309,7 +319,9 @@ impl Engine {
         let reason = if entry.is_displaced { EndReason::Reused } else { reason };
         self.totals.ended(&entry, reason);
         self.insight.ended(&mut entry);
-        self.retire(entry.to_flow(&self.interfaces, &self.rulings.names, self.now), reason, effects);
+        let flow = entry.to_flow(&self.interfaces, &self.rulings.names, self.now);
+        effects.pulses.extend(self.pulses.end_of(&mut entry, &flow, reason));
+        self.retire(flow, reason, effects);
     }
 
     fn retire(&mut self, mut flow: Flow, reason: EndReason, effects: &mut Effects) {

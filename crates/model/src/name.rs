@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use hivewall_datapath::FlowKey;
 
-use crate::Timestamp;
+use crate::{Stray, Timestamp};
 
 /// One thing learned of one conversation.
 #[derive(Clone, Debug, PartialEq)]
@@ -56,6 +56,8 @@ pub enum Learned {
         /// From request to answer.
         time: Duration,
     },
+    /// A frame that is in no flow. The key of such a finding tells the interface and the direction alone.
+    Stray(Box<Stray>),
 }
 
 /// Exchanges whose round trip can be told from outside.

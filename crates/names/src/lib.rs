@@ -18,6 +18,7 @@ mod ja4;
 mod limits;
 mod quic;
 mod ssh;
+mod stray;
 mod stream;
 mod table;
 mod text;
@@ -84,6 +85,10 @@ impl Names {
 
     /// Takes a packet seen at `time`, with the bytes that were copied of its payload, and appends what it told.
     pub fn take(&mut self, time: Timestamp, head: &PeekHead, payload: &[u8], out: &mut Vec<Finding>) {
+        if head.stray != 0 {
+            out.extend(stray::read(time, head, payload));
+            return;
+        }
         match head.key.proto() {
             proto::TCP => self.tcp(time, head, payload, out),
             proto::UDP if !payload.is_empty() => self.udp(time, head, payload, out),

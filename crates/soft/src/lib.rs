@@ -12,8 +12,8 @@ use std::collections::{HashMap, VecDeque};
 
 use hivewall_datapath::{
     Cause, Direction, FlowKey, FlowLine, FlowSet, FragmentId, Fragments, Frame, FrameBytes, HashSeed, OPENING_BYTES,
-    Opening, PeekHead, Reason, Record, Ring, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch, cache, flow_hash,
-    parse::LEN_MAX, parse::Parsed, policy::Verdict,
+    Opening, PeekHead, Reason, Record, Ring, STRAY_BYTES_MAX, Sets, Shard, Tallies, Tally, TallyKey, WAYS, Watch,
+    cache, flow_hash, parse::LEN_MAX, parse::Parsed, policy::Verdict,
 };
 
 pub use policy::{Hits, Prefixes, SoftPolicy, SoftState, SoftTables, interface_row};
@@ -257,7 +257,19 @@ impl SoftDatapath {
                 shard.tally_snapped(frame);
                 Err(Reason::Snapped)
             }
-            Err(reason) => Err(reason),
+            Err(reason) => {
+                self.copy_stray(bytes, frame, reason);
+                Err(reason)
+            }
+        }
+    }
+
+    /// Copies a frame that is in no flow, for whoever looks for who sends such frames.
+    fn copy_stray(&mut self, bytes: &FrameBytes<'_>, frame: &Frame, reason: Reason) {
+        if self.watching && reason.is_stray() {
+            let mut head = PeekHead::stray(frame, reason, bytes.0.len());
+            head.time_ns = self.time_ns;
+            self.copies.push(head, bytes.0.get(..STRAY_BYTES_MAX).unwrap_or(bytes.0));
         }
     }
 

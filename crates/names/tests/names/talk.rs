@@ -202,6 +202,7 @@ pub(crate) fn line(learned: &Learned) -> String {
         Learned::Handshake { server, client } => format!("handshake {server:?} + {client:?}"),
         Learned::ServerResponse(took) => format!("server response {took:?}"),
         Learned::RoundTrip { kind, time } => format!("{} round trip {time:?}", kind.name()),
+        Learned::Stray(stray) => format!("stray {:?}", stray.kind),
     }
 }
 
