@@ -12,12 +12,12 @@ use hivewall_model::Timestamp;
 use hivewall_names::Names;
 
 /// Recorded captures that may not be part of the repository lie beside the checkout.
-pub fn corpus() -> PathBuf {
+pub(crate) fn corpus() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/cases")
 }
 
 /// What all detectors (or those given) say of a capture.
-pub fn replay(path: &Path, mut detection: Detection) -> Vec<Sign> {
+pub(crate) fn replay(path: &Path, mut detection: Detection) -> Vec<Sign> {
     let mut source = FileSource::open(path, 1 << 14, HashSeed { words: [7; 12], multiplier: 9 }).unwrap();
     source.peek(true);
     let mut names = Names::new(hivewall_names::Limits::default());
@@ -84,6 +84,6 @@ fn show(detection: &mut Detection, now: Timestamp, effects: &mut Effects, tick: 
 }
 
 /// All detectors with their defaults.
-pub fn everything() -> Detection {
+pub(crate) fn everything() -> Detection {
     Detection::new(&Settings::default())
 }
