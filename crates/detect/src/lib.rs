@@ -4,15 +4,19 @@
 //! limit; what it forgets for that is counted.
 #![forbid(unsafe_code)]
 
+mod book;
 mod definition;
 mod detection;
 mod detectors;
+mod mutes;
 mod settings;
 mod sign;
 
+pub use book::{ALERTS_MAX, Book, Change, Tally, is_told, mac_text};
 pub use definition::{Attack, Definition, Spoofable, Threshold};
 pub use detection::Detection;
 pub use detectors::{all, definitions};
+pub use mutes::MuteError;
 pub use settings::{Settings, SettingsError};
 pub use sign::{
     Detector, Event, Held, Listener, Login, SAMPLE_CHARS_MAX, SAMPLES_MAX, Said, Sign, Subject, TARGETS_MAX,

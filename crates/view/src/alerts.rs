@@ -152,6 +152,9 @@ pub struct Alert {
     pub sources: Option<u64>,
     /// Whether the source may be a lie. What rests on it must never cut anybody off.
     pub spoofable: bool,
+    /// What else makes it this alert and no other: a domain, a process, a MAC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// To whom: addresses, at most 16.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub targets: Vec<String>,
@@ -191,4 +194,182 @@ pub struct Alert {
     /// What was done about it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub response: Option<Response>,
+}
+
+/// What a mute keeps silent: everything in it that is set has to agree.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MuteMatch {
+    /// The detector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detector: Option<String>,
+    /// An address or a prefix that holds the source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<String>,
+    /// An address or a prefix that holds a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<String>,
+    /// The port that was called.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub port: Option<u16>,
+    /// What else makes it this alert and no other: a domain, a process, a MAC.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
+}
+
+/// How silent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MuteAction {
+    /// The alert is raised and listed; nobody is told, and nothing is done about it.
+    #[default]
+    Silence,
+    /// There is no alert; it is counted.
+    Exclude,
+}
+
+/// Alerts that somebody wants to hear nothing of.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct Mute {
+    /// Its name for commands.
+    pub id: String,
+    /// How silent.
+    pub action: MuteAction,
+    /// Which alerts.
+    #[serde(flatten)]
+    pub of: MuteMatch,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Until when, RFC 3339; for good when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    /// Who.
+    pub by: String,
+    /// Why.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub note: String,
+    /// Signs it kept silent since the agent began.
+    pub hits: u64,
+}
+
+/// Which alerts are asked for; what is set has to agree.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct AlertQuery {
+    /// Going on, or over.
+    pub state: Option<AlertState>,
+    /// This severity or a worse one.
+    pub severity: Option<Severity>,
+    /// The detector.
+    pub detector: Option<String>,
+    /// The source, as it stands in the alert.
+    pub source: Option<String>,
+    /// Seen at this time or later, RFC 3339 in UTC with microseconds.
+    pub since: Option<String>,
+    /// Those that somebody has seen, too, and those that are silenced.
+    pub all: bool,
+    /// At most so many.
+    pub limit: usize,
+}
+
+impl AlertQuery {
+    /// Whether an alert is asked for.
+    pub fn wants(&self, alert: &Alert) -> bool {
+        let is_hushed = alert.acknowledged.is_some() || alert.silenced_until.is_some();
+        self.state.is_none_or(|state| alert.state == state)
+            && self.severity.is_none_or(|severity| alert.severity >= severity)
+            && self.detector.as_ref().is_none_or(|detector| alert.detector == *detector)
+            && self.source.as_ref().is_none_or(|source| alert.source.as_ref() == Some(source))
+            && self.since.as_ref().is_none_or(|since| alert.last_seen >= *since)
+            && (self.all || !is_hushed)
+    }
+}
+
+/// Alerts, the latest first.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct AlertPage {
+    /// When, RFC 3339.
+    pub time: String,
+    /// Those asked for.
+    pub alerts: Vec<Alert>,
+    /// How many there are beyond the limit, these included.
+    pub matched: u64,
+}
+
+/// What is muted.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct MutePage {
+    /// In the order they were made.
+    pub mutes: Vec<Mute>,
+}
+
+/// One detector, for help and lists.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct DetectorRow {
+    /// `port_scan`.
+    pub name: String,
+    /// `Port scan`.
+    pub title: String,
+    /// `scan`, `flood`, …
+    pub kind: String,
+    /// What it catches.
+    pub sees: String,
+    /// What it does not.
+    pub misses: String,
+    /// How an attacker gets around it.
+    pub evaded_by: String,
+    /// Severity of a plain case.
+    pub severity: Severity,
+    /// ATT&CK.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub technique: Option<Technique>,
+    /// Whether its source may be a lie: `never`, `depends`, `always`.
+    pub spoofable: String,
+    /// Whether it works here.
+    pub on: bool,
+    /// Threshold → value and unit.
+    pub thresholds: BTreeMap<String, String>,
+    /// Signs since the agent began.
+    pub signs: u64,
+    /// What it remembers now.
+    pub entries: u64,
+    /// Most that it may remember.
+    pub entries_max: u64,
+    /// What it forgot before its time for that, since the agent began.
+    pub given_up: u64,
+}
+
+/// How delivery over one channel fares.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct ChannelRow {
+    /// `alertmanager+http://10.0.0.9:9093`, without secrets.
+    pub channel: String,
+    /// Outcome → messages: `delivered`, `retried`, `failed`, `dropped`, `suppressed`.
+    pub counts: BTreeMap<String, u64>,
+    /// Messages that wait.
+    pub queued: u64,
+    /// What went wrong last.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_error: Option<String>,
+    /// When it last worked, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_success: Option<String>,
+}
+
+/// Alerts in the snapshot.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct AlertSummary {
+    /// Whether detectors work on this host.
+    pub on: bool,
+    /// Detector → severity → alerts that go on.
+    pub active: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Detector → severity → alerts raised since the agent began.
+    pub raised: BTreeMap<String, BTreeMap<String, u64>>,
+    /// Detector → signs since the agent began.
+    pub signs: BTreeMap<String, u64>,
+    /// Detector → action → outcome → responses since the agent began.
+    pub responses: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
+    /// Those that go on, the worst first, then the latest of the others; at most 100.
+    pub latest: Vec<Alert>,
+    /// Ways to tell people.
+    pub channels: Vec<ChannelRow>,
 }
