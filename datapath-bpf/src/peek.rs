@@ -11,7 +11,7 @@ use aya_ebpf::{
     maps::{Array, RingBuf},
 };
 use hivewall_datapath::{
-    Bytes as _, OPENING_BYTES, Opening, PEEK_BYTES_MAX, PeekControl, PeekHead, Reason, STRAY_BYTES_MAX, parse::Parsed,
+    Bytes as _, OPENING_BYTES, Opening, PEEK_BYTES_MAX, PeekControl, PeekHead, STRAY_BYTES_MAX, parse::Parsed,
 };
 
 use crate::shell::{self, START_AT, START_TUNNEL, constant};
@@ -149,8 +149,8 @@ pub extern "C" fn hivewall_copy(skb: *mut __sk_buff, start: u32) -> u32 {
 /// Copies the first bytes of a frame that is in no flow, where the budget allows it.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn hivewall_stray(skb: *mut __sk_buff, place: u32, reason: u32) -> u32 {
-    let (Some((control, scratch)), Some(reason)) = (own(), Reason::from_number(reason)) else { return 0 };
+pub extern "C" fn hivewall_stray(skb: *mut __sk_buff, place: u32) -> u32 {
+    let Some((control, scratch)) = own() else { return 0 };
     // SAFETY: no arguments.
     let now = unsafe { bpf_ktime_get_ns() };
     if !control.spend_on_stray(now, constant(&PEEKS_PER_WINDOW)) {
@@ -158,7 +158,7 @@ pub extern "C" fn hivewall_stray(skb: *mut __sk_buff, place: u32, reason: u32) -
     }
     let (link, direction) = shell::unpack_place(place);
     let frame = shell::frame(skb, link, direction);
-    scratch.head = PeekHead::stray(&frame, reason, frame.len as usize);
+    scratch.head = PeekHead::stray(&frame, frame.len as usize);
     scratch.head.time_ns = now;
     if scratch.head.captured == 0 {
         return 0;

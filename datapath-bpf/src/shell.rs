@@ -324,11 +324,11 @@ pub fn observe(ctx: &TcContext, link: Link, direction: Direction, ticks: u64) ->
         unsafe { bpf_skb_pull_data(skb, ctx.len().min(HEADERS_MAX as u32 + 64)) };
         told = hivewall_observe(skb, place | PLACE_PULLED, now, word);
     }
-    if let Some(reason) = stray(told) {
-        if peek::is_on() && reason.is_stray() {
-            peek::hivewall_stray(skb, place, reason as u32);
+    if told == TOLD_REFUSED || told == TOLD_ARP {
+        if peek::is_on() {
+            peek::hivewall_stray(skb, place);
         }
-        return if reason.is_refused() { refuse(skb, PolicyWord(word)) } else { Fate::Next };
+        return if told == TOLD_REFUSED { refuse(skb, PolicyWord(word)) } else { Fate::Next };
     }
     if told == TOLD_UNJUDGED {
         let verdict = if is_our_reply(skb) {
@@ -401,17 +401,10 @@ fn observe_inner(ctx: &TcContext, place: u32, start: u32, end: u32, now: u32) {
 const TOLD_SNAPPED: u64 = u64::MAX;
 /// The answer of [`hivewall_observe`] when the packet is to be judged.
 const TOLD_UNJUDGED: u64 = u64::MAX - 1;
-/// The answer of [`hivewall_observe`] when the frame is in no flow and worth more than a tally: this and the number of the
-/// reason.
-const TOLD_STRAY: u64 = u64::MAX - 64;
-
-/// Why a frame is in no flow, where an answer tells that.
-#[inline(always)]
-fn stray(told: u64) -> Option<Reason> {
-    let number = told.wrapping_sub(TOLD_STRAY);
-    if number == 0 || number > 32 { None } else { Reason::from_number(number as u32) }
-}
-
+/// The answer of [`hivewall_observe`] when the frame claims to be IP and cannot be read.
+const TOLD_REFUSED: u64 = u64::MAX - 2;
+/// The answer of [`hivewall_observe`] when the frame is an ARP message.
+const TOLD_ARP: u64 = u64::MAX - 3;
 /// In the lower half of an answer: the packet is to be dropped.
 const START_DROPS: u32 = 1 << 24;
 /// In the lower half of an answer: its sender is to be told.
@@ -504,7 +497,11 @@ pub extern "C" fn hivewall_observe(skb: *mut __sk_buff, place: u32, now: u32, wo
             if reason == Reason::Snapped {
                 shard.tally_snapped(&frame);
             }
-            if reason.is_refused() || reason.is_stray() { TOLD_STRAY + u64::from(reason as u32) } else { 0 }
+            match reason {
+                Reason::Arp => TOLD_ARP,
+                reason if reason.is_refused() => TOLD_REFUSED,
+                _ => 0,
+            }
         }
     })
 }

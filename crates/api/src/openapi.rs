@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{export, fleet, history, index, live, policy, routes};
+use crate::{alerts, export, fleet, history, index, live, policy, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -39,6 +39,14 @@ use crate::{export, fleet, history, index, live, policy, routes};
         policy::ban,
         policy::unban,
         policy::rules,
+        alerts::alerts,
+        alerts::acknowledge,
+        alerts::mutes,
+        alerts::mute,
+        alerts::unmute,
+        alerts::undo,
+        alerts::test,
+        alerts::detectors,
         fleet::fleet,
         fleet::members,
         fleet::flows,
@@ -63,6 +71,7 @@ use crate::{export, fleet, history, index, live, policy, routes};
         (name = "flows", description = "Conversations."),
         (name = "history", description = "What was, as far back as it is kept."),
         (name = "policy", description = "What is let through: questions to anyone, commands to who has the token."),
+        (name = "alerts", description = "What detectors found, who is told, what was done about it."),
         (name = "fleet", description = "All hosts together: every figure says of how many it is and how old.")
     )
 )]

@@ -8,10 +8,12 @@ use std::time::Duration;
 use axum::extract::{FromRequestParts, Query as QueryString};
 use axum::http::StatusCode;
 use axum::http::request::Parts;
+use hivewall_view::alerts::{AlertQuery, AlertState, Severity};
 use hivewall_view::filter::{FilterError, FilterFault, ValueKind, keys};
 use hivewall_view::query::{
     ExportFormat, LIMIT_DEFAULT, LIMIT_MAX, SERIES_POINTS_MAX, TOP_LIMIT_DEFAULT, TOP_LIMIT_MAX,
 };
+use hivewall_view::time::{parse_time, rfc3339};
 use hivewall_view::units::parse_duration;
 use hivewall_view::{Filter, Query, SeriesQuery, Sort, TopBy, TopQuery};
 use utoipa::IntoParams;
@@ -35,6 +37,11 @@ const TOP: [&str; 2] = ["by", "limit"];
 const EXPORT: [&str; 1] = ["format"];
 /// The parameter that shapes a series.
 const SERIES: [&str; 1] = ["step"];
+
+/// The parameters that say which alerts.
+const ALERTS: [&str; 8] = ["id", "state", "severity", "detector", "source", "since", "all", "limit"];
+/// States of an alert.
+const STATES: &[(AlertState, &str)] = &[(AlertState::Active, "active"), (AlertState::Ended, "ended")];
 
 /// The parameters of a request, in order, names and values decoded.
 pub(crate) struct Pairs(Vec<(String, String)>);
@@ -126,6 +133,34 @@ impl Pairs {
             return Err(bad("unknown_parameter", detail, "there are: limit, offset"));
         }
         Ok(PageOf { limit: self.limit()?, offset: self.offset()? })
+    }
+
+    /// Which alerts.
+    pub(crate) fn alerts(&self, shared: &Shared) -> Result<AlertQuery, Refusal> {
+        if let Some((name, _)) = self.0.iter().find(|(name, _)| !ALERTS.contains(&name.as_str())) {
+            let detail = format!("there is no parameter `{name}` here");
+            return Err(bad("unknown_parameter", detail, format!("there are: {}", ALERTS.join(", "))));
+        }
+        let word = |name: &str| self.once(name).map(|text| text.map(str::to_owned));
+        let state =
+            self.once("state")?.map(|text| by_name("state", text, "no state of an alert", STATES)).transpose()?;
+        let severities = Severity::ALL.map(|severity| (severity, severity.name()));
+        let severity = |text| by_name("severity", text, "no severity", &severities);
+        let since = |text| {
+            let hint = "write RFC 3339, a date, or how long ago, such as `2h`";
+            let time = parse_time(text, shared.source.now());
+            time.map(rfc3339).ok_or_else(|| bad("bad_parameter", format!("`since` cannot be `{text}`"), hint))
+        };
+        Ok(AlertQuery {
+            id: word("id")?,
+            state,
+            severity: self.once("severity")?.map(severity).transpose()?,
+            detector: word("detector")?,
+            source: word("source")?,
+            since: self.once("since")?.map(since).transpose()?,
+            all: self.once("all")?.map_or(Ok(false), |text| yes_or_no("all", text))?,
+            limit: self.limit()?,
+        })
     }
 
     fn limit(&self) -> Result<usize, Refusal> {
@@ -247,6 +282,9 @@ pub(crate) struct FilterParams;
 /// Which part of a list.
 pub(crate) struct PageParams;
 
+/// Which alerts.
+pub(crate) struct AlertParams;
+
 /// [`FilterParams`], and order and page.
 pub(crate) struct FlowParams;
 
@@ -297,6 +335,26 @@ impl IntoParams for PageParams {
         vec![
             parameter("limit", integer(1, Some(LIMIT_MAX)), &limit, "20"),
             parameter("offset", integer(0, None), offset, "0"),
+        ]
+    }
+}
+
+impl IntoParams for AlertParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let text = || Schema::Object(ObjectBuilder::new().schema_type(Type::String).build());
+        let severities = Severity::ALL.map(|severity| (severity, severity.name()));
+        let limit = format!("Most alerts of the page; {LIMIT_DEFAULT} when absent.");
+        let since = "Seen at this time or later: RFC 3339, a date, or how long ago.";
+        let all = "Whether acknowledged and silenced alerts are wanted, too. False when absent.";
+        vec![
+            parameter("id", text(), "Id of the alert, or how it begins.", "3fa"),
+            parameter("state", one_of(STATES), "Going on, or over.", "active"),
+            parameter("severity", one_of(&severities), "This severity or a worse one.", "medium"),
+            parameter("detector", text(), "The detector.", "port_scan"),
+            parameter("source", text(), "The source, as it stands in the alert.", "192.0.2.7"),
+            parameter("since", text(), since, "2h"),
+            parameter("all", one_of(&[(true, "true"), (false, "false")]), all, "true"),
+            parameter("limit", integer(1, Some(LIMIT_MAX)), &limit, "20"),
         ]
     }
 }

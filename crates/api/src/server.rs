@@ -19,7 +19,7 @@ use crate::guard::guard;
 use crate::listen::refuse_beyond_loopback;
 use crate::source::Source;
 use crate::state::Shared;
-use crate::{export, fleet, history, index, live, openapi, policy, routes};
+use crate::{alerts, export, fleet, history, index, live, openapi, policy, routes};
 
 /// How often losses are looked at between requests, so that their growth is noticed when nobody asks.
 const LOSS_LOOK: Duration = Duration::from_secs(5);
@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 29] {
+fn table() -> [(&'static str, Handlers); 35] {
     [
         ("/", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -48,6 +48,12 @@ fn table() -> [(&'static str, Handlers); 29] {
         ("/api/v1/policy/rollback", post(policy::rollback)),
         ("/api/v1/bans", get(policy::bans).post(policy::ban).delete(policy::unban)),
         ("/api/v1/rules", get(policy::rules)),
+        ("/api/v1/alerts", get(alerts::alerts)),
+        ("/api/v1/alerts/acknowledge", post(alerts::acknowledge)),
+        ("/api/v1/alerts/mutes", get(alerts::mutes).post(alerts::mute).delete(alerts::unmute)),
+        ("/api/v1/alerts/undo", post(alerts::undo)),
+        ("/api/v1/alerts/test", post(alerts::test)),
+        ("/api/v1/detectors", get(alerts::detectors)),
         ("/api/v1/fleet", get(fleet::fleet)),
         ("/api/v1/fleet/members", get(fleet::members)),
         ("/api/v1/fleet/flows", get(fleet::flows)),

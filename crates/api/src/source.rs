@@ -8,6 +8,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use hivewall_model::Timestamp;
+use hivewall_view::alerts::{
+    AcknowledgeRequest, AlertOutcome, AlertPage, AlertQuery, ChannelTestRequest, DetectorPage, MutePage, MuteRequest,
+    UndoRequest, UnmuteRequest,
+};
 use hivewall_view::fleet::{
     AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
     InvitationPage, MemberPage,
@@ -111,6 +115,51 @@ pub enum FleetRefusal {
     /// Who answers has stopped.
     #[error(transparent)]
     Gone(#[from] SourceGone),
+}
+
+/// Why a question about alerts has no answer, or a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AlertRefusal {
+    /// No detectors work here.
+    #[error("no detectors work on this agent")]
+    Off,
+    /// What was sent is wrong.
+    #[error("{reason}")]
+    Invalid {
+        /// What is wrong and what to write instead.
+        reason: String,
+    },
+    /// There is no such alert, mute or channel.
+    #[error("{reason}")]
+    Unknown {
+        /// What there is instead.
+        reason: String,
+    },
+    /// It should have worked.
+    #[error("{reason}")]
+    Failed {
+        /// What happened, and what holds now.
+        reason: String,
+    },
+    /// Who answers has stopped.
+    #[error(transparent)]
+    Gone(#[from] SourceGone),
+}
+
+/// What changes alerts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum AlertCommand {
+    /// Somebody has seen one.
+    Acknowledge(AcknowledgeRequest),
+    /// Nothing more is to be heard of something.
+    Mute(MuteRequest),
+    /// It is to be heard of again.
+    Unmute(UnmuteRequest),
+    /// What was done about one is taken back.
+    Undo(UndoRequest),
+    /// Channels are tried.
+    Test(ChannelTestRequest),
 }
 
 /// Which part of a list is asked for.
@@ -246,6 +295,32 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
     }
 
+    /// Alerts of this host.
+    fn alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
+        drop(query);
+        no_alerts()
+    }
+
+    /// What is muted.
+    fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
+        no_alerts()
+    }
+
+    /// Detectors and how they fare.
+    fn detectors(&self) -> BoxFuture<'static, Result<DetectorPage, AlertRefusal>> {
+        no_alerts()
+    }
+
+    /// Carries out a command of someone who may command.
+    fn alert_command(
+        &self,
+        command: AlertCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<AlertOutcome, AlertRefusal>> {
+        drop((command, caller));
+        no_alerts()
+    }
+
     /// The fleet as this host knows it; `None` when it is in none. Cheap, as [`Source::snapshot`] is.
     fn fleet(&self) -> Option<Arc<FleetView>> {
         None
@@ -315,4 +390,9 @@ pub trait Source: Send + Sync + 'static {
 /// The answer of an agent that is in no fleet.
 fn no_fleet<T: Send + 'static>() -> BoxFuture<'static, Result<T, FleetRefusal>> {
     Box::pin(std::future::ready(Err(FleetRefusal::Off)))
+}
+
+/// The answer of an agent without detectors.
+fn no_alerts<T: Send + 'static>() -> BoxFuture<'static, Result<T, AlertRefusal>> {
+    Box::pin(std::future::ready(Err(AlertRefusal::Off)))
 }

@@ -20,6 +20,7 @@ mod setting;
 mod settings;
 mod suggest;
 mod value;
+mod word;
 
 #[cfg(test)]
 mod tests;
@@ -34,5 +35,7 @@ pub use pattern::{NAME_BYTES_MAX, Pattern, PatternError};
 pub use problem::{ConfigError, Fault, PROBLEMS_MAX, Place, Problem};
 pub use setting::{Kind, Section, Setting, settings};
 pub use settings::{
-    Agent, Api, Capture, Config, Fleet, Flows, History, Log, Names, Privileges, Processes, SECTIONS, Traffic,
+    Agent, Alerts, Api, Capture, Config, Detect, Export, Fleet, Flows, History, Log, Names, Privileges, Processes,
+    SECTIONS, Traffic,
 };
+pub use word::{NoWord, Word};

@@ -19,6 +19,8 @@ pub(crate) const NETWORKS_MAX: usize = 4_096;
 pub(crate) const ADDRESSES_MAX: usize = 8;
 /// Most labels of a host.
 pub(crate) const LABELS_MAX: usize = 32;
+/// Most words in one list.
+pub(crate) const WORDS_MAX: usize = 256;
 /// Longest name or value of a label, bytes.
 pub(crate) const LABEL_BYTES_MAX: usize = 64;
 
@@ -80,6 +82,11 @@ pub enum Kind {
     Addresses,
     /// Labels of a host: `name=value`.
     Labels,
+    /// Words that are understood elsewhere.
+    Words {
+        /// What one is, in words.
+        what: &'static str,
+    },
 }
 
 impl Kind {
@@ -89,13 +96,13 @@ impl Kind {
             Self::Boolean => "boolean",
             Self::Number { .. } => "number",
             Self::Choice(_) | Self::HostName { .. } | Self::Path { .. } | Self::Listen | Self::Bind => "text",
-            Self::Patterns | Self::Networks | Self::Addresses | Self::Labels => "list of texts",
+            Self::Patterns | Self::Networks | Self::Addresses | Self::Labels | Self::Words { .. } => "list of texts",
         }
     }
 
     /// Whether a value is a list, which a flag given several times adds up.
     pub fn is_list(&self) -> bool {
-        matches!(self, Self::Patterns | Self::Networks | Self::Addresses | Self::Labels)
+        matches!(self, Self::Patterns | Self::Networks | Self::Addresses | Self::Labels | Self::Words { .. })
     }
 
     /// What is allowed, in words.
@@ -126,6 +133,7 @@ impl Kind {
                 "up to {LABELS_MAX} labels such as `role=web`, each name once; names and values of up to \
                  {LABEL_BYTES_MAX} letters, digits, `.`, `-`, `_` and `/`"
             ),
+            Self::Words { what } => format!("up to {WORDS_MAX} texts without commas, each {what}"),
         }
     }
 
@@ -136,6 +144,7 @@ impl Kind {
             Self::Networks => "a network such as `10.0.0.0/8` or `2001:db8::/32`, or an address".to_owned(),
             Self::Addresses => "an address with a port, such as `192.0.2.1:7734`".to_owned(),
             Self::Labels => "a label such as `role=web`".to_owned(),
+            Self::Words { what } => (*what).to_owned(),
             _ => self.allowed(),
         }
     }

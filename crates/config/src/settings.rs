@@ -8,7 +8,9 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use ipnet::IpNet;
 
-use crate::{Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting};
+use crate::{
+    Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting, Word,
+};
 
 const HOUR_S: u64 = 3_600;
 const DAY_S: u64 = 24 * HOUR_S;
@@ -208,6 +210,42 @@ settings! {
         /// Whether this host is announced on the local network (mDNS), for `hivewall cluster join` to suggest. Whoever
         /// joins needs an invitation all the same.
         discover: bool = false, Kind::Boolean, flag "fleet-discover", example "true";
+    }
+
+    /// Detection of attacks.
+    detect: Detect {
+        /// Whether detectors work. They see what flows do, names, ARP and packets that break a standard.
+        enabled: bool = true, Kind::Boolean, flag "detect", example "false";
+        /// Detectors that do not work; `hivewall alerts detectors` lists all.
+        off: Vec<Word> = Vec::new(), Kind::Words { what: "the name of a detector, such as `beacon`" },
+            flag "detect-off", example r#"["beacon"]"#;
+        /// Thresholds of detectors that are not as they come.
+        thresholds: Vec<Word> = Vec::new(), Kind::Words { what: "of the form `detector.threshold=number`" },
+            flag "detect-threshold", example r#"["port_scan.ports=50"]"#;
+        /// Whether the host's own logs of logins are read: the journal, `/var/log/auth.log`, `/var/log/secure`,
+        /// `/var/log/btmp`.
+        logins: bool = true, Kind::Boolean, flag "detect-logins", example "false";
+    }
+
+    /// Alerts: where they are kept and who is told.
+    alerts: Alerts {
+        /// Directory for alerts of earlier days, for what was acknowledged and silenced, and for messages that wait.
+        directory: String = "/var/lib/hivewall/alerts".to_owned(), Kind::Path { empty: "nothing is kept" },
+            flag "alerts-directory", example r#""/srv/hivewall/alerts""#;
+        /// Who is told, and how.
+        channels: Vec<Word> = Vec::new(),
+            Kind::Words { what: "a channel such as `alertmanager+http://192.0.2.9:9093` or `journald:`" },
+            flag "alerts-channel", example r#"["journald:"]"#;
+    }
+
+    /// Flow export: collectors that are sent flows as they end.
+    export: Export {
+        /// Where to.
+        targets: Vec<Word> = Vec::new(), Kind::Words { what: "a target such as `ipfix+udp://192.0.2.9:4739`" },
+            flag "export-to", example r#"["netflow9://192.0.2.9:2055"]"#;
+        /// Directory for what waits for collectors that confirm (NATS, ClickHouse).
+        directory: String = "/var/lib/hivewall/export".to_owned(), Kind::Path { empty: "nothing waits on disk" },
+            flag "export-directory", example r#""/srv/hivewall/export""#;
     }
 
     /// The log of events: flows that ended, names, and statistics.

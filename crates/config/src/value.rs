@@ -11,8 +11,8 @@ use toml::Spanned;
 use toml::de::DeValue;
 
 use crate::problem::{Fault, Finding, quoted, shown};
-use crate::setting::{ADDRESSES_MAX, Fill, HOST_NAME_BYTES_MAX, LABELS_MAX, NETWORKS_MAX, PATTERNS_MAX};
-use crate::{Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing};
+use crate::setting::{ADDRESSES_MAX, Fill, HOST_NAME_BYTES_MAX, LABELS_MAX, NETWORKS_MAX, PATTERNS_MAX, WORDS_MAX};
+use crate::{Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Word};
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
 const PATH_BYTES_MAX: usize = 4_095;
@@ -341,6 +341,24 @@ impl Value for Vec<Label> {
 
     fn is_too_long(&self) -> bool {
         self.len() > LABELS_MAX
+    }
+}
+
+impl Value for Vec<Word> {
+    fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {
+        list(input, kind, item)
+    }
+
+    fn to_toml(&self) -> String {
+        list_literal(self)
+    }
+
+    fn append(&mut self, more: Self) {
+        self.extend(more);
+    }
+
+    fn is_too_long(&self) -> bool {
+        self.len() > WORDS_MAX
     }
 }
 

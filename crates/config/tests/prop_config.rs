@@ -38,6 +38,7 @@ fn allowed(kind: &Kind) -> BoxedStrategy<(String, String)> {
             .prop_map(|labels| labels.into_iter().map(|(name, value)| format!("{name}={value}")).collect::<Vec<_>>())
             .prop_map(list)
             .boxed(),
+        Kind::Words { .. } => prop::collection::vec("[a-z+:/.=?&é-]{1,40}", 0..20).prop_map(list).boxed(),
         Kind::Patterns => prop::collection::vec("!?[a-z*?\\[\\]é.-]{1,7}", 0..20).prop_map(list).boxed(),
         Kind::Networks => {
             let v4 = (any::<u32>(), 0..=32u32).prop_map(|(bits, length)| {

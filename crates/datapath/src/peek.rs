@@ -30,9 +30,9 @@ pub struct PeekHead {
     pub window: u16,
     /// TCP flags.
     pub tcp_flags: u8,
-    /// 0 for the payload of a flow. Else the frame is in no flow, this is the number of the [`Reason`], the key holds its
-    /// interface and direction alone, and what follows is the frame from its first byte.
-    pub stray: u8,
+    /// 0 for the payload of a flow. Else the frame is in no flow, the key holds its interface and direction alone, `payload`
+    /// is the frame's length, and what follows is the frame from its first byte.
+    pub is_stray: u8,
     /// 1 where such a frame begins with its IP header, 0 where with Ethernet.
     pub is_bare: u8,
     pub(crate) _pad: u8,
@@ -76,14 +76,14 @@ impl PeekHead {
 
     /// The head of a frame that is in no flow, without a time; `captured` bytes of it follow.
     #[inline(always)]
-    pub fn stray(frame: &Frame, reason: Reason, captured: usize) -> Self {
+    pub fn stray(frame: &Frame, captured: usize) -> Self {
         let mut key = FlowKey::default();
         key.place_at(frame.ifindex, frame.direction);
         Self {
             key,
             payload: frame.len,
             captured: captured.min(STRAY_BYTES_MAX) as u16,
-            stray: reason as u8,
+            is_stray: 1,
             is_bare: u8::from(matches!(frame.link, Link::Ip)),
             ..Self::default()
         }
@@ -94,6 +94,6 @@ impl Reason {
     /// Whether a frame that is counted so is copied for whoever looks for who sends such frames.
     #[inline(always)]
     pub fn is_stray(self) -> bool {
-        self.is_refused() && self as u32 != Reason::Snapped as u32 || self as u32 == Reason::Arp as u32
+        self.is_refused() || self as u32 == Reason::Arp as u32
     }
 }

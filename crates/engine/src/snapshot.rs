@@ -37,6 +37,8 @@ impl Engine {
                 invalid_packets: invalid.values().sum(),
                 invalid_by_reason: invalid,
                 half_open: self.totals.half_open(),
+                // Detectors fill in the rest.
+                ..SuspiciousTraffic::default()
             },
             flow_counts: FlowCounts {
                 active: self.active_flows() as u64,

@@ -10,12 +10,13 @@ use std::time::Duration;
 
 use hivewall_model::{DnsMessage, HttpResponse};
 use hivewall_view::FlowRow;
+use hivewall_view::alerts::Severity;
 use hivewall_view::fields::{shown_application, shown_name};
 use hivewall_view::names::{dns_rcode, dns_type, tls_version};
 use hivewall_view::time::time_of_day;
 use hivewall_view::units;
 
-use crate::event::{Event, NameEvent, RefusalEvent, Said, StatsEvent};
+use crate::event::{AlertEvent, Event, NameEvent, RefusalEvent, Said, StatsEvent};
 
 /// Answers of a DNS response that a line shows.
 const ANSWERS_MAX: usize = 4;
@@ -28,6 +29,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> fmt::Result {
         Event::Stats(stats) => statistics(stats, &mut line)?,
         Event::Name(event) => name(event, &mut line)?,
         Event::Refusal(event) => refusal(event, &mut line)?,
+        Event::Alert(event) => alert(event, &mut line)?,
         Event::Firewall(change) => {
             write!(line, "{} {} {}", time_of_day(&change.time), change.kind(), change.text())?;
         }
@@ -36,6 +38,25 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> fmt::Result {
     out.extend_from_slice(line.replace(char::is_control, "\u{fffd}").as_bytes());
     out.push(b'\n');
     Ok(())
+}
+
+/// The severity first, in capitals where somebody should look: such lines are looked for.
+fn alert(event: &AlertEvent, line: &mut String) -> fmt::Result {
+    let alert = &event.alert;
+    let severity = alert.severity.name();
+    let severity = if alert.severity >= Severity::Medium { severity.to_uppercase() } else { severity.to_owned() };
+    write!(
+        line,
+        "{} alert {severity} {} {}: {}",
+        time_of_day(&alert.last_seen),
+        alert.detector,
+        event.change,
+        alert.message
+    )?;
+    if let Some(response) = &alert.response {
+        write!(line, "; {} {}", response.action, response.outcome)?;
+    }
+    write!(line, " [{}]", alert.id)
 }
 
 fn flow(row: &FlowRow, line: &mut String) -> fmt::Result {

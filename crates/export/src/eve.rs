@@ -15,6 +15,7 @@
 //! Everything that Suricata has no name for stands under the one key `hivewall`. Nothing here builds a JSON tree: the
 //! structs borrow from the event and are written straight into the log's buffer.
 
+mod alert;
 mod drop;
 mod firewall;
 mod names;
@@ -35,6 +36,7 @@ pub(crate) fn write(event: &Event, out: &mut Vec<u8>) -> serde_json::Result<()> 
         Event::Refusal(event) => serde_json::to_writer(out, &drop::EveDrop::new(event)),
         Event::Firewall(change) => serde_json::to_writer(out, &firewall::EveFirewall::new(change)),
         Event::Name(event) => serde_json::to_writer(out, &names::EveName::new(event)),
+        Event::Alert(event) => serde_json::to_writer(out, &alert::EveAlert::new(event)),
     }
 }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use hivewall_model::{DnsMessage, FlowId, HttpResponse, Learned, Perspective, Process, Timestamp, TlsHello, Tuple};
+use hivewall_view::alerts::Alert;
 use hivewall_view::policy::FirewallChange;
 use hivewall_view::time::rfc3339;
 use hivewall_view::{FlowCounts, FlowRow, Loss, ProtocolTraffic, Snapshot, TrafficCell};
@@ -24,6 +25,8 @@ pub enum Event {
     Refusal(Box<RefusalEvent>),
     /// Somebody changed the host's packet filters, or ours was put back.
     Firewall(Box<FirewallChange>),
+    /// A detector found something.
+    Alert(Box<AlertEvent>),
 }
 
 impl Event {
@@ -35,6 +38,7 @@ impl Event {
             Self::Name(event) => event.said.kind(),
             Self::Refusal(event) => event.kind(),
             Self::Firewall(change) => change.kind(),
+            Self::Alert(_) => "alert",
         }
     }
 
@@ -60,7 +64,8 @@ impl Event {
             Learned::HttpRequest(_)
             | Learned::Handshake { .. }
             | Learned::ServerResponse(_)
-            | Learned::RoundTrip { .. } => return None,
+            | Learned::RoundTrip { .. }
+            | Learned::Stray(_) => return None,
         };
         Some(Self::Name(Box::new(NameEvent {
             flow,
@@ -72,6 +77,15 @@ impl Event {
             in_iface: in_iface.map(str::to_owned),
         })))
     }
+}
+
+/// An alert, and why it is told now.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AlertEvent {
+    /// As it is by now.
+    pub alert: Alert,
+    /// `raised`, `worsened` or `ended`.
+    pub change: &'static str,
 }
 
 /// What was said in a conversation, and in which.

@@ -16,5 +16,5 @@ mod writer;
 
 pub use counters::{DropReason, LogCounters, LogTotals};
 pub use encode::{EncodeError, Encoder, LogFormat, UnknownFormat};
-pub use event::{Event, NameEvent, RefusalEvent, Said, StatsEvent};
+pub use event::{AlertEvent, Event, NameEvent, RefusalEvent, Said, StatsEvent};
 pub use writer::{LogError, LogOptions, LogSender, LogWriter};

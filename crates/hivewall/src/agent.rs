@@ -32,6 +32,7 @@ use crate::sandbox::{Part, Sandbox};
 use crate::serve::Bound;
 use crate::settings;
 use crate::surroundings::Surroundings;
+use crate::watch;
 
 /// Longest a poll waits, and so the longest a question does.
 const POLL: Duration = Duration::from_millis(50);
@@ -66,6 +67,10 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
                 pipeline.miss_history(error.to_string());
             }
         }
+    }
+    let alerts = Some(PathBuf::from(&config.alerts.directory)).filter(|_| !config.alerts.directory.is_empty());
+    if let Some(setting) = watch::Setting::of(&config, alerts)? {
+        pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
     }
     let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));
     if let Some((_, (fleet, _))) = &fleet {

@@ -32,6 +32,7 @@ pub(crate) fn command() -> Command {
                 .arg(crate::fleet_client::flag())
                 .arg(output("json", &[Format::Json, Format::Jsonl, Format::Table])),
         )
+        .subcommand(crate::watch::command())
         .subcommand(export())
         .subcommand(replay())
         .subcommand(analyze())
@@ -66,6 +67,9 @@ const OF_AGENT: &[&str] = &[
     "history",
     "policy",
     "fleet",
+    "detect",
+    "alerts",
+    "export",
     "log",
     "api",
     "privileges",
@@ -109,7 +113,10 @@ fn replay() -> Command {
                 .value_parser(value_parser!(Format))
                 .help("Print at the end: table (overview), json (snapshot), jsonl or csv (all flows) [default: table, without a log]"),
         );
-    settings::add(command, &["capture", "flows", "traffic", "names", "processes", "history", "log", "api", "agent"])
+    settings::add(
+        command,
+        &["capture", "flows", "traffic", "names", "processes", "history", "detect", "log", "api", "agent"],
+    )
 }
 
 fn check() -> Command {

@@ -164,6 +164,7 @@ impl Client {
 /// What the API answers with.
 pub(crate) mod serde_json_de {
     use anyhow::Context as _;
+    use hivewall_view::alerts::{AlertOutcome, AlertPage, DetectorPage, MutePage};
     use hivewall_view::fleet::{
         AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
         InvitationPage, MemberPage, RolloutPage,
@@ -201,19 +202,21 @@ pub(crate) mod serde_json_de {
         }
     }
 
-    macro_rules! answers_of_the_fleet {
-        ($($name:ident,)*) => {
+    macro_rules! answers {
+        ($what:literal: $($name:ident,)*) => {
             $(impl Answer for $name {
                 fn read(text: &str) -> anyhow::Result<Self> {
-                    let context = "what the agent tells of its fleet cannot be read; is it another version?";
+                    let context = concat!("what the agent tells of ", $what, " cannot be read; is it another version?");
                     serde_json::from_str(text).context(context)
                 }
             })*
         };
     }
 
-    answers_of_the_fleet! {
-        AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+    answers! { "alerts": AlertOutcome, AlertPage, DetectorPage, MutePage, }
+
+    answers! {
+        "its fleet": AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
         InvitationPage, MemberPage, RolloutPage,
     }
 

@@ -32,6 +32,7 @@ mod system;
 mod token;
 mod top;
 mod traffic;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -62,6 +63,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
             Some((name, args)) => fleet_client::run(name, args),
             None => Ok(ExitCode::from(exit::Exit::Usage as u8)),
         },
+        Some(("alerts", args)) => watch::run(args),
         Some(("demo", args)) => demo::run(args),
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),

@@ -26,6 +26,7 @@ use crate::policy::governor::Hold;
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
 use crate::system;
+use crate::watch::{Alerts, Watch};
 
 /// Closed flows a live listener may fall behind before it misses some, and is told so.
 const LIVE_BACKLOG: usize = 4096;
@@ -61,6 +62,7 @@ pub(crate) struct Handle {
     archive: Option<Archive>,
     answers: Option<Answers>,
     fleet: Option<Fleet>,
+    alerts: Option<Alerts>,
 }
 
 impl Handle {
@@ -112,6 +114,8 @@ pub(crate) struct Pipeline<S> {
     /// Sockets, processes, the host; none in a replay.
     surroundings: Option<Surroundings>,
     governed: Option<Governed>,
+    /// Detectors; none where they are off.
+    watch: Option<Watch>,
     history: Option<History>,
     /// Why there is none.
     no_history: Option<String>,
@@ -147,6 +151,7 @@ impl<S: Source> Pipeline<S> {
             reader: config.names.enabled.then(Reader::new),
             surroundings: None,
             governed: None,
+            watch: None,
             history: None,
             no_history: None,
             handle: Handle {
@@ -157,6 +162,7 @@ impl<S: Source> Pipeline<S> {
                 archive: None,
                 answers: None,
                 fleet: None,
+                alerts: None,
             },
             questions: inbox,
             cpu: CpuMeter::default(),
@@ -178,11 +184,21 @@ impl<S: Source> Pipeline<S> {
         self.handle.fleet = Some(fleet);
     }
 
+    /// Has detectors look from now on. To be called before [`Pipeline::handle`].
+    pub(crate) fn detect(&mut self, watch: Watch) {
+        self.engine.watch_flows();
+        self.handle.alerts = Some(watch.alerts());
+        self.watch = Some(watch);
+    }
+
     /// What the policy's thread told and asked for since.
     fn take_policy(&mut self) {
         let Some(governed) = &self.governed else { return };
         let news: Vec<Event<'static>> = governed.news.try_iter().collect();
         for change in governed.changes.try_iter() {
+            if let Some(watch) = &mut self.watch {
+                watch.seen().changes.push(change.clone());
+            }
             if let Some(log) = &self.log {
                 log.send(hivewall_export::Event::Firewall(Box::new(change)));
             }
@@ -253,6 +269,7 @@ impl<S: Source> Pipeline<S> {
         self.sum_up();
         self.take_batch();
         self.take_sockets();
+        self.show_detectors(false);
         if due {
             self.second();
         }
@@ -269,6 +286,11 @@ impl<S: Source> Pipeline<S> {
         self.tell()?;
         self.engine.step(self.batch.now, Event::Shutdown, &mut self.effects);
         self.deliver();
+        self.show_detectors(true);
+        if let Some(watch) = &mut self.watch {
+            watch.stop();
+        }
+        self.deliver_alerts();
         if let Some(history) = &self.history {
             history.flush();
         }
@@ -306,10 +328,35 @@ impl<S: Source> Pipeline<S> {
         self.deliver();
     }
 
+    /// Hands what happened to the detectors, and to the log what they told.
+    fn show_detectors(&mut self, tick: bool) {
+        let Some(watch) = &mut self.watch else { return };
+        let seen = watch.seen();
+        seen.pulses.append(&mut self.effects.pulses);
+        seen.strays.append(&mut self.effects.strays);
+        watch.tell(self.batch.now, tick);
+        self.deliver_alerts();
+    }
+
+    fn deliver_alerts(&mut self) {
+        let Some(watch) = &self.watch else { return };
+        for told in watch.news() {
+            let Some(log) = &self.log else { continue };
+            if self.patient {
+                wait_for_room(log, self.log_capacity);
+            }
+            let event = hivewall_export::AlertEvent { alert: told.alert, change: told.change };
+            log.send(hivewall_export::Event::Alert(Box::new(event)));
+        }
+    }
+
     fn take_sockets(&mut self) {
         let Some(surroundings) = &mut self.surroundings else { return };
         let events = surroundings.poll();
         if !events.is_empty() {
+            if let Some(watch) = &mut self.watch {
+                watch.see_sockets(events);
+            }
             self.engine.step(self.batch.now, Event::Sockets(events), &mut self.effects);
         }
     }
@@ -343,6 +390,7 @@ impl<S: Source> Pipeline<S> {
         }
         self.engine.step(self.batch.now, Event::Tick, &mut self.effects);
         self.deliver();
+        self.show_detectors(true);
         if self.engine.active_flows() < FLOWS_MANY || self.published.elapsed() >= SNAPSHOT_SLOW {
             self.publish();
         }
@@ -368,6 +416,9 @@ impl<S: Source> Pipeline<S> {
             clock_resolution_ms: about.tick_ns as f64 / 1e6,
             ..CaptureInfo::default()
         };
+        if let Some(watch) = &mut self.watch {
+            watch.seen().interfaces = Some(all.iter().map(|one| (one.index, one.name.to_string())).collect());
+        }
         self.engine.step(now, Event::Interfaces { all, captured }, &mut self.effects);
         self.engine.step(now, Event::Tallies(self.source.tallies()?), &mut self.effects);
         self.engine.step(now, Event::Losses(self.losses()), &mut self.effects);
@@ -411,7 +462,8 @@ impl<S: Source> Pipeline<S> {
         let log = self.log.iter().flat_map(|log| log.counters().totals().losses());
         let names = self.reader.iter().flat_map(Reader::losses);
         let history = self.history.iter().flat_map(History::losses);
-        told.chain(log).chain(names).chain(history).collect()
+        let watch = self.watch.iter().flat_map(Watch::losses);
+        told.chain(log).chain(names).chain(history).chain(watch).collect()
     }
 
     /// Hands closed flows to the history, the log, the output and whoever listens; names to the log.
@@ -448,6 +500,9 @@ impl<S: Source> Pipeline<S> {
 
     fn deliver_names(&mut self) {
         let logged = self.log.as_ref().filter(|_| self.log_names);
+        if let Some(watch) = &mut self.watch {
+            watch.seen().said.extend(self.effects.findings.iter().cloned());
+        }
         for found in self.effects.findings.drain(..) {
             let Some(log) = logged else { continue };
             let in_iface = found.from_client.then(|| self.engine.interface_name(found.finding.key.ifindex()));
@@ -488,12 +543,19 @@ impl<S: Source> Pipeline<S> {
 
     fn publish(&mut self) {
         self.published = Instant::now();
-        let snapshot = Arc::new(self.engine.snapshot());
+        let mut snapshot = self.engine.snapshot();
+        if let Some(watch) = &self.watch {
+            watch.fill(&mut snapshot);
+        }
+        let snapshot = Arc::new(snapshot);
         *self.handle.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 
     /// Answers what was asked since the latest step.
     pub(crate) fn answer(&mut self) {
+        if let Some(watch) = &mut self.watch {
+            watch.answer();
+        }
         while let Ok(Question { query, answer }) = self.questions.try_recv() {
             // Whoever asked may have gone.
             let _ = answer.send(self.engine.flows(&query));
@@ -502,6 +564,9 @@ impl<S: Source> Pipeline<S> {
 
     /// Waits for one question and answers it (a replay that is over, but still looked at).
     pub(crate) fn answer_within(&mut self, timeout: Duration) {
+        if let Some(watch) = &mut self.watch {
+            watch.answer();
+        }
         if let Ok(Question { query, answer }) = self.questions.recv_timeout(timeout) {
             let _ = answer.send(self.engine.flows(&query));
         }

@@ -19,6 +19,7 @@ use crate::pipeline::Pipeline;
 use crate::progress;
 use crate::serve::Server;
 use crate::settings;
+use crate::watch;
 
 /// Lines of the flow cache in user space: 1 MiB, which stays in the processor's own cache.
 const LINES: u32 = 1 << 14;
@@ -39,6 +40,9 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine) || config.log.file().is_some();
     let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
     let mut pipeline = Pipeline::new(source, &config, log, true);
+    if let Some(setting) = watch::Setting::of(&config, None)? {
+        pipeline.detect(watch::Watch::here(setting)?);
+    }
     // Only where it was asked for: what a capture holds is not this host's history.
     if args.value_source("history.directory") == Some(clap::parser::ValueSource::CommandLine)
         && let Some(directory) = config.history.directory()

@@ -36,6 +36,8 @@ pub(crate) enum Part {
     Processes,
     /// Lists packet filters for the API.
     Filters,
+    /// Detectors, and who tells people.
+    Detect,
     /// Links to other hosts, and what they agree on.
     Fleet,
     /// What the agent's programs cost in the kernel: a process of its own.
@@ -46,7 +48,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Parts of `run`.
-    const OF_AGENT: [Self; 10] = [
+    const OF_AGENT: [Self; 11] = [
         Self::Pipeline,
         Self::Policy,
         Self::Names,
@@ -55,6 +57,7 @@ impl Part {
         Self::History,
         Self::Processes,
         Self::Filters,
+        Self::Detect,
         Self::Fleet,
         Self::Meter,
     ];
@@ -69,6 +72,7 @@ impl Part {
             Self::History => "history",
             Self::Processes => "processes",
             Self::Filters => "filters",
+            Self::Detect => "detect",
             Self::Fleet => "fleet",
             Self::Meter => "meter",
             Self::Guard => "guard",
@@ -91,6 +95,7 @@ impl Part {
             // Landlock would hide other processes from it.
             Self::Processes => (vec![SysPtrace, DacReadSearch], None, Calls::Lookups),
             Self::Filters => (vec![NetAdmin, NetRaw], writing(Places::tools(), true), Calls::Ordinary),
+            Self::Detect => (Vec::new(), within(places.alerts(), Places::zones()), Calls::NoPrograms),
             // Names of interfaces and their addresses come over netlink.
             Self::Fleet => (Vec::new(), within(places.fleet(), Places::zones()), Calls::NoPrograms),
             Self::Meter => (vec![SysAdmin], nothing(), Calls::NoPrograms),
@@ -206,7 +211,7 @@ mod tests {
     #[test]
     fn whoever_reads_what_came_from_outside_holds_no_capability_and_starts_no_program() {
         let places = Places::of(&Config::default());
-        for part in [Part::Names, Part::Api, Part::Log, Part::History, Part::Fleet] {
+        for part in [Part::Names, Part::Api, Part::Log, Part::History, Part::Detect, Part::Fleet] {
             let confinement = part.confinement(&places);
             assert_eq!(confinement.capabilities, [], "{part:?}");
             assert!(matches!(confinement.calls, Calls::Working | Calls::Reading | Calls::NoPrograms), "{part:?}");

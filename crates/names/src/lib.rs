@@ -85,7 +85,7 @@ impl Names {
 
     /// Takes a packet seen at `time`, with the bytes that were copied of its payload, and appends what it told.
     pub fn take(&mut self, time: Timestamp, head: &PeekHead, payload: &[u8], out: &mut Vec<Finding>) {
-        if head.stray != 0 {
+        if head.is_stray != 0 {
             out.extend(stray::read(time, head, payload));
             return;
         }

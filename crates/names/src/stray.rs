@@ -4,7 +4,8 @@
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use hivewall_datapath::PeekHead;
+use hivewall_datapath::parse::{Frame, Link, parse};
+use hivewall_datapath::{FragmentId, Fragments, FrameBytes, PeekHead};
 use hivewall_model::{Finding, Learned, Reason, Stray, StrayKind, Timestamp};
 
 /// IEEE 802.1Q, 802.1ad and the older number for the outer tag.
@@ -17,7 +18,7 @@ fn array<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
 
 /// What the first bytes of such a frame tell.
 pub(crate) fn read(time: Timestamp, head: &PeekHead, bytes: &[u8]) -> Option<Finding> {
-    let reason = Reason::from_number(u32::from(head.stray))?;
+    let reason = reason(head, bytes)?;
     let (ethertype, at) = if head.is_bare != 0 { (0, 0) } else { network(bytes) };
     let kind = if reason == Reason::Arp { arp(ethertype, bytes.get(at..)?)? } else { invalid(reason, bytes.get(at..)) };
     let mac = |at| if head.is_bare == 0 { array(bytes, at).unwrap_or_default() } else { [0; 6] };
@@ -30,6 +31,36 @@ pub(crate) fn read(time: Timestamp, head: &PeekHead, bytes: &[u8]) -> Option<Fin
         kind,
     };
     Some(Finding { key: head.key, time, learned: Learned::Stray(Box::new(stray)) })
+}
+
+/// What is wrong with the frame, by the datapath's own parser over as much of it as was copied; `None` for a frame that is
+/// sound as far as that goes.
+fn reason(head: &PeekHead, bytes: &[u8]) -> Option<Reason> {
+    let frame = Frame {
+        link: if head.is_bare == 0 { Link::Ethernet } else { Link::Ip },
+        len: head.payload,
+        stripped: 0,
+        segments: 0,
+        segment_size: 0,
+        vlan: None,
+        ifindex: head.key.ifindex().max(1),
+        direction: head.key.direction(),
+    };
+    match parse(&FrameBytes(bytes), &frame, &mut NoFragments) {
+        Err(Reason::Snapped) | Ok(_) => None,
+        Err(reason) => Some(reason),
+    }
+}
+
+/// Fragments are not put together here.
+struct NoFragments;
+
+impl Fragments for NoFragments {
+    fn remember(&mut self, _: &FragmentId, _: u32) {}
+
+    fn recall(&mut self, _: &FragmentId) -> Option<u32> {
+        None
+    }
 }
 
 /// The EtherType behind at most two tags, and where what it names begins.
@@ -72,12 +103,11 @@ fn invalid(reason: Reason, packet: Option<&[u8]>) -> StrayKind {
 
 #[cfg(test)]
 mod tests {
-    use hivewall_datapath::parse::{Frame, Link};
     use hivewall_model::Direction;
 
     use super::*;
 
-    fn read_frame(reason: Reason, bytes: &[u8]) -> Option<StrayKind> {
+    fn read_frame(bytes: &[u8]) -> Option<StrayKind> {
         let frame = Frame {
             link: Link::Ethernet,
             len: bytes.len() as u32,
@@ -88,7 +118,7 @@ mod tests {
             ifindex: 3,
             direction: Direction::Egress,
         };
-        let head = PeekHead::stray(&frame, reason, bytes.len());
+        let head = PeekHead::stray(&frame, bytes.len());
         let finding = read(Timestamp(5), &head, bytes)?;
         let Learned::Stray(stray) = finding.learned else { panic!("{:?}", finding.learned) };
         assert_eq!((stray.time, stray.ifindex, stray.direction), (Timestamp(5), 3, Direction::Egress));
@@ -113,7 +143,7 @@ mod tests {
             target: ([2, 0, 0, 0, 0, 2], IpAddr::from([10, 0, 0, 2])),
         };
         for tags in [&[][..], &[0x81, 0, 0, 7], &[0x88, 0xa8, 0, 7, 0x81, 0, 0, 8]] {
-            assert_eq!(read_frame(Reason::Arp, &arp_frame(tags)), Some(wanted.clone()));
+            assert_eq!(read_frame(&arp_frame(tags)), Some(wanted.clone()));
         }
     }
 
@@ -121,11 +151,12 @@ mod tests {
     fn an_arp_message_that_is_cut_off_or_of_another_kind_tells_nothing() {
         let whole = arp_frame(&[]);
         for length in 0..whole.len() {
-            assert_eq!(read_frame(Reason::Arp, whole.get(..length).unwrap()), None, "{length}");
+            let read = read_frame(whole.get(..length).unwrap());
+            assert!(!matches!(read, Some(StrayKind::Arp { .. })), "{length}: {read:?}");
         }
         let mut other = whole;
         other[16] = 9;
-        assert_eq!(read_frame(Reason::Arp, &other), None);
+        assert_eq!(read_frame(&other), None);
     }
 
     #[test]
@@ -139,8 +170,8 @@ mod tests {
             target: Some(IpAddr::from([192, 0, 2, 2])),
             protocol: Some(6),
         };
-        assert_eq!(read_frame(reason, &frame), Some(wanted));
-        let nobody = StrayKind::Invalid { reason, source: None, target: None, protocol: None };
-        assert_eq!(read_frame(reason, frame.get(..14).unwrap()), Some(nobody));
+        assert_eq!(read_frame(&frame), Some(wanted));
+        let nobody = StrayKind::Invalid { reason: Reason::BadIpv4Header, source: None, target: None, protocol: None };
+        assert_eq!(read_frame(frame.get(..14).unwrap()), Some(nobody));
     }
 }

@@ -267,7 +267,7 @@ impl SoftDatapath {
     /// Copies a frame that is in no flow, for whoever looks for who sends such frames.
     fn copy_stray(&mut self, bytes: &FrameBytes<'_>, frame: &Frame, reason: Reason) {
         if self.watching && reason.is_stray() {
-            let mut head = PeekHead::stray(frame, reason, bytes.0.len());
+            let mut head = PeekHead::stray(frame, bytes.0.len());
             head.time_ns = self.time_ns;
             self.copies.push(head, bytes.0.get(..STRAY_BYTES_MAX).unwrap_or(bytes.0));
         }

@@ -1,10 +1,14 @@
 //! Alerts as every surface shows them: what was found, who did it to whom, how bad it is, on what evidence, and what came
 //! of it. The JSON of `/api/v1/alerts`, of `hivewall alerts -o json`, of webhooks and of `hivewall` in EVE alert lines.
 
+mod text;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
+
+pub use text::{render_alert, render_alerts, render_detectors, render_mutes};
 
 /// How bad it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize, ToSchema)]
@@ -259,6 +263,8 @@ pub struct AlertQuery {
     pub state: Option<AlertState>,
     /// This severity or a worse one.
     pub severity: Option<Severity>,
+    /// Its id, or how that begins.
+    pub id: Option<String>,
     /// The detector.
     pub detector: Option<String>,
     /// The source, as it stands in the alert.
@@ -275,7 +281,8 @@ impl AlertQuery {
     /// Whether an alert is asked for.
     pub fn wants(&self, alert: &Alert) -> bool {
         let is_hushed = alert.acknowledged.is_some() || alert.silenced_until.is_some();
-        self.state.is_none_or(|state| alert.state == state)
+        self.id.as_ref().is_none_or(|id| alert.id.starts_with(id.as_str()))
+            && self.state.is_none_or(|state| alert.state == state)
             && self.severity.is_none_or(|severity| alert.severity >= severity)
             && self.detector.as_ref().is_none_or(|detector| alert.detector == *detector)
             && self.source.as_ref().is_none_or(|source| alert.source.as_ref() == Some(source))
@@ -370,6 +377,107 @@ pub struct AlertSummary {
     pub responses: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
     /// Those that go on, the worst first, then the latest of the others; at most 100.
     pub latest: Vec<Alert>,
+    /// Failed logins that the host's logs told of since the agent began.
+    #[serde(default)]
+    pub failed_logins: u64,
     /// Ways to tell people.
     pub channels: Vec<ChannelRow>,
+}
+
+/// To say that one has seen an alert (`POST /api/v1/alerts/acknowledge`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct AcknowledgeRequest {
+    /// Id of the alert, or how it begins.
+    pub id: String,
+    /// Who says so; the caller's address when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// What there is to say.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// To hear no more of something (`POST /api/v1/alerts/mutes`): of what an alert is about, or of what is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct MuteRequest {
+    /// How silent.
+    #[serde(default)]
+    pub action: MuteAction,
+    /// An alert whose detector, source, port and subject are meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<String>,
+    /// What is meant, beside or instead.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<MuteMatch>,
+    /// How long, such as `2h`; for good when absent.
+    #[serde(default, rename = "for", skip_serializing_if = "Option::is_none")]
+    pub how_long: Option<String>,
+    /// Who says so; the caller's address when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// Why.
+    #[serde(default)]
+    pub note: String,
+}
+
+/// To hear of it again (`DELETE /api/v1/alerts/mutes`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UnmuteRequest {
+    /// Id of the mute.
+    pub id: String,
+}
+
+/// To take back what was done about an alert (`POST /api/v1/alerts/undo`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct UndoRequest {
+    /// Id of the alert, or how it begins.
+    pub id: String,
+}
+
+/// To try ways to tell people (`POST /api/v1/alerts/test`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ChannelTestRequest {
+    /// One channel; all when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<String>,
+}
+
+/// How one channel did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ChannelTest {
+    /// Which.
+    pub channel: String,
+    /// What went wrong; nothing when absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// What a command about alerts did.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct AlertOutcome {
+    /// In words.
+    pub message: String,
+    /// The alert as it is now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub alert: Option<Alert>,
+    /// The mute.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mute: Option<Mute>,
+    /// How channels did.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tests: Vec<ChannelTest>,
+}
+
+/// Detectors of an agent.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct DetectorPage {
+    /// In the order of the documentation.
+    pub detectors: Vec<DetectorRow>,
 }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::FlowRow;
+use crate::alerts::AlertSummary;
 use crate::depth::{
     AgentCost, ApplicationTraffic, Attribution, DnsSummary, DropRow, HalfOpenTarget, HistoryInfo, HttpSummary,
     PeerLatency, ProcessTraffic, ServiceTraffic, SocketSummary, SystemLoad, TlsSummary,
@@ -72,8 +73,11 @@ pub struct Snapshot {
     /// How busy the host is; absent in a replay.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub system: Option<SystemLoad>,
-    /// Kind → security alerts. Empty until there are detectors.
+    /// Detector → alerts since the agent began (in a replay: in the capture), those above `info`.
     pub security_alerts: BTreeMap<String, u64>,
+    /// What detectors found: counts, and the latest alerts in full.
+    #[serde(default)]
+    pub alerts: AlertSummary,
     /// The policy in force: its rules with their counters, bans, what waits to be confirmed.
     #[serde(default)]
     pub firewall_rules: PolicyView,
@@ -214,6 +218,18 @@ pub struct SuspiciousTraffic {
     pub invalid_packets: u64,
     /// The same, by reason.
     pub invalid_by_reason: BTreeMap<String, u64>,
+    /// Failed logins: as the host's own logs tell of them, and as many as sessions of guessing look like.
+    #[serde(default)]
+    pub failed_login_attempts: u64,
+    /// Alerts of port scans and sweeps.
+    #[serde(default)]
+    pub port_scans: u64,
+    /// Alerts of SYN floods.
+    #[serde(default)]
+    pub syn_floods: u64,
+    /// Alerts of other floods and amplification.
+    #[serde(default)]
+    pub floods: u64,
     /// TCP flows whose handshake is not complete: SYN sent, or answered and not confirmed.
     pub half_open: u64,
 }

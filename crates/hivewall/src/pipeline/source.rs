@@ -5,11 +5,12 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use hivewall_api::{
-    BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal, Invite, PageOf, PolicyCommand,
-    PolicyRefusal, SourceGone,
+    AlertCommand, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal, Invite,
+    PageOf, PolicyCommand, PolicyRefusal, SourceGone,
 };
 use hivewall_host::privileges::Desk;
 use hivewall_model::Timestamp;
+use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, DetectorPage, MutePage};
 use hivewall_view::fleet::{
     AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
     InvitationPage, MemberPage,
@@ -22,6 +23,7 @@ use tokio::sync::{broadcast, oneshot};
 use super::{Handle, Question};
 use crate::fleet::Fleet;
 use crate::policy::answers;
+use crate::watch::Alerts;
 
 impl Handle {
     /// The fleet's answer, or that there is no fleet.
@@ -32,6 +34,19 @@ impl Handle {
         match &self.fleet {
             Some(fleet) => ask(fleet),
             None => Box::pin(std::future::ready(Err(FleetRefusal::Off))),
+        }
+    }
+}
+
+impl Handle {
+    /// The detectors' answer, or that there are none.
+    fn of_detectors<T: Send + 'static>(
+        &self,
+        ask: impl FnOnce(&Alerts) -> BoxFuture<'static, Result<T, AlertRefusal>>,
+    ) -> BoxFuture<'static, Result<T, AlertRefusal>> {
+        match &self.alerts {
+            Some(alerts) => ask(alerts),
+            None => Box::pin(std::future::ready(Err(AlertRefusal::Off))),
         }
     }
 }
@@ -129,6 +144,26 @@ impl hivewall_api::Source for Handle {
             Some(answers) => Box::pin(answers.command(command, caller)),
             None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
+    }
+
+    fn alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
+        self.of_detectors(|alerts| alerts.find(query))
+    }
+
+    fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
+        self.of_detectors(Alerts::mutes)
+    }
+
+    fn detectors(&self) -> BoxFuture<'static, Result<DetectorPage, AlertRefusal>> {
+        self.of_detectors(Alerts::detectors)
+    }
+
+    fn alert_command(
+        &self,
+        command: AlertCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<AlertOutcome, AlertRefusal>> {
+        self.of_detectors(|alerts| alerts.command(command, &caller))
     }
 
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {

@@ -26,6 +26,7 @@ pub(crate) struct Places {
     pins: Option<PathBuf>,
     iptables: bool,
     fleet: Option<PathBuf>,
+    alerts: Option<PathBuf>,
 }
 
 impl Places {
@@ -41,6 +42,7 @@ impl Places {
             iptables: state.is_some() && config.policy.backend == Enforcement::Iptables,
             state,
             fleet: path(&config.fleet.directory),
+            alerts: path(&config.alerts.directory).filter(|_| config.detect.enabled),
         }
     }
 
@@ -51,7 +53,7 @@ impl Places {
 
     /// Makes what is not there yet. What cannot be made is told where it is needed.
     pub(crate) fn make(&self) {
-        for directory in self.history.iter().chain(&self.state).chain(&self.fleet) {
+        for directory in self.history.iter().chain(&self.state).chain(&self.fleet).chain(&self.alerts) {
             let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         }
         if let Some(pins) = &self.pins
@@ -97,6 +99,10 @@ impl Places {
 
     pub(super) fn fleet(&self) -> Vec<PathBuf> {
         self.fleet.iter().cloned().collect()
+    }
+
+    pub(super) fn alerts(&self) -> Vec<PathBuf> {
+        self.alerts.iter().cloned().collect()
     }
 
     /// Time zones, for times that are shown.

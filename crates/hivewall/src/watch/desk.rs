@@ -1,0 +1,372 @@
+//! Who keeps the detectors and the alerts, and carries out what is asked about them.
+//!
+//! Invariant: an alert is told and kept in the order in which it changed.
+
+use std::collections::{BTreeMap, HashMap};
+use std::path::PathBuf;
+use std::sync::mpsc::Sender;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use hivewall_api::{AlertCommand, AlertRefusal};
+use hivewall_config::Config;
+use hivewall_detect::{Book, Change, Definition, Detection, Event, Said, Settings, Sign, Spoofable};
+use hivewall_engine::LoggedFinding;
+use hivewall_host::source::wall_clock;
+use hivewall_model::Timestamp;
+use hivewall_view::alerts::{
+    Acknowledgement, Alert, AlertOutcome, AlertPage, AlertQuery, AlertSummary, DetectorPage, DetectorRow, Mute,
+    MuteMatch, MutePage, MuteRequest, Technique,
+};
+use hivewall_view::time::rfc3339;
+use hivewall_view::units::parse_duration;
+
+use super::kept::Kept;
+use super::{Ask, Order, Seen, Told};
+
+/// Alerts in the snapshot.
+const LATEST: usize = 100;
+
+/// What a desk is opened with.
+pub(crate) struct Setting {
+    pub(crate) host: String,
+    pub(crate) settings: Settings,
+    /// Where alerts are kept.
+    pub(crate) directory: Option<PathBuf>,
+}
+
+impl Setting {
+    /// As configured; none where detection is off.
+    pub(crate) fn of(config: &Config, directory: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+        let off = config.detect.off.iter().map(hivewall_config::Word::as_str);
+        let thresholds = config.detect.thresholds.iter().map(hivewall_config::Word::as_str);
+        // Read even where it is off: a mistake is told at once.
+        let settings = Settings::read(off, thresholds)?;
+        let host = crate::system::host_info(&config.agent.name).name;
+        Ok(config.detect.enabled.then_some(Self { host, settings, directory }))
+    }
+}
+
+/// The desk.
+pub(crate) struct Desk {
+    detection: Detection,
+    settings: Settings,
+    book: Book,
+    signs: Vec<Sign>,
+    interfaces: HashMap<u32, String>,
+    now: Timestamp,
+    tell: Sender<Told>,
+    summary: Arc<Mutex<Arc<AlertSummary>>>,
+    kept: Option<Kept>,
+    /// Failed logins that logs told of.
+    failed_logins: u64,
+    is_stale: bool,
+}
+
+impl Desk {
+    pub(crate) fn open(
+        setting: Setting,
+        tell: Sender<Told>,
+        summary: Arc<Mutex<Arc<AlertSummary>>>,
+    ) -> anyhow::Result<Self> {
+        let kept = setting.directory.as_deref().map(Kept::open).transpose()?;
+        let mut book = Book::new(&setting.host, kept.as_ref().map_or(0, Kept::next));
+        if let Some(kept) = &kept {
+            for alert in kept.alerts()? {
+                book.restore(alert);
+            }
+            for mute in kept.mutes()? {
+                if let Err(error) = book.mute(mute) {
+                    tracing::warn!(%error, "a mute of an earlier run holds no longer");
+                }
+            }
+        }
+        let mut desk = Self {
+            detection: Detection::new(&setting.settings),
+            settings: setting.settings,
+            book,
+            signs: Vec::new(),
+            interfaces: HashMap::new(),
+            now: Timestamp::default(),
+            tell,
+            summary,
+            kept,
+            failed_logins: 0,
+            is_stale: true,
+        };
+        desk.publish();
+        Ok(desk)
+    }
+
+    /// Begins with what needs threads of its own.
+    pub(crate) fn begin(&mut self, orders: &Sender<Order>) {
+        let _ = orders;
+    }
+
+    /// Takes what happened.
+    pub(crate) fn take(&mut self, seen: &Seen) {
+        self.now = self.now.max(seen.now);
+        if let Some(names) = &seen.interfaces {
+            self.interfaces.clone_from(names);
+        }
+        for pulse in &seen.pulses {
+            self.detection.see(seen.now, &Event::Pulse(pulse), &mut self.signs);
+        }
+        for found in &seen.said {
+            self.detection.see(seen.now, &Event::Said(&said(found)), &mut self.signs);
+        }
+        for stray in &seen.strays {
+            self.detection.see(seen.now, &Event::Stray(stray), &mut self.signs);
+        }
+        for listener in &seen.listeners {
+            self.detection.see(seen.now, &Event::Listener(listener), &mut self.signs);
+        }
+        for change in &seen.changes {
+            let event = Event::Firewall { what: &change.text(), is_ours: change.ours };
+            self.detection.see(seen.now, &event, &mut self.signs);
+        }
+        if seen.tick {
+            self.detection.see(seen.now, &Event::Tick, &mut self.signs);
+        }
+        self.book_signs();
+        if seen.tick {
+            self.tick();
+        }
+    }
+
+    fn tick(&mut self) {
+        for alert in self.book.tick(self.now) {
+            self.changed(Change::Ended, alert);
+        }
+        if let Some(kept) = &mut self.kept {
+            kept.flush();
+        }
+        self.publish();
+    }
+
+    fn book_signs(&mut self) {
+        for sign in std::mem::take(&mut self.signs) {
+            let interface = sign.ifindex.and_then(|index| self.interfaces.get(&index)).cloned();
+            if let Some((change, alert)) = self.book.take(self.now, &sign, interface) {
+                self.changed(change, alert);
+            }
+        }
+    }
+
+    /// An alert changed by itself.
+    fn changed(&mut self, change: Change, alert: Alert) {
+        self.is_stale = true;
+        if let Some(kept) = &mut self.kept {
+            kept.keep(&alert);
+        }
+        let word = match change {
+            Change::Raised => "raised",
+            Change::Worsened => "worsened",
+            Change::Ended => "ended",
+            Change::Updated => return,
+        };
+        // Whoever logs may have stopped.
+        let _ = self.tell.send(Told { alert, change: word });
+    }
+
+    /// Carries out what is asked.
+    pub(crate) fn obey(&mut self, order: Order) {
+        match order {
+            Order::Ask(Ask::Alerts(query, answer)) => _ = answer.send(self.page(&query)),
+            Order::Ask(Ask::Mutes(answer)) => _ = answer.send(MutePage { mutes: self.book.mutes() }),
+            Order::Ask(Ask::Detectors(answer)) => _ = answer.send(self.detectors()),
+            Order::Ask(Ask::Command(command, caller, answer)) => {
+                let outcome = self.command(command, caller);
+                self.publish();
+                let _ = answer.send(outcome);
+            }
+            Order::Logins(logins) => self.logins(&logins),
+            Order::Seen(seen) => self.take(&seen),
+            Order::Stop => {}
+        }
+    }
+
+    fn logins(&mut self, logins: &[hivewall_detect::Login]) {
+        for login in logins {
+            self.now = self.now.max(login.time);
+            self.failed_logins += u64::from(!login.succeeded);
+            self.detection.see(login.time, &Event::Login(login), &mut self.signs);
+        }
+        self.is_stale = true;
+        self.book_signs();
+    }
+
+    fn page(&self, query: &AlertQuery) -> AlertPage {
+        let (alerts, matched) = self.book.find(query);
+        AlertPage { time: rfc3339(self.now), alerts, matched }
+    }
+
+    fn command(&mut self, command: AlertCommand, caller: String) -> Result<AlertOutcome, AlertRefusal> {
+        self.is_stale = true;
+        match command {
+            AlertCommand::Acknowledge(request) => {
+                let at = rfc3339(wall_clock());
+                let seen = Acknowledgement { at, by: request.by.unwrap_or(caller), note: request.note };
+                let alert = self.book.acknowledge(&request.id, seen).ok_or_else(|| unknown_alert(&request.id))?;
+                self.keep(&alert);
+                Ok(AlertOutcome {
+                    message: format!("{} is acknowledged", alert.id),
+                    alert: Some(alert),
+                    ..AlertOutcome::default()
+                })
+            }
+            AlertCommand::Mute(request) => self.mute(request, caller),
+            AlertCommand::Unmute(request) => {
+                let unknown = || AlertRefusal::Unknown { reason: format!("there is no mute {:?}", request.id) };
+                let mute = self.book.unmute(&request.id).ok_or_else(unknown)?;
+                if let Some(kept) = &mut self.kept {
+                    kept.forget_mute(&mute.id);
+                }
+                Ok(AlertOutcome {
+                    message: format!("{} is ended", mute.id),
+                    mute: Some(mute),
+                    ..AlertOutcome::default()
+                })
+            }
+            AlertCommand::Undo(request) => {
+                let alert = self.book.get(&request.id).ok_or_else(|| unknown_alert(&request.id))?;
+                Err(AlertRefusal::Unknown { reason: format!("nothing was done about {} by itself", alert.id) })
+            }
+            AlertCommand::Test(_) => Err(AlertRefusal::Unknown {
+                reason: "no channel is configured; name one in `alerts.channels`".to_owned(),
+            }),
+        }
+    }
+
+    fn mute(&mut self, request: MuteRequest, caller: String) -> Result<AlertOutcome, AlertRefusal> {
+        let invalid = |reason: String| AlertRefusal::Invalid { reason };
+        let mut of = request.of.unwrap_or_default();
+        if let Some(id) = &request.alert {
+            let alert = self.book.get(id).ok_or_else(|| unknown_alert(id))?;
+            of = of_alert(alert, of);
+        }
+        let until = request.how_long.as_deref().map(|text| {
+            let span = parse_duration(text).filter(|span| !span.is_zero());
+            span.map(|span| rfc3339(wall_clock() + span))
+                .ok_or_else(|| invalid(format!("`for` is `{text}`, which is no time span; write it as `2h` or `7d`")))
+        });
+        let mute = Mute {
+            id: String::new(),
+            action: request.action,
+            of,
+            since: rfc3339(wall_clock()),
+            until: until.transpose()?,
+            by: request.by.unwrap_or(caller),
+            note: request.note,
+            hits: 0,
+        };
+        let mute = self.book.mute(mute).map_err(|error| invalid(error.to_string()))?;
+        if let Some(kept) = &mut self.kept {
+            kept.keep_mute(&mute);
+        }
+        let until = mute.until.as_ref().map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
+        let message = format!("{} holds {until}; `hivewall alerts unmute {}` ends it", mute.id, mute.id);
+        Ok(AlertOutcome { message, mute: Some(mute), ..AlertOutcome::default() })
+    }
+
+    fn keep(&mut self, alert: &Alert) {
+        if let Some(kept) = &mut self.kept {
+            kept.keep(alert);
+        }
+    }
+
+    fn detectors(&self) -> DetectorPage {
+        let held: BTreeMap<&str, hivewall_detect::Held> = self.detection.held().collect();
+        let row = |definition: &'static Definition| {
+            let held = held.get(definition.name).copied().unwrap_or_default();
+            let threshold = |threshold: &hivewall_detect::Threshold| {
+                let value = self.settings.value(definition, threshold.name);
+                (threshold.name.to_owned(), format!("{value} {}", threshold.unit).trim_end().to_owned())
+            };
+            DetectorRow {
+                name: definition.name.to_owned(),
+                title: definition.title.to_owned(),
+                kind: definition.kind.to_owned(),
+                sees: definition.sees.to_owned(),
+                misses: definition.misses.to_owned(),
+                evaded_by: definition.evaded_by.to_owned(),
+                severity: definition.severity,
+                technique: definition.technique.map(|attack| Technique {
+                    id: attack.id.to_owned(),
+                    name: attack.name.to_owned(),
+                    tactic: attack.tactic.to_owned(),
+                }),
+                spoofable: match definition.spoofable {
+                    Spoofable::Never => "never",
+                    Spoofable::Depends => "depends",
+                    Spoofable::Always => "always",
+                }
+                .to_owned(),
+                on: self.settings.is_on(definition),
+                thresholds: definition.thresholds.iter().map(threshold).collect(),
+                signs: self.book.signs().get(definition.name).copied().unwrap_or(0),
+                entries: held.entries,
+                entries_max: held.entries_max,
+                given_up: held.given_up,
+            }
+        };
+        DetectorPage { detectors: hivewall_detect::definitions().into_iter().map(row).collect() }
+    }
+
+    /// Shows what is known to whoever looks at snapshots.
+    fn publish(&mut self) {
+        if !std::mem::take(&mut self.is_stale) {
+            return;
+        }
+        let owned = |tally: &hivewall_detect::Tally| {
+            let by = |by: &BTreeMap<&'static str, u64>| by.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect();
+            tally.iter().map(|(name, counts)| ((*name).to_owned(), by(counts))).collect()
+        };
+        let summary = AlertSummary {
+            on: true,
+            active: owned(&self.book.active()),
+            raised: owned(self.book.raised()),
+            signs: self.book.signs().iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
+            latest: self.book.latest(LATEST),
+            failed_logins: self.failed_logins,
+            ..AlertSummary::default()
+        };
+        *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
+    }
+
+    /// Keeps and shows everything.
+    pub(crate) fn close(&mut self) {
+        if let Some(kept) = &mut self.kept {
+            kept.flush();
+        }
+        self.is_stale = true;
+        self.publish();
+    }
+}
+
+fn said(found: &LoggedFinding) -> Said<'_> {
+    Said {
+        time: found.finding.time,
+        tuple: found.tuple,
+        from_client: found.from_client,
+        learned: &found.finding.learned,
+        flow: found.flow,
+        process: found.process.as_ref(),
+    }
+}
+
+fn unknown_alert(id: &str) -> AlertRefusal {
+    AlertRefusal::Unknown { reason: format!("there is no alert, or more than one, whose id begins with {id:?}") }
+}
+
+/// What makes an alert the one it is, unless something else is named.
+fn of_alert(alert: &Alert, named: MuteMatch) -> MuteMatch {
+    let is_address = |text: &String| text.parse::<std::net::IpAddr>().is_ok();
+    MuteMatch {
+        detector: named.detector.or_else(|| Some(alert.detector.clone())),
+        source: named.source.or_else(|| alert.source.clone().filter(is_address)),
+        // Where nobody can be named, the target makes it this alert.
+        target: named.target.or_else(|| alert.targets.first().filter(|_| alert.source.is_none()).cloned()),
+        port: named.port.or(alert.port),
+        subject: named.subject.or_else(|| alert.subject.clone()),
+    }
+}
