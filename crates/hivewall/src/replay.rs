@@ -40,7 +40,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine) || config.log.file().is_some();
     let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
     let mut pipeline = Pipeline::new(source, &config, log, true);
-    if let Some(setting) = watch::Setting::of(&config, None)? {
+    if let Some(setting) = watch::Setting::of(&config, None, None)? {
         pipeline.detect(watch::Watch::here(setting)?);
     }
     // Only where it was asked for: what a capture holds is not this host's history.

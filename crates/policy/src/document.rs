@@ -4,6 +4,7 @@
 //! texts is `parse`, which also refuses what cannot be meant. Invariant: what is printed reads as the same document, and
 //! the JSON Schema, which comes from these types, accepts it.
 
+mod respond;
 mod values;
 
 use std::collections::BTreeMap;
@@ -13,6 +14,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+pub use respond::{Detectors, Grade, Reaction, Respond};
 pub use values::{
     Action, Addresses, Dir, Established, IcmpTypes, Interfaces, Kind, Log, Mode, Over, Per, Ports, Prefixes, Protocols,
     Rate, RateUnit, Seconds, TcpFlags, Term,
@@ -42,6 +44,9 @@ pub struct Document {
     /// Addresses that are accepted before bans and rules are asked.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub exempt: Option<Addresses>,
+    /// What hosts may do about alerts by themselves: nothing, unless it stands here.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub responses: Vec<Respond>,
     /// Rules in order; the first that matches decides, and `pass` goes on to the next tier.
     pub tiers: Vec<Tier>,
 }

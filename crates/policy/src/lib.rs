@@ -19,6 +19,7 @@ mod parse;
 mod problem;
 mod rehearse;
 mod resolve;
+pub mod respond;
 mod ruleset;
 pub mod sample;
 mod schema;

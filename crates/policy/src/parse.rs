@@ -5,6 +5,7 @@
 //! Invariant: no text panics, and every problem points into the text.
 
 mod reader;
+mod respond;
 mod rule;
 mod scalar;
 #[cfg(test)]

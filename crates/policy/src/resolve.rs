@@ -126,6 +126,7 @@ pub fn resolve(parsed: &Parsed, host: &HostFacts, members: &dyn Members) -> Resu
         version: document.metadata.version,
         mode: document.mode.into(),
         rules,
+        responses: document.responses.clone(),
     };
     Ok(Resolved { ruleset, notes })
 }

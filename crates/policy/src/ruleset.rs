@@ -146,6 +146,8 @@ pub struct Ruleset {
     pub mode: Mode,
     /// The rules.
     pub rules: Vec<Rule>,
+    /// What the host may do about alerts by itself.
+    pub responses: Vec<crate::document::Respond>,
 }
 
 impl Rule {

@@ -104,7 +104,7 @@ impl<'a> Draws<'a> {
                 rules.push(self.rule(stage, rules.len()));
             }
         }
-        Ruleset { name: "sample".to_owned(), version: 1, mode: Mode::Enforce, rules }
+        Ruleset { name: "sample".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() }
     }
 
     /// A rule of this stage.

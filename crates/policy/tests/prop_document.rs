@@ -153,6 +153,7 @@ fn document() -> impl Strategy<Value = Document> {
                 confirm,
                 sets,
                 exempt,
+                responses: Vec::new(),
                 tiers: tiers.collect(),
             }
         },

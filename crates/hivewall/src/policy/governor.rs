@@ -5,6 +5,7 @@
 //! whatever fails, the kernel goes on with what it held, and the ledger says so.
 
 mod fleet;
+mod respond;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -29,6 +30,7 @@ use ipnet::IpNet;
 use tokio::sync::oneshot;
 
 pub(crate) use self::fleet::{Done, Entrance, FromFleet, Host as FleetHost, KeysNow, Membership, Taken};
+pub(crate) use self::respond::{Respondent, Told as ToldOf};
 use super::bans::{BanBook, Store};
 use super::enforce::{Enforce, Order};
 use super::facts::Host;
@@ -71,6 +73,10 @@ pub(crate) enum Ask {
     Bans(Answer<Vec<IpNet>>),
     /// What the fleet tells.
     Fleet(FromFleet),
+    /// An alert that something may be done about.
+    Respond(Box<Respondent>, ToldOf),
+    /// What was done is taken back: the word for it, and of whom.
+    Undo(String, IpNet, Answer<String>),
     /// A command.
     Command(PolicyCommand, Caller, Answer<PolicyOutcome>),
     /// The agent ends.
@@ -101,6 +107,7 @@ pub(crate) struct Governor {
     /// For the log.
     changes: Sender<FirewallChange>,
     side: fleet::Side,
+    acts: respond::Acts,
 }
 
 /// Gives the thread back its end.
@@ -163,6 +170,7 @@ impl Governor {
             failures: BTreeMap::new(),
             changes,
             side: fleet::Side::default(),
+            acts: respond::Acts::default(),
         };
         for finding in governor.vault.as_ref().map(Vault::findings).unwrap_or_default() {
             tracing::warn!(%finding, "the policy's state was damaged");
@@ -208,6 +216,15 @@ impl Governor {
                 Ok(Ask::Document(answer)) => _ = answer.send(self.document()),
                 Ok(Ask::Rules(document, answer)) => _ = answer.send(self.rules_of(document.as_deref())),
                 Ok(Ask::Fleet(told)) => self.hear_fleet(told),
+                Ok(Ask::Respond(to, told)) => {
+                    told(self.respond(&to));
+                    self.tell();
+                }
+                Ok(Ask::Undo(reaction, prefix, answer)) => {
+                    let outcome = self.undo(&reaction, prefix);
+                    self.tell();
+                    let _ = answer.send(outcome);
+                }
                 Ok(Ask::Bans(answer)) => _ = answer.send(Ok(self.bans.prefixes())),
                 Ok(Ask::Command(command, caller, answer)) => {
                     let outcome = self.command(&command, &caller);
@@ -231,6 +248,7 @@ impl Governor {
             Ok(false) => {}
             Err(error) => self.outcome("bans", Err(error.to_string())),
         }
+        self.end_acts();
         let looked = self.enforcer.second(&self.bans).map_err(|error| format!("{error:#}"));
         self.outcome("enforcer", looked);
         for change in self.enforcer.take_changes() {
@@ -371,7 +389,7 @@ impl Governor {
         let facts = self.host.facts().map_err(|error| invalid(error.to_string()))?;
         let resolved =
             resolve(&parsed, &facts, &*self.side.members).map_err(|error| invalid(error.pointed("policy", &plain)))?;
-        let rules = self.of_this_host(&parsed.document, resolved.ruleset);
+        let rules = self.limited(&self.of_this_host(&parsed.document, resolved.ruleset));
         Ok((parsed.document, rules))
     }
 
@@ -389,6 +407,7 @@ impl Governor {
             PolicyCommand::Apply { document, confirm } => {
                 // An error in the text says where it is, before anything is taken up.
                 let (parsed, rules) = self.read(document.as_bytes())?;
+                crate::policy::known_detectors(&parsed).map_err(|reason| PolicyRefusal::Invalid { reason })?;
                 if let Some(reason) = self.enforcer.refusal(&rules) {
                     return Err(PolicyRefusal::Invalid { reason });
                 }

@@ -44,6 +44,20 @@ pub(crate) fn command() -> Command {
         .subcommand(fallback::command())
 }
 
+/// That every detector is there that the responses of a document name. The language does not know them.
+pub(crate) fn known_detectors(document: &hivewall_policy::Document) -> Result<(), String> {
+    let known: Vec<&str> = hivewall_detect::definitions().into_iter().map(|definition| definition.name).collect();
+    let is_known = |name: &&String| name.as_str() == "any" || known.contains(&name.as_str());
+    let named = document.responses.iter().flat_map(|respond| &respond.on.0);
+    match named.into_iter().find(|name| !is_known(name)) {
+        None => Ok(()),
+        Some(name) => Err(format!(
+            "`responses` names the detector {name:?}, which there is not; there are: any, {}",
+            known.join(", ")
+        )),
+    }
+}
+
 /// Runs what was asked for.
 pub(crate) fn run(matches: &ArgMatches) -> anyhow::Result<ExitCode> {
     match matches.subcommand() {

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hivewall_api::{AlertCommand, AlertRefusal};
+use hivewall_api::{AlertCommand, AlertRefusal, SourceGone};
 use hivewall_config::Config;
 use hivewall_detect::{Book, Change, Definition, Detection, Event, Said, Settings, Sign, Spoofable};
 use hivewall_engine::LoggedFinding;
@@ -15,13 +15,17 @@ use hivewall_host::source::wall_clock;
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{
     Acknowledgement, Alert, AlertOutcome, AlertPage, AlertQuery, AlertSummary, DetectorPage, DetectorRow, Mute,
-    MuteMatch, MutePage, MuteRequest, Technique,
+    MuteMatch, MutePage, MuteRequest, Response, Severity, Technique,
 };
 use hivewall_view::time::rfc3339;
 use hivewall_view::units::parse_duration;
 
+use hivewall_policy::document::Grade;
+use tokio::sync::oneshot;
+
 use super::kept::Kept;
 use super::{Ask, Order, Seen, Told};
+use crate::policy::governor::{self, Respondent};
 
 /// Alerts in the snapshot.
 const LATEST: usize = 100;
@@ -32,17 +36,23 @@ pub(crate) struct Setting {
     pub(crate) settings: Settings,
     /// Where alerts are kept.
     pub(crate) directory: Option<PathBuf>,
+    /// Who carries responses out.
+    pub(crate) governor: Option<Sender<governor::Ask>>,
 }
 
 impl Setting {
     /// As configured; none where detection is off.
-    pub(crate) fn of(config: &Config, directory: Option<PathBuf>) -> anyhow::Result<Option<Self>> {
+    pub(crate) fn of(
+        config: &Config,
+        directory: Option<PathBuf>,
+        governor: Option<Sender<governor::Ask>>,
+    ) -> anyhow::Result<Option<Self>> {
         let off = config.detect.off.iter().map(hivewall_config::Word::as_str);
         let thresholds = config.detect.thresholds.iter().map(hivewall_config::Word::as_str);
         // Read even where it is off: a mistake is told at once.
         let settings = Settings::read(off, thresholds)?;
         let host = crate::system::host_info(&config.agent.name).name;
-        Ok(config.detect.enabled.then_some(Self { host, settings, directory }))
+        Ok(config.detect.enabled.then_some(Self { host, settings, directory, governor }))
     }
 }
 
@@ -59,6 +69,10 @@ pub(crate) struct Desk {
     kept: Option<Kept>,
     /// Failed logins that logs told of.
     failed_logins: u64,
+    governor: Option<Sender<governor::Ask>>,
+    orders: Option<Sender<Order>>,
+    /// Detector → action → outcome → responses.
+    responses: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
     is_stale: bool,
 }
 
@@ -91,6 +105,9 @@ impl Desk {
             summary,
             kept,
             failed_logins: 0,
+            governor: setting.governor,
+            orders: None,
+            responses: BTreeMap::new(),
             is_stale: true,
         };
         desk.publish();
@@ -99,7 +116,7 @@ impl Desk {
 
     /// Begins with what needs threads of its own.
     pub(crate) fn begin(&mut self, orders: &Sender<Order>) {
-        let _ = orders;
+        self.orders = Some(orders.clone());
     }
 
     /// Takes what happened.
@@ -164,6 +181,9 @@ impl Desk {
             Change::Ended => "ended",
             Change::Updated => return,
         };
+        if matches!(change, Change::Raised | Change::Worsened) {
+            self.ask_for_response(&alert);
+        }
         // Whoever logs may have stopped.
         let _ = self.tell.send(Told { alert, change: word });
     }
@@ -179,10 +199,65 @@ impl Desk {
                 self.publish();
                 let _ = answer.send(outcome);
             }
+            Order::Responded(id, response) => self.responded(&id, response),
             Order::Logins(logins) => self.logins(&logins),
             Order::Seen(seen) => self.take(&seen),
             Order::Stop => {}
         }
+    }
+
+    /// Has the policy's thread do what the policy grants.
+    fn ask_for_response(&self, alert: &Alert) {
+        let (Some(governor), Some(orders)) = (&self.governor, &self.orders) else { return };
+        let Some(source) = alert.source.as_ref().and_then(|source| source.parse().ok()) else { return };
+        if alert.response.is_some() || alert.acknowledged.is_some() || alert.silenced_until.is_some() {
+            return;
+        }
+        let to = Respondent {
+            alert: alert.id.clone(),
+            detector: alert.detector.clone(),
+            severity: grade(alert.severity),
+            source,
+            is_spoofable: alert.spoofable,
+            message: alert.message.clone(),
+        };
+        let (id, orders) = (alert.id.clone(), orders.clone());
+        let told = Box::new(move |response: Option<Response>| {
+            if let Some(response) = response {
+                // The desk is gone when the agent stops.
+                let _ = orders.send(Order::Responded(id, response));
+            }
+        });
+        let _ = governor.send(governor::Ask::Respond(Box::new(to), told));
+    }
+
+    fn responded(&mut self, id: &str, response: Response) {
+        let Some(alert) = self.book.respond(id, response) else { return };
+        if let Some(response) = &alert.response {
+            let by = self.responses.entry(alert.detector.clone()).or_default();
+            *by.entry(response.action.clone()).or_default().entry(response.outcome.clone()).or_default() += 1;
+        }
+        self.keep(&alert);
+        self.is_stale = true;
+        let _ = self.tell.send(Told { alert, change: "responded" });
+        self.publish();
+    }
+
+    fn undo(&mut self, id: &str) -> Result<AlertOutcome, AlertRefusal> {
+        let alert = self.book.get(id).ok_or_else(|| unknown_alert(id))?.clone();
+        let nothing = || AlertRefusal::Unknown { reason: format!("nothing was done about {} by itself", alert.id) };
+        let response = alert.response.clone().filter(|response| response.outcome == "done").ok_or_else(nothing)?;
+        let prefix = response.prefix.as_deref().unwrap_or_default();
+        let address = || prefix.parse::<std::net::IpAddr>().map(ipnet::IpNet::from);
+        let net = prefix.parse::<ipnet::IpNet>().or_else(|_| address()).map_err(|_| nothing())?;
+        let (answer, answered) = oneshot::channel();
+        let governor = self.governor.as_ref().ok_or_else(nothing)?;
+        governor.send(governor::Ask::Undo(response.action.clone(), net, answer)).map_err(|_| SourceGone)?;
+        let undone = answered.blocking_recv().map_err(|_| SourceGone)?;
+        let message = undone.map_err(|refusal| AlertRefusal::Failed { reason: refusal.to_string() })?;
+        let response = Response { outcome: "undone".to_owned(), undo: None, ..response };
+        self.responded(&alert.id, response);
+        Ok(AlertOutcome { message, alert: self.book.get(&alert.id).cloned(), ..AlertOutcome::default() })
     }
 
     fn logins(&mut self, logins: &[hivewall_detect::Login]) {
@@ -227,10 +302,7 @@ impl Desk {
                     ..AlertOutcome::default()
                 })
             }
-            AlertCommand::Undo(request) => {
-                let alert = self.book.get(&request.id).ok_or_else(|| unknown_alert(&request.id))?;
-                Err(AlertRefusal::Unknown { reason: format!("nothing was done about {} by itself", alert.id) })
-            }
+            AlertCommand::Undo(request) => self.undo(&request.id),
             AlertCommand::Test(_) => Err(AlertRefusal::Unknown {
                 reason: "no channel is configured; name one in `alerts.channels`".to_owned(),
             }),
@@ -328,6 +400,7 @@ impl Desk {
             signs: self.book.signs().iter().map(|(name, n)| ((*name).to_owned(), *n)).collect(),
             latest: self.book.latest(LATEST),
             failed_logins: self.failed_logins,
+            responses: self.responses.clone(),
             ..AlertSummary::default()
         };
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
@@ -340,6 +413,16 @@ impl Desk {
         }
         self.is_stale = true;
         self.publish();
+    }
+}
+
+fn grade(severity: Severity) -> Grade {
+    match severity {
+        Severity::Info => Grade::Info,
+        Severity::Low => Grade::Low,
+        Severity::Medium => Grade::Medium,
+        Severity::High => Grade::High,
+        Severity::Critical => Grade::Critical,
     }
 }
 

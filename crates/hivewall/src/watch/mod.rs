@@ -69,6 +69,8 @@ pub(crate) struct Told {
 pub(crate) enum Order {
     Seen(Box<Seen>),
     Ask(Ask),
+    /// What was done about an alert.
+    Responded(String, hivewall_view::alerts::Response),
     /// Logins that the host's logs told of.
     Logins(Vec<hivewall_detect::Login>),
     Stop,

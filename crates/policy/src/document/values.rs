@@ -64,8 +64,8 @@ pub(crate) trait Word: Copy + 'static {
 }
 
 macro_rules! words {
-    ($(#[doc = $doc:literal])+ $name:ident { $($(#[$attribute:meta])+ $variant:ident = $word:literal,)+ }) => {
-        $(#[doc = $doc])+
+    ($(#[$about:meta])+ $name:ident { $($(#[$attribute:meta])+ $variant:ident = $word:literal,)+ }) => {
+        $(#[$about])+
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Default, Serialize, JsonSchema)]
         pub enum $name { $($(#[$attribute])+ #[serde(rename = $word)] $variant,)+ }
 
@@ -81,6 +81,8 @@ macro_rules! words {
         }
     };
 }
+
+pub(super) use words;
 
 words! {
     /// What a document is.

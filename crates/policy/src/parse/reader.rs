@@ -115,7 +115,7 @@ impl<'t> Reader<'t> {
         self.scalar(node, expected, example)
     }
 
-    fn wrong_shape<T>(&mut self, node: &Node, expected: &'static str, example: &'static str) -> Option<T> {
+    pub(super) fn wrong_shape<T>(&mut self, node: &Node, expected: &'static str, example: &'static str) -> Option<T> {
         let found = match &node.value {
             Value::Plain(text) if text.is_empty() => "nothing",
             Value::Plain(_) | Value::Quoted(_) => "a single value",
@@ -263,7 +263,7 @@ impl<'t> Reader<'t> {
     }
 
     pub(super) fn document(&mut self, tree: &Node) -> Option<Parsed> {
-        const KEYS: &[&str] = &["kind", "metadata", "hosts", "mode", "confirm", "sets", "exempt", "tiers"];
+        const KEYS: &[&str] = &["kind", "metadata", "hosts", "mode", "confirm", "sets", "exempt", "responses", "tiers"];
         let fields = self.fields(tree, "a policy", KEYS, "kind: Policy")?;
         if let Some(node) = self.required(&fields, "kind", "kind: Policy") {
             self.word::<Kind>(node);
@@ -275,6 +275,7 @@ impl<'t> Reader<'t> {
         let confirm = fields.get("confirm").and_then(|node| self.confirm(node));
         let (sets, set_places) = fields.get("sets").map(|node| self.sets(node)).unwrap_or_default();
         let exempt = fields.get("exempt").and_then(|node| self.exempt(node));
+        let responses = fields.get("responses").map(|node| self.responses(node)).unwrap_or_default();
         let tiers = self.required(&fields, "tiers", "tiers: [{name: main, default: {in: drop}, rules: []}]");
         let (tiers, tier_places): (Vec<Tier>, Vec<TierPlaces>) =
             tiers.map(|node| self.tiers(node)).unwrap_or_default().into_iter().unzip();
@@ -283,7 +284,7 @@ impl<'t> Reader<'t> {
             self.unused(&sets, &set_places);
         }
         let metadata = metadata?;
-        let document = Document { kind: Kind::Policy, metadata, hosts, mode, confirm, sets, exempt, tiers };
+        let document = Document { kind: Kind::Policy, metadata, hosts, mode, confirm, sets, exempt, responses, tiers };
         Some(Parsed { document, places: Places { tiers: tier_places, sets: set_places }, warnings: Vec::new() })
     }
 

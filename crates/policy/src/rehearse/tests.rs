@@ -22,7 +22,7 @@ fn policy(ports: &[u16]) -> Ruleset {
         .collect();
     rules.push(rule("main:default-in", Direction::Ingress, Action::Drop));
     rules.push(rule("main:default-out", Direction::Egress, Action::Accept));
-    Ruleset { name: "edge".into(), version: 7, mode: Mode::Enforce, rules }
+    Ruleset { name: "edge".into(), version: 7, mode: Mode::Enforce, rules, ..Ruleset::default() }
 }
 
 fn flow(source: &str, port: u16, points: &[(&str, &str, bool)]) -> FlowRow {

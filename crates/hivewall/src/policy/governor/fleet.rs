@@ -176,6 +176,11 @@ impl Side {
         Err(PolicyRefusal::Conflict { reason: reason.to_owned() })
     }
 
+    /// The name of the member that has an address within a prefix.
+    pub(super) fn member_within(&self, prefix: IpNet) -> Option<&str> {
+        self.members.within(prefix).map(|host| host.name.as_str())
+    }
+
     /// A host that another depends on is not banned.
     pub(super) fn check_ban(&self, prefix: IpNet) -> Result<(), PolicyRefusal> {
         match self.members.within(prefix) {

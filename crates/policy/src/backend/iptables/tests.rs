@@ -16,7 +16,7 @@ fn nets(text: &[&str]) -> Vec<ipnet::IpNet> {
 
 /// The rules for IPv4 in chains that begin so.
 fn check(rules: Vec<Rule>, chains: &[&str], want: &Expect) {
-    let ruleset = Ruleset { name: "edge".to_owned(), version: 1, mode: Mode::Enforce, rules };
+    let ruleset = Ruleset { name: "edge".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() };
     let program = compile(&ruleset, &[], &Options::default());
     let is_asked = |line: &&str| chains.iter().any(|chain| line.starts_with(&format!("-A {PREFIX}{chain}")));
     let lines: Vec<&str> = program.v4.lines().filter(is_asked).collect();
@@ -99,7 +99,7 @@ fn long_lists_on_one_side_make_the_way_no_longer() {
         Rule { from: Addresses::In(nets(&list)), destination_ports: vec![22..=22], ..rule(id, Action::Accept) }
     };
     let rules: Vec<Rule> = (0..20).map(|number| long(&format!("rule-{number}"))).collect();
-    let ruleset = Ruleset { name: "edge".to_owned(), version: 1, mode: Mode::Enforce, rules };
+    let ruleset = Ruleset { name: "edge".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() };
     let program = compile(&ruleset, &[], &Options::default());
     assert_eq!(program.shortfalls, []);
     let both = |mut rule: Rule| {
@@ -107,7 +107,7 @@ fn long_lists_on_one_side_make_the_way_no_longer() {
         rule
     };
     let rules: Vec<Rule> = (0..4).map(|number| both(long(&format!("rule-{number}")))).collect();
-    let ruleset = Ruleset { name: "edge".to_owned(), version: 1, mode: Mode::Enforce, rules };
+    let ruleset = Ruleset { name: "edge".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() };
     let program = compile(&ruleset, &[], &Options::default());
     let [shortfall] = &program.shortfalls[..] else { panic!("{:?}", program.shortfalls) };
     assert!(shortfall.is_fatal());

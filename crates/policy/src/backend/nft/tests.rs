@@ -25,7 +25,7 @@ fn limit(per_source: bool, over: Action) -> Limit {
 }
 
 fn ruleset(rules: Vec<Rule>) -> Ruleset {
-    Ruleset { name: "edge".to_owned(), version: 42, mode: Mode::Enforce, rules }
+    Ruleset { name: "edge".to_owned(), version: 42, mode: Mode::Enforce, rules, ..Ruleset::default() }
 }
 
 /// The chains and sets whose name begins so.

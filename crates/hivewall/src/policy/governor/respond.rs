@@ -1,0 +1,244 @@
+//! What this host does about alerts by itself, as the policy in force grants it: bans and limits, who must never be hit by
+//! one, and how they are undone.
+//!
+//! What is granted is decided by `hivewall_policy::respond`. Invariants: every response ends; whatever a detector says, what
+//! this host or its fleet depends on stays reachable.
+
+use std::collections::BTreeMap;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use hivewall_host::source::wall_clock;
+use hivewall_model::Timestamp;
+use hivewall_policy::document::{Grade, Reaction};
+use hivewall_policy::respond::{Act, Cause, Decision, decide};
+use hivewall_policy::{Addresses, Limit, Ruleset, Stage};
+use hivewall_view::alerts::Response;
+use hivewall_view::time::rfc3339;
+use ipnet::IpNet;
+
+use super::{Done, Governor, PolicyRefusal, plain};
+
+/// An alert that something may be done about.
+#[derive(Clone, Debug)]
+pub(crate) struct Respondent {
+    /// Id of the alert.
+    pub(crate) alert: String,
+    pub(crate) detector: String,
+    pub(crate) severity: Grade,
+    pub(crate) source: IpAddr,
+    pub(crate) is_spoofable: bool,
+    /// The alert in words.
+    pub(crate) message: String,
+}
+
+/// Takes what came of it; nothing where the policy grants nothing.
+pub(crate) type Told = Box<dyn FnOnce(Option<Response>) + Send>;
+
+/// What holds because of alerts.
+#[derive(Default)]
+pub(super) struct Acts(BTreeMap<(Reaction, IpNet), Held>);
+
+struct Held {
+    until: Timestamp,
+    limit: Limit,
+}
+
+impl Acts {
+    fn count(&self, reaction: Reaction) -> usize {
+        self.0.keys().filter(|(held, _)| *held == reaction).count()
+    }
+
+    /// Prefixes that are limited, and how far.
+    fn limits(&self) -> impl Iterator<Item = (&IpNet, &Limit)> {
+        self.0
+            .iter()
+            .filter(|((reaction, _), _)| *reaction == Reaction::Limit)
+            .map(|((_, net), held)| (net, &held.limit))
+    }
+}
+
+fn word(reaction: Reaction) -> String {
+    reaction.word().to_owned()
+}
+
+impl Governor {
+    /// The rules with what is limited.
+    pub(super) fn limited(&self, rules: &Ruleset) -> Ruleset {
+        rules.limiting(self.acts.limits())
+    }
+
+    pub(super) fn respond(&mut self, to: &Respondent) -> Option<Response> {
+        let rules = self.rules.as_ref()?;
+        let cause =
+            Cause { detector: &to.detector, severity: to.severity, source: to.source, is_spoofable: to.is_spoofable };
+        let decision =
+            decide(&rules.responses, cause, |prefix| self.protects(prefix), |reaction| self.acts.count(reaction));
+        match decision {
+            Decision::Nothing => None,
+            Decision::Refused { reaction, reason } => {
+                tracing::info!(alert = to.alert, reason, "no {} for {}", reaction.word(), to.source);
+                Some(Response { action: word(reaction), outcome: "refused".to_owned(), reason, ..Response::default() })
+            }
+            Decision::Act(act) => Some(self.act(to, act)),
+        }
+    }
+
+    fn act(&mut self, to: &Respondent, act: Act) -> Response {
+        let shown = plain(act.prefix);
+        let until = wall_clock() + act.span;
+        let key = (act.reaction, act.prefix);
+        let before = self.acts.0.insert(key, Held { until, limit: act.limit });
+        let done = match act.reaction {
+            Reaction::Ban => self.ban_for(to, act),
+            _ => self.limit_for(act.prefix),
+        };
+        let mut response = Response {
+            action: word(act.reaction),
+            prefix: Some(shown.clone()),
+            until: Some(rfc3339(until)),
+            ..Response::default()
+        };
+        match done {
+            Ok(()) => {
+                tracing::info!(alert = to.alert, prefix = shown, "{}: {}", act.reaction.word(), to.message);
+                response.outcome = "done".to_owned();
+                response.reason =
+                    format!("the policy grants it for {} of severity {} and worse", to.detector, to.severity.word());
+                response.undo = Some(format!("hivewall alerts undo {}", to.alert));
+            }
+            Err(error) => {
+                match before {
+                    Some(before) => _ = self.acts.0.insert(key, before),
+                    None => _ = self.acts.0.remove(&key),
+                }
+                tracing::error!(alert = to.alert, prefix = shown, error, "a response could not be carried out");
+                response.outcome = "failed".to_owned();
+                response.reason = error;
+            }
+        }
+        response
+    }
+
+    fn ban_for(&mut self, to: &Respondent, act: Act) -> Result<(), String> {
+        let reason = format!("{} ({})", to.message, to.alert);
+        let issuer = format!("response:{}", to.detector);
+        self.bans.add(act.prefix, Some(act.span), &issuer, &reason).map_err(|error| format!("{error:#}"))?;
+        self.after_bans(Some(act.prefix));
+        self.side.tell(Done::Banned { prefix: act.prefix, ttl: Some(act.span), reason, who: issuer });
+        Ok(())
+    }
+
+    /// Puts the rules in force anew, with the limits that hold now.
+    fn limit_for(&mut self, prefix: IpNet) -> Result<(), String> {
+        self.settle_anew();
+        let id = format!("response:limit:{prefix}");
+        let is_there = self.rules.as_ref().is_some_and(|rules| rules.rules.iter().any(|rule| rule.id == id));
+        if is_there {
+            return Ok(());
+        }
+        Err("the policy could not be put in force with the limit; a change that waits for confirmation goes first"
+            .to_owned())
+    }
+
+    /// Takes back what was done about a prefix.
+    pub(super) fn undo(&mut self, reaction: &str, prefix: IpNet) -> Result<String, PolicyRefusal> {
+        let reaction = if reaction == Reaction::Limit.word() { Reaction::Limit } else { Reaction::Ban };
+        self.acts.0.remove(&(reaction, prefix));
+        if reaction == Reaction::Limit {
+            self.settle_anew();
+            return Ok(format!("{} is no longer limited", plain(prefix)));
+        }
+        let was = self.bans.remove(prefix).map_err(|error| super::failed(&error))?;
+        self.after_bans(None);
+        self.side.tell(Done::Unbanned { prefix, who: "operator".to_owned() });
+        Ok(if was {
+            format!("{} is no longer banned", plain(prefix))
+        } else {
+            format!("{} was not banned any more", plain(prefix))
+        })
+    }
+
+    /// Forgets what is over. Bans end by themselves.
+    pub(super) fn end_acts(&mut self) {
+        let now = wall_clock();
+        let before = self.acts.limits().count();
+        self.acts.0.retain(|_, held| held.until > now);
+        if self.acts.limits().count() != before {
+            self.settle_anew();
+        }
+    }
+
+    /// What a prefix holds that must never be cut off.
+    fn protects(&self, prefix: IpNet) -> Option<String> {
+        if let Some(host) = self.side.member_within(prefix) {
+            return Some(format!("an address of {host}, a member of the fleet"));
+        }
+        let meets = |net: &IpNet| net.contains(&prefix) || prefix.contains(net);
+        let rules = self.rules.iter().flat_map(|rules| &rules.rules);
+        for rule in rules.filter(|rule| matches!(rule.stage, Stage::Guard | Stage::Exempt)) {
+            if let Addresses::In(nets) = &rule.from
+                && nets.iter().any(meets)
+            {
+                return Some(format!("let through by {}", rule.id));
+            }
+        }
+        let within = |address: &IpAddr| prefix.contains(address);
+        if gateways().iter().any(within) {
+            return Some("a gateway of this host".to_owned());
+        }
+        if resolvers().iter().any(within) {
+            return Some("a resolver of this host".to_owned());
+        }
+        if own().iter().any(within) {
+            return Some("an address of this host".to_owned());
+        }
+        None
+    }
+}
+
+/// Addresses of this host.
+fn own() -> Vec<IpAddr> {
+    if_addrs::get_if_addrs().map(|all| all.iter().map(if_addrs::Interface::ip).collect()).unwrap_or_default()
+}
+
+/// Next hops of this host's routes.
+fn gateways() -> Vec<IpAddr> {
+    let v4 = std::fs::read_to_string("/proc/net/route").unwrap_or_default();
+    let v6 = std::fs::read_to_string("/proc/net/ipv6_route").unwrap_or_default();
+    v4.lines().skip(1).filter_map(gateway4).chain(v6.lines().filter_map(gateway6)).collect()
+}
+
+/// proc_net_route(5): the third field, hexadecimal, as it lies in memory.
+fn gateway4(line: &str) -> Option<IpAddr> {
+    let word = u32::from_str_radix(line.split_whitespace().nth(2)?, 16).ok()?;
+    (word != 0).then(|| IpAddr::from(Ipv4Addr::from(word.to_ne_bytes())))
+}
+
+/// The fifth field, 32 hexadecimal digits.
+fn gateway6(line: &str) -> Option<IpAddr> {
+    let word = u128::from_str_radix(line.split_whitespace().nth(4)?, 16).ok()?;
+    (word != 0).then(|| IpAddr::from(Ipv6Addr::from(word)))
+}
+
+/// resolv.conf(5).
+fn resolvers() -> Vec<IpAddr> {
+    let text = std::fs::read_to_string("/etc/resolv.conf").unwrap_or_default();
+    let address = |line: &str| line.trim().strip_prefix("nameserver")?.split('%').next()?.trim().parse().ok();
+    text.lines().filter_map(address).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gateways_are_read_as_the_kernel_writes_them() {
+        let line = "eth0\t00000000\t0101A8C0\t0003\t0\t0\t100\t00000000\t0\t0\t0";
+        let wanted = Ipv4Addr::from(0x0101_a8c0_u32.to_ne_bytes());
+        assert_eq!(gateway4(line), Some(IpAddr::from(wanted)));
+        assert_eq!(gateway4("eth0\t0000A8C0\t00000000\t0001"), None);
+        let zeros = "0".repeat(32);
+        let line = format!("{zeros} 00 {zeros} 00 fe800000000000000000000000000001 00000400 1 0 3 eth0");
+        assert_eq!(gateway6(&line), Some("fe80::1".parse().unwrap()));
+    }
+}
