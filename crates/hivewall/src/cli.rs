@@ -33,6 +33,7 @@ pub(crate) fn command() -> Command {
                 .arg(output("json", &[Format::Json, Format::Jsonl, Format::Table])),
         )
         .subcommand(crate::watch::command())
+        .subcommand(crate::report::command())
         .subcommand(export())
         .subcommand(replay())
         .subcommand(analyze())

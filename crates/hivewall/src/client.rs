@@ -170,7 +170,7 @@ pub(crate) mod serde_json_de {
         InvitationPage, MemberPage, RolloutPage,
     };
     use hivewall_view::policy::{Explanation, PolicyOutcome, Rehearsal};
-    use hivewall_view::{FlowPage, Snapshot};
+    use hivewall_view::{FlowPage, SeriesPage, Snapshot, TopPage};
 
     /// A document of the API.
     pub(crate) trait Answer: Sized {
@@ -213,6 +213,7 @@ pub(crate) mod serde_json_de {
         };
     }
 
+    answers! { "its history": SeriesPage, TopPage, }
     answers! { "alerts": AlertOutcome, AlertPage, DetectorPage, MutePage, }
 
     answers! {

@@ -23,6 +23,7 @@ mod progress;
 mod reading;
 mod refusals;
 mod replay;
+mod report;
 mod rules;
 mod sandbox;
 mod serve;
@@ -64,6 +65,7 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
             None => Ok(ExitCode::from(exit::Exit::Usage as u8)),
         },
         Some(("alerts", args)) => watch::run(args),
+        Some(("report", args)) => report::run(args),
         Some(("demo", args)) => demo::run(args),
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),

@@ -137,7 +137,9 @@ mod tests {
     use crate::document::Seconds;
 
     fn granted(text: &str) -> Vec<Respond> {
-        let text = format!("kind: Policy\nmetadata: {{name: a, version: 1}}\nresponses:\n{text}\ntiers: [{{name: main, default: {{in: accept, out: accept}}}}]\n");
+        let text = format!(
+            "kind: Policy\nmetadata: {{name: a, version: 1}}\nresponses:\n{text}\ntiers: [{{name: main, default: {{in: accept, out: accept}}}}]\n"
+        );
         crate::parse(&text).unwrap_or_else(|error| panic!("{}", error.pointed("policy", &text))).document.responses
     }
 
