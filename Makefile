@@ -17,8 +17,9 @@ quick: ## The tests that need neither root nor anything installed
 bpf: ## Rebuild the kernel objects after a change to the datapath
 	cargo xtask bpf
 
-docs: ## Write docs/reference and the import table
+docs: ## Write docs/reference, the dashboards and the import table
 	cargo xtask docs
+	cargo xtask dashboards
 	cargo xtask tidy --write
 
 bench: ## Measure what docs/performance.md claims (as root, on a quiet machine)

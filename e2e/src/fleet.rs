@@ -131,8 +131,14 @@ impl Member {
 
     /// Starts its agent.
     pub fn start(&mut self) {
+        self.start_with(&[]);
+    }
+
+    /// The same, with more flags.
+    pub fn start_with(&mut self, more: &[&str]) {
         let mut flags: Vec<&str> = vec!["--interface", "eth0"];
         flags.extend(self.flags.iter().map(String::as_str));
+        flags.extend(more);
         self.agent = Some(Agent::start(&self.host, &flags));
     }
 

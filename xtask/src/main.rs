@@ -6,6 +6,7 @@
 
 mod bench;
 mod bpf;
+mod dashboards;
 mod docs;
 mod fuzz;
 mod repo;
@@ -33,6 +34,8 @@ enum Task {
     Bench(bench::Bench),
     /// Build the kernel objects and stamp them.
     Bpf(bpf::Args),
+    /// Write the dashboards of deploy/grafana.
+    Dashboards,
     /// Write the pages of docs/reference.
     Docs,
     /// Run the fuzz targets for a while.
@@ -62,6 +65,7 @@ fn work() -> Result<()> {
     match Cli::parse().task {
         Task::Bench(bench) => bench::run(&bench),
         Task::Bpf(args) => bpf::run(&args),
+        Task::Dashboards => dashboards::run(),
         Task::Docs => docs::run(),
         Task::Fuzz(args) => fuzz::run(&args),
         Task::Testbed(args) => testbed::run(&args),

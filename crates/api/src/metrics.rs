@@ -1,5 +1,5 @@
 //! Metrics for Prometheus, built from the latest snapshot at each scrape. Deliberately not here: any state; a counter
-//! is what the engine counted. Invariant: [`METRICS`] is the only list; what is served, and the reference page, come
+//! is what the engine counted (and one that can be taken back there is kept from falling by `state`). Invariant: [`METRICS`] is the only list; what is served, and the reference page, come
 //! from it.
 
 use std::fmt::Write as _;
@@ -17,6 +17,7 @@ mod depth;
 mod fleet;
 mod policy;
 mod table;
+mod traffic;
 
 pub use table::METRICS;
 
@@ -95,6 +96,19 @@ impl Samples {
 
     fn push(&mut self, labels: &[&str], value: Value) {
         self.0.push((labels.iter().map(|&label| label.to_owned()).collect(), value));
+    }
+
+    /// Least, median, 95th of 100 and greatest of many; nothing of none.
+    fn spread(&mut self, values: impl Iterator<Item = f64>) {
+        let mut values: Vec<f64> = values.filter(|value| value.is_finite()).collect();
+        values.sort_unstable_by(f64::total_cmp);
+        for (name, hundredths) in [("min", 0), ("median", 50), ("p95", 95), ("max", 100)] {
+            // The smallest value that at least so many of a hundred are not above.
+            let rank = (values.len() * hundredths).div_ceil(100).max(1) - 1;
+            if let Some(value) = values.get(rank) {
+                self.add(&[name], *value);
+            }
+        }
     }
 
     /// Counts above 2⁵³ lose their last digits: the text format is read as 64-bit floating point everywhere.
@@ -178,7 +192,7 @@ pub fn metrics_reference() -> String {
          bytes (from the IP header to the end of the datagram) unless the meaning says wire bytes, which add link\n\
          headers, VLAN tags and padding. A metric without samples is left out. Addresses are a label of\n\
          `hivewall_top_talker_*`, `hivewall_peer_*` and `hivewall_half_open_target_flows` only, which never have more than\n\
-         ten. Quantiles of summaries are over all since the start, to a factor of √2.\n\n\
+         ten and `other`; server ports are one of `hivewall_service_*` only, with as many. Quantiles of summaries are over all since the start, to a factor of √2.\n\n\
          | Metric | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n",
     );
     for metric in METRICS {

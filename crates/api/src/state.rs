@@ -33,6 +33,7 @@ pub(crate) struct Shared {
     /// One permit: a rehearsal may read all history.
     pub(crate) rehearsals: Semaphore,
     losses: Mutex<LossWatch>,
+    highest: Mutex<BTreeMap<(&'static str, String), u64>>,
 }
 
 impl Shared {
@@ -53,12 +54,22 @@ impl Shared {
             bodies: Semaphore::new(BODIES_MAX),
             rehearsals: Semaphore::new(1),
             losses: Mutex::default(),
+            highest: Mutex::default(),
         }
     }
 
     /// What is known of the growth of losses. A panic while it was held leaves nothing half done, so poison is ignored.
     pub(crate) fn losses(&self) -> MutexGuard<'_, LossWatch> {
         self.losses.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The greatest count that `row` of `table` ever had. The engine takes back what turns out to be another row's, and a
+    /// counter that falls is read as one that started anew, with all it says as growth. Rows have to be few.
+    pub(crate) fn highest(&self, table: &'static str, row: &str, count: u64) -> u64 {
+        let mut all = self.highest.lock().unwrap_or_else(PoisonError::into_inner);
+        let highest = all.entry((table, row.to_owned())).or_default();
+        *highest = count.max(*highest);
+        *highest
     }
 
     /// Notes the losses of the latest snapshot.

@@ -120,7 +120,7 @@ fn metrics_of_the_fleet_speak_of_this_hosts_links_and_name_no_host() {
         "hivewall_cluster_members{state=\"alive\"} 18",
         "hivewall_cluster_members{state=\"suspect\"} 1",
         "hivewall_cluster_summed_hosts 17",
-        "hivewall_cluster_summary_age_seconds 9",
+        "hivewall_cluster_total_age_seconds 9",
         "hivewall_cluster_error_ratio 0.006",
         "hivewall_cluster_bytes_per_second{protocol=\"tcp\",direction=\"in\"} 90000000",
         "hivewall_cluster_policy_hosts{state=\"refused\"} 1",

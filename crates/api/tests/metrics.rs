@@ -9,6 +9,9 @@ use std::process::{Command, Stdio};
 
 use hivewall_api::{METRICS, MetricKind, metrics_reference};
 use hivewall_view::policy::PolicyFailure;
+use hivewall_view::{
+    AddressTraffic, DropRow, HalfOpenTarget, ProcessTraffic, ProtocolTraffic, ServiceTraffic, Snapshot, TopTalker,
+};
 use support::Server;
 
 #[test]
@@ -64,6 +67,8 @@ fn addresses_are_a_label_only_where_they_are_few() {
                 "table",
                 "what",
                 "owner",
+                "service",
+                "prefix",
             ];
             let few = ["hivewall_top_talker_", "hivewall_peer_", "hivewall_half_open_target_"];
             let bounded = *label == "address" && few.iter().any(|name| metric.name.starts_with(name));
@@ -134,10 +139,7 @@ fn what_the_network_can_name_without_bound_is_cut_and_nothing_is_left_uncounted(
             .collect();
     });
     let text = server.get("/metrics").body;
-    let samples = |name: &str| -> Vec<(String, f64)> {
-        let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "));
-        lines.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
-    };
+    let samples = |name: &str| samples(&text, name);
     let sum = |samples: &[(String, f64)]| samples.iter().map(|(_, value)| value).sum::<f64>();
     let types = samples("hivewall_dns_queries_total");
     assert_eq!(types, [("type=\"A\"".to_owned(), 7.0), ("type=\"other\"".to_owned(), 400.0)]);
@@ -150,6 +152,120 @@ fn what_the_network_can_name_without_bound_is_cut_and_nothing_is_left_uncounted(
     assert_eq!(processes[0], ("process=\"p19\"".to_owned(), 2.0), "two processes of one name");
     let drops = samples("hivewall_kernel_drops_total");
     assert_eq!((drops.len(), sum(&drops)), (201, 300.0));
+}
+
+/// Samples of one metric: its labels as they are written, and the value.
+fn samples(text: &str, name: &str) -> Vec<(String, f64)> {
+    let lines = text.lines().filter_map(|line| line.strip_prefix(name)?.strip_prefix('{')?.rsplit_once("} "));
+    lines.map(|(labels, value)| (labels.to_owned(), value.parse().unwrap())).collect()
+}
+
+/// Fills every table that strangers can fill, with `count` rows each (ports and processes with as many as there can be).
+fn flooded(snapshot: &mut Snapshot, count: u32) {
+    let address = |number: u32| std::net::Ipv4Addr::from(number).to_string();
+    let traffic = AddressTraffic { sent_bytes: 100, received_bytes: 50, sent_packets: 2, received_packets: 1 };
+    let all: BTreeMap<String, AddressTraffic> = (0..count).map(|number| (address(number), traffic.clone())).collect();
+    snapshot.outbound_traffic = all.clone();
+    snapshot.subnet_traffic = all.iter().take(1_000).map(|(key, value)| (key.clone(), value.clone())).collect();
+    snapshot.ip_traffic_distribution = all;
+    let (talker, peer) = (snapshot.top_talkers[0].clone(), snapshot.latency.values().next().unwrap().clone());
+    snapshot.top_talkers = (0..count).map(|at| TopTalker { address: address(at), ..talker.clone() }).collect();
+    snapshot.jitter = (0..count).map(|at| (address(at), 0.001)).collect();
+    snapshot.latency = (0..count).map(|at| (address(at), peer.clone())).collect();
+    let target = |at| HalfOpenTarget { target: format!("{}:80", address(at)), half_open: 1 };
+    snapshot.half_open_targets = (0..count).map(target).collect();
+    let service = snapshot.services[0].clone();
+    let ports = 1..=u16::try_from(count).unwrap_or(u16::MAX);
+    snapshot.services = ports.map(|port| ServiceTraffic { port, ..service.clone() }).collect();
+    let process = snapshot.processes[0].clone();
+    let name = |pid| ProcessTraffic { pid, process: format!("p{pid}"), ..process.clone() };
+    snapshot.processes = (1..=count.min(100_000)).map(name).collect();
+    let drop = snapshot.kernel_drops[0].clone();
+    let reason = |at| DropRow { reason: format!("r{at}"), last_source: Some(address(at)), ..drop.clone() };
+    snapshot.kernel_drops = (0..count.min(10_000)).map(reason).collect();
+    snapshot.dns_queries.types = (0..count.min(65_536)).map(|at| (format!("T{at}"), 1)).collect();
+    snapshot.dns_queries.rcodes = (0..count.min(4_096)).map(|at| (format!("R{at}"), 1)).collect();
+    snapshot.http_requests.methods = (0..count).map(|at| (format!("M{at}"), 1)).collect();
+    snapshot.tls_handshakes.versions = (0..count.min(65_536)).map(|at| (format!("V{at}"), 1)).collect();
+}
+
+#[test]
+fn a_million_sources_grow_no_set_of_labels() {
+    // Named limits of the modules that make the samples, `other` among them where there is one.
+    let limits = [
+        ("hivewall_top_talker_sent_bytes_per_second", 11),
+        ("hivewall_peer_rtt_seconds", 10),
+        ("hivewall_peer_jitter_seconds", 10),
+        ("hivewall_half_open_target_flows", 10),
+        ("hivewall_service_bytes", 11),
+        ("hivewall_process_flows_active", 11),
+        ("hivewall_subnet_sent_bytes_total", 101),
+        ("hivewall_outbound_bytes_total", 2),
+        ("hivewall_rtt_seconds", 4),
+        ("hivewall_kernel_drops_total", 201),
+        ("hivewall_dns_queries_total", 51),
+        ("hivewall_dns_responses_total", 51),
+        ("hivewall_http_requests_total", 51),
+        ("hivewall_tls_handshakes_total", 51),
+    ];
+    let server = Server::start();
+    let lines = [2_000, 1_000_000].map(|count| {
+        server.fake.change(|snapshot| flooded(snapshot, count));
+        let text = server.get("/metrics").body;
+        for (name, limit) in limits {
+            assert_eq!(samples(&text, name).len(), limit, "{name} with {count} sources");
+        }
+        // Nothing is left out of a sum because it has no row of its own.
+        let outbound = samples(&text, "hivewall_outbound_bytes_total");
+        assert_eq!(outbound[0], ("direction=\"ingress\"".to_owned(), 100.0 * f64::from(count)));
+        // The API's own answers are counted by status code, of which there is one; the first scrape cannot show it yet.
+        text.lines().filter(|line| !line.contains("hivewall_api_requests_total")).count()
+    });
+    assert_eq!(lines[0], lines[1]);
+}
+
+#[test]
+fn what_the_busiest_do_not_move_is_other() {
+    let server = Server::start();
+    server.fake.change(|snapshot| {
+        let of = |bits: f64| ProtocolTraffic { bits_per_second: bits, ..ProtocolTraffic::default() };
+        snapshot.protocols = [("tcp".to_owned(), of(16_000.0)), ("udp".to_owned(), of(8_000.0))].into();
+    });
+    let text = server.get("/metrics").body;
+    let sent = samples(&text, "hivewall_top_talker_sent_bytes_per_second");
+    // Ten talkers of 200 bytes a second each.
+    assert_eq!(sent.last().unwrap(), &("address=\"other\"".to_owned(), 1_000.0), "{sent:?}");
+    server.fake.change(|snapshot| snapshot.protocols.clear());
+    let text = server.get("/metrics").body;
+    let sent = samples(&text, "hivewall_top_talker_sent_bytes_per_second");
+    assert_eq!(sent.last().unwrap(), &("address=\"other\"".to_owned(), 0.0), "never less than nothing");
+}
+
+#[test]
+fn a_counter_does_not_fall_when_the_engine_takes_back() {
+    let server = Server::start();
+    let set = |bytes| {
+        server.fake.change(|snapshot| snapshot.applications.get_mut("tls").unwrap().bytes = bytes);
+        samples(&server.get("/metrics").body, "hivewall_application_bytes_total")[0].1
+    };
+    assert_eq!([set(9_000), set(8_500), set(8_900), set(9_001)], [9_000.0, 9_000.0, 9_000.0, 9_001.0]);
+}
+
+#[test]
+fn the_health_document_and_its_metric_say_the_same() {
+    let server = Server::start();
+    let kinds = || samples(&server.get("/metrics").body, "hivewall_health_reasons");
+    let count = |kinds: &[(String, f64)], kind: &str| {
+        let label = format!("kind=\"{kind}\"");
+        kinds.iter().find(|(labels, _)| *labels == label).map(|(_, count)| *count)
+    };
+    let calm = kinds();
+    assert_eq!((calm.len(), count(&calm, "capture_fallback")), (4, Some(0.0)), "{calm:?}");
+    server.fake.change(|snapshot| snapshot.capture.fallback_reason = Some("no eBPF here".to_owned()));
+    let reasons = server.get("/api/v1/health").json()["reasons"].as_array().unwrap().len();
+    let kinds = kinds();
+    assert_eq!(count(&kinds, "capture_fallback"), Some(1.0));
+    assert_eq!(kinds.iter().map(|(_, count)| *count as usize).sum::<usize>(), reasons);
 }
 
 #[test]

@@ -86,14 +86,6 @@ pub(super) fn distinct(scrape: &Scrape<'_>, out: &mut Samples, value: fn(&Distin
 pub(super) fn links(scrape: &Scrape<'_>, out: &mut Samples, value: fn(&LinkView) -> f64) {
     fleet(scrape, |fleet| {
         let own = fleet.links.iter().filter(|link| link.from_id == fleet.own_id);
-        let mut values: Vec<f64> = own.map(value).filter(|value| value.is_finite()).collect();
-        values.sort_unstable_by(f64::total_cmp);
-        for (name, hundredths) in [("min", 0), ("median", 50), ("p95", 95), ("max", 100)] {
-            // The smallest value that at least so many of a hundred are not above.
-            let rank = (values.len() * hundredths).div_ceil(100).max(1) - 1;
-            if let Some(value) = values.get(rank) {
-                out.add(&[name], *value);
-            }
-        }
+        out.spread(own.map(value));
     });
 }

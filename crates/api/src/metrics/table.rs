@@ -1,10 +1,10 @@
 //! The one list of metrics. Invariants, held by tests: names follow Prometheus's conventions (one prefix, base units,
 //! `_total` for counters and for nothing else), and no label takes values without bound: devices, protocols,
-//! directions, reasons and states are few, addresses appear for the first [`TOP_TALKERS_MAX`] talkers and as many peers
-//! and targets only, and what the network can invent (types, codes, versions) has a name or is `other`.
+//! directions, reasons and states are few, addresses appear for the ten busiest talkers and as many peers and targets
+//! only, and what the network can invent (types, codes, versions) has a name or is `other`. Where the samples come from,
+//! and each such limit by name, stands in the modules beside this one.
 
 use hivewall_view::fleet::Distinct;
-use hivewall_view::{InterfaceUtilization, TopTalker, TrafficCell};
 
 use super::depth::{
     classes, disks, filesystems, half_open_targets, history, kernel_drops, known, peers, processes, system, transitions,
@@ -14,11 +14,11 @@ use super::fleet::{
     traffic as fleet_traffic,
 };
 use super::policy::{causes, drift, failures, policy, refused, rules, tables};
-use super::{Metric, MetricKind, Samples, Scrape};
+use super::traffic::{
+    applications, flag, health, interfaces, outbound, outside, peers_summary, services, subnets, talkers, traffic,
+};
+use super::{Metric, MetricKind};
 use crate::state::counted;
-
-/// Most addresses that ever appear in one scrape.
-const TOP_TALKERS_MAX: usize = 10;
 
 const NONE: &[&str] = &[];
 const DEVICE: &[&str] = &["device"];
@@ -28,6 +28,8 @@ const PROTOCOL: &[&str] = &["protocol"];
 const PROCESS: &[&str] = &["process"];
 const APPLICATION: &[&str] = &["application"];
 const FILESYSTEM: &[&str] = &["mountpoint"];
+const SERVICE: &[&str] = &["service"];
+const PREFIX: &[&str] = &["prefix"];
 
 macro_rules! metrics {
     ($($kind:ident $name:literal, $unit:literal, $labels:expr, $help:literal, $read:expr;)*) => {
@@ -43,6 +45,16 @@ metrics! {
         |s, out| out.add(&[&s.snapshot.host.version], 1.0);
     Gauge "hivewall_uptime_seconds", "seconds", NONE, "Time since the agent started.",
         |s, out| out.add(&[], s.snapshot.host.uptime_seconds);
+    Gauge "hivewall_snapshot_timestamp_seconds", "seconds", NONE,
+        "When what is told here was taken, by the host's clock, in seconds since 1970: against the time of a scrape it shows \
+         a clock that is off, or an agent that hangs.",
+        |s, out| {
+            let time = hivewall_view::time::parse_rfc3339(&s.snapshot.time);
+            time.iter().for_each(|time| out.add(&[], time.0 as f64 / 1e9));
+        };
+    Gauge "hivewall_health_reasons", "reasons", &["kind"],
+        "Why the agent's health is less than ok, by kind, as in the health document; all are 0 when it is ok.",
+        |s, out| health(s, out);
     Counter "process_cpu_seconds_total", "seconds", NONE, "CPU time the agent has used.",
         |s, out| out.add(&[], s.snapshot.host.agent_cpu_seconds);
     Gauge "process_resident_memory_bytes", "bytes", NONE, "Memory the agent holds resident.",
@@ -79,8 +91,16 @@ metrics! {
         |s, out| interfaces(s, out, |i| Some(i.out_packets as f64));
     Counter "hivewall_interface_errs_total", "packets", DEVICE, "Receive and transmit errors of the interface.",
         |s, out| interfaces(s, out, |i| Some(i.errors as f64));
+    Counter "hivewall_interface_receive_errs_total", "packets", DEVICE, "Of them, errors of receiving.",
+        |s, out| interfaces(s, out, |i| Some(i.in_errors as f64));
+    Counter "hivewall_interface_transmit_errs_total", "packets", DEVICE, "Of them, errors of sending.",
+        |s, out| interfaces(s, out, |i| Some(i.errors.saturating_sub(i.in_errors) as f64));
     Counter "hivewall_interface_drop_total", "packets", DEVICE, "Packets the kernel dropped at the interface.",
         |s, out| interfaces(s, out, |i| Some(i.dropped as f64));
+    Counter "hivewall_interface_receive_drop_total", "packets", DEVICE, "Of them, packets that were received.",
+        |s, out| interfaces(s, out, |i| Some(i.in_dropped as f64));
+    Counter "hivewall_interface_transmit_drop_total", "packets", DEVICE, "Of them, packets that were to be sent.",
+        |s, out| interfaces(s, out, |i| Some(i.dropped.saturating_sub(i.in_dropped) as f64));
     Gauge "hivewall_interface_speed_bytes", "bytes per second", DEVICE,
         "Link speed in bytes per second; absent where the driver does not say.",
         |s, out| interfaces(s, out, |i| i.speed_bits_per_second.map(|bits| bits as f64 / 8.0));
@@ -151,11 +171,30 @@ metrics! {
         "Times a quiet address was folded into the rest to make room.",
         |s, out| out.count(&[], s.snapshot.ip_traffic_accuracy.folded);
     Gauge "hivewall_top_talker_sent_bytes_per_second", "bytes per second", &["address"],
-        "IP bytes sent per second by each of the ten busiest addresses.",
+        "IP bytes sent per second by each of the ten busiest addresses; other is all the rest of the host's traffic.",
         |s, out| talkers(s, out, |talker| talker.sent_bits_per_second / 8.0);
     Gauge "hivewall_top_talker_received_bytes_per_second", "bytes per second", &["address"],
-        "IP bytes received per second by each of the ten busiest addresses.",
+        "IP bytes received per second by each of the ten busiest addresses; other is all the rest.",
         |s, out| talkers(s, out, |talker| talker.received_bits_per_second / 8.0);
+    Counter "hivewall_subnet_sent_bytes_total", "bytes", PREFIX, "IP bytes sent by each prefix of the settings.",
+        |s, out| subnets(s, out, |subnet| subnet.sent_bytes);
+    Counter "hivewall_subnet_received_bytes_total", "bytes", PREFIX,
+        "IP bytes received by each prefix of the settings.",
+        |s, out| subnets(s, out, |subnet| subnet.received_bytes);
+    Counter "hivewall_outbound_bytes_total", "bytes", &["direction"],
+        "IP bytes of conversations that this host opened.",
+        |s, out| outbound(s, out, "outbound_bytes", |peer| [peer.sent_bytes, peer.received_bytes]);
+    Counter "hivewall_outbound_packets_total", "packets", &["direction"],
+        "Packets of conversations that this host opened.",
+        |s, out| outbound(s, out, "outbound_packets", |peer| [peer.sent_packets, peer.received_packets]);
+    Gauge "hivewall_service_bytes", "bytes", SERVICE,
+        "IP bytes since the start by server port, as tcp/443: the ten busiest, the rest is other. No counter: a port that \
+         becomes one of the busiest leaves the rest.",
+        |s, out| services(s, out, |service| service.bytes);
+    Gauge "hivewall_service_packets", "packets", SERVICE, "Packets since the start, of the same server ports.",
+        |s, out| services(s, out, |service| service.packets);
+    Gauge "hivewall_service_flows", "flows", SERVICE, "Flows since the start, of the same server ports.",
+        |s, out| services(s, out, |service| service.flows);
 
     Gauge "hivewall_attribution_info", "1", &["source"],
         "Always 1; the label tells how flows are tied to processes: kernel-events, sock-diag or none.",
@@ -184,15 +223,15 @@ metrics! {
 
     Counter "hivewall_application_bytes_total", "bytes", APPLICATION,
         "IP bytes by application protocol, each packet counted once.",
-        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.bytes));
+        |s, out| applications(s, out, "application_bytes", |a| a.bytes);
     Counter "hivewall_application_packets_total", "packets", APPLICATION,
         "Packets by application protocol, each counted once.",
-        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.packets));
+        |s, out| applications(s, out, "application_packets", |a| a.packets);
     Counter "hivewall_application_flows_total", "flows", APPLICATION, "Flows by application protocol.",
-        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.flows));
+        |s, out| applications(s, out, "application_flows", |a| a.flows);
     Counter "hivewall_application_guessed_flows_total", "flows", APPLICATION,
         "Of them, flows whose application is a guess from the port.",
-        |s, out| s.snapshot.applications.iter().for_each(|(name, a)| out.count(&[name], a.guessed_flows));
+        |s, out| applications(s, out, "application_guessed_flows", |a| a.guessed_flows);
 
     Counter "hivewall_dns_queries_total", "queries", &["type"], "DNS queries seen, by type asked for.",
         |s, out| known(out, &s.snapshot.dns_queries.types, |name| !name.starts_with("TYPE"));
@@ -221,6 +260,12 @@ metrics! {
     Gauge "hivewall_peer_jitter_seconds", "seconds", &["address"],
         "Jitter of the round trips to each of the ten peers with most samples.",
         |s, out| peers(s, out, |peer| peer.jitter_seconds);
+    Gauge "hivewall_rtt_seconds", "seconds", &["what"],
+        "Smoothed round-trip times over all peers that are kept apart: min, median, p95 and max.",
+        |s, out| peers_summary(s, out, |peer| peer.smoothed_seconds);
+    Gauge "hivewall_jitter_seconds", "seconds", &["what"],
+        "Jitter over the same peers: min, median, p95 and max.",
+        |s, out| peers_summary(s, out, |peer| peer.jitter_seconds);
 
     Gauge "hivewall_tcp_sockets", "sockets", &["state", "family"], "TCP sockets of this host by state.",
         |s, out| {
@@ -395,7 +440,7 @@ metrics! {
         |s, out| total(s, |t| out.add(&[], t.coverage.ratio()));
     Gauge "hivewall_cluster_summed_hosts", "hosts", NONE, "Hosts that are in the fleet's total.",
         |s, out| total(s, |t| out.count(&[], t.coverage.heard));
-    Gauge "hivewall_cluster_summary_age_seconds", "seconds", NONE,
+    Gauge "hivewall_cluster_total_age_seconds", "seconds", NONE,
         "Time since the end of the ten seconds that the fleet's total is of.",
         |s, out| total(s, |t| out.add(&[], t.coverage.age_ms as f64 / 1e3));
     Gauge "hivewall_cluster_error_ratio", "1", NONE,
@@ -463,44 +508,4 @@ metrics! {
     Counter "hivewall_api_live_missed_flows_total", "flows", NONE,
         "Closed flows that live subscribers missed because they read too slowly.",
         |s, out| out.count(&[], counted(&s.api.counts.live_missed));
-}
-
-fn flag(yes: bool) -> f64 {
-    f64::from(u8::from(yes))
-}
-
-fn interfaces(scrape: &Scrape<'_>, out: &mut Samples, value: fn(&InterfaceUtilization) -> Option<f64>) {
-    for (device, interface) in &scrape.snapshot.interface_utilization {
-        if let Some(value) = value(interface) {
-            out.add(&[device], value);
-        }
-    }
-}
-
-/// One sample for each interface, protocol and direction.
-fn traffic(scrape: &Scrape<'_>, out: &mut Samples, both: fn(&TrafficCell) -> [u64; 2]) {
-    for (device, interface) in &scrape.snapshot.network_traffic {
-        for (protocol, cell) in &interface.protocols {
-            let [ingress, egress] = both(cell);
-            out.count(&[device, protocol, "ingress"], ingress);
-            out.count(&[device, protocol, "egress"], egress);
-        }
-    }
-}
-
-/// One sample for each interface, direction and reason.
-fn outside(scrape: &Scrape<'_>, out: &mut Samples, both: fn(&TrafficCell) -> [u64; 2]) {
-    for (device, interface) in &scrape.snapshot.network_traffic {
-        for (reason, cell) in &interface.not_in_flows {
-            let [ingress, egress] = both(cell);
-            out.count(&[device, "ingress", reason], ingress);
-            out.count(&[device, "egress", reason], egress);
-        }
-    }
-}
-
-fn talkers(scrape: &Scrape<'_>, out: &mut Samples, rate: fn(&TopTalker) -> f64) {
-    for talker in scrape.snapshot.top_talkers.iter().take(TOP_TALKERS_MAX) {
-        out.add(&[&talker.address], rate(talker));
-    }
 }
