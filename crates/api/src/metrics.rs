@@ -13,6 +13,7 @@ use prometheus::{TEXT_FORMAT, TextEncoder};
 
 use crate::state::Shared;
 
+mod alerts;
 mod depth;
 mod fleet;
 mod policy;

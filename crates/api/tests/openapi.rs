@@ -8,7 +8,9 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use hivewall_api::{Access, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, SourceGone, openapi_json, paths};
+use hivewall_api::{
+    Access, AlertRefusal, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, SourceGone, openapi_json, paths,
+};
 use jsonschema::Validator;
 use serde_json::{Value, json};
 use support::{Answer, Server, TOKEN, data};
@@ -63,6 +65,11 @@ fn body(method: &str, path: &str) -> Option<Value> {
         ("POST", "/api/v1/fleet/invitations") => Some(json!({ "uses": 2, "ttl": "1h", "labels": { "role": "web" } })),
         ("DELETE", "/api/v1/fleet/invitations") => Some(json!({ "id": "7f3a09c2" })),
         ("POST", "/api/v1/fleet/remove") => Some(json!({ "host": "web-7", "reason": "sold" })),
+        ("POST", "/api/v1/alerts/acknowledge") => Some(json!({ "id": "00c0", "by": "ops", "note": "looking" })),
+        ("POST", "/api/v1/alerts/mutes") => Some(json!({ "action": "exclude", "alert": "00c0", "for": "2h" })),
+        ("DELETE", "/api/v1/alerts/mutes") => Some(json!({ "id": "m1" })),
+        ("POST", "/api/v1/alerts/undo") => Some(json!({ "id": "00c0" })),
+        ("POST", "/api/v1/alerts/test") => Some(json!({ "channel": "journald:" })),
         ("DELETE", "/api/v1/bans") => Some(json!({ "prefix": "192.0.2.0/24" })),
         _ => None,
     }
@@ -99,6 +106,11 @@ fn provoke(path: &str, status: &str) -> Answer {
     if path.starts_with("/api/v1/fleet") && status == "404" {
         *server.fake.fleet.lock().unwrap() = None;
         *server.fake.fleet_refusal.lock().unwrap() = Some(FleetRefusal::Off);
+        return server.get(path);
+    }
+    if (path.starts_with("/api/v1/alerts") || path == "/api/v1/detectors") && matches!(status, "404" | "503") {
+        let refusal = if status == "404" { AlertRefusal::Off } else { AlertRefusal::Gone(SourceGone) };
+        *server.fake.alert_refusal.lock().unwrap() = Some(refusal);
         return server.get(path);
     }
     match (path, status) {
@@ -154,6 +166,14 @@ fn provoke_command(method: &str, path: &str, status: &str) -> Answer {
         _ => None,
     };
     *server.fake.fleet_refusal.lock().unwrap() = refusal;
+    let reason = "it is so".to_owned();
+    let refusal = match status {
+        "400" => Some(AlertRefusal::Invalid { reason }),
+        "404" => Some(AlertRefusal::Unknown { reason }),
+        "500" => Some(AlertRefusal::Failed { reason }),
+        _ => None,
+    };
+    *server.fake.alert_refusal.lock().unwrap() = refusal;
     let (token, mut body) = ((status != "401").then_some(TOKEN), body(method, path));
     if status == "415" {
         body = None;

@@ -30,8 +30,8 @@ pub use query::{
     AnsweredFrom, FlowPage, Query, SeriesPage, SeriesPoint, SeriesQuery, Sort, TopBy, TopPage, TopQuery, TopRow,
 };
 pub use snapshot::{
-    AddressTraffic, CaptureInfo, FlowCounts, HostInfo, InterfaceTraffic, InterfaceUtilization, Loss, ProtocolTraffic,
-    Snapshot, SuspiciousTraffic, TopTalker, TrafficAccuracy, TrafficCell,
+    AddressTraffic, CaptureInfo, ExportRow, FlowCounts, HostInfo, InterfaceTraffic, InterfaceUtilization, Loss,
+    ProtocolTraffic, Snapshot, SuspiciousTraffic, TopTalker, TrafficAccuracy, TrafficCell,
 };
 pub use table::Align;
 pub use text::render_snapshot_text;

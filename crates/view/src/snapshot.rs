@@ -78,6 +78,9 @@ pub struct Snapshot {
     /// What detectors found: counts, and the latest alerts in full.
     #[serde(default)]
     pub alerts: AlertSummary,
+    /// Collectors that flows are exported to.
+    #[serde(default)]
+    pub flow_export: Vec<ExportRow>,
     /// The policy in force: its rules with their counters, bans, what waits to be confirmed.
     #[serde(default)]
     pub firewall_rules: PolicyView,
@@ -90,6 +93,26 @@ pub struct Snapshot {
     pub history: HistoryInfo,
     /// Everything not seen or not kept, by reason. All of it; an absent reason is one that cannot happen here.
     pub losses: BTreeMap<String, Loss>,
+}
+
+/// How flow export to one collector fares.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
+pub struct ExportRow {
+    /// `ipfix+udp://192.0.2.9:4739`, without secrets.
+    pub target: String,
+    /// Records sent since the agent began.
+    pub records: u64,
+    /// Messages they went in.
+    pub messages: u64,
+    /// Bytes of these.
+    pub bytes: u64,
+    /// Records that wait.
+    pub queued: u64,
+    /// Reason → records that were lost.
+    pub lost: BTreeMap<String, u64>,
+    /// What went wrong last.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub last_error: Option<String>,
 }
 
 /// The host and the agent on it.

@@ -6,6 +6,7 @@
 
 use hivewall_view::fleet::Distinct;
 
+use super::alerts;
 use super::depth::{
     classes, disks, filesystems, half_open_targets, history, kernel_drops, known, peers, processes, system, transitions,
 };
@@ -294,6 +295,31 @@ metrics! {
     Gauge "hivewall_security_alerts", "alerts", &["kind"], "Security alerts by kind.",
         |s, out| s.snapshot.security_alerts.iter().for_each(|(kind, alerts)| out.count(&[kind], *alerts));
 
+    Gauge "hivewall_alerts_active", "alerts", &["detector", "severity"], "Alerts that go on.",
+        |s, out| alerts::tally(&s.snapshot.alerts.active, out);
+    Counter "hivewall_alerts_total", "alerts", &["detector", "severity"], "Alerts that were raised.",
+        |s, out| alerts::tally(&s.snapshot.alerts.raised, out);
+    Counter "hivewall_alert_signs_total", "signs", &["detector"],
+        "What detectors saw; signs of one thing are one alert.",
+        |s, out| s.snapshot.alerts.signs.iter().for_each(|(detector, signs)| out.count(&[detector], *signs));
+    Counter "hivewall_failed_logins_total", "logins", NONE, "Failed logins that the host's own logs told of.",
+        |s, out| out.count(&[], s.snapshot.alerts.failed_logins);
+    Counter "hivewall_responses_total", "responses", &["detector", "action", "outcome"],
+        "What was done about alerts by itself, as the policy grants it.",
+        |s, out| alerts::responses(s, out);
+    Counter "hivewall_delivery_total", "messages", &["channel", "outcome"], "Messages about alerts, by channel and outcome.",
+        |s, out| alerts::delivery(s, out);
+    Gauge "hivewall_delivery_queue_items", "messages", &["channel"], "Messages about alerts that wait to be delivered.",
+        |s, out| s.snapshot.alerts.channels.iter().for_each(|row| out.count(&[&row.channel], row.queued));
+    Counter "hivewall_flow_export_records_total", "records", &["target"], "Records sent to flow collectors.",
+        |s, out| s.snapshot.flow_export.iter().for_each(|row| out.count(&[&row.target], row.records));
+    Counter "hivewall_flow_export_bytes_total", "bytes", &["target"], "Bytes of messages sent to flow collectors.",
+        |s, out| s.snapshot.flow_export.iter().for_each(|row| out.count(&[&row.target], row.bytes));
+    Gauge "hivewall_flow_export_queue_items", "records", &["target"], "Records that wait to be sent to flow collectors.",
+        |s, out| s.snapshot.flow_export.iter().for_each(|row| out.count(&[&row.target], row.queued));
+    Counter "hivewall_flow_export_lost_total", "records", &["target", "reason"],
+        "Records that could not be sent to flow collectors.",
+        |s, out| alerts::export_lost(s, out);
     Gauge "hivewall_policy_info", "1", &["name", "mode", "backend"],
         "Always 1; the labels tell the policy in force, whether it is enforced or only observes, and by what.",
         |s, out| policy(s, |policy| out.add(&[&policy.name, &policy.mode, &policy.backend], 1.0));

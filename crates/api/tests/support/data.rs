@@ -9,6 +9,10 @@ use hivewall_model::{
     Container, Direction, DnsMessage, EndReason, Fate, Flow, FlowId, FlowNames, HttpRequest, Judgement, NameSource,
     Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
 };
+use hivewall_view::alerts::{
+    Acknowledgement, Alert, AlertState, AlertSummary, ChannelRow, DetectorRow, Evidence, Mute, MuteAction, MuteMatch,
+    Response, Severity, Technique,
+};
 use hivewall_view::fleet::HostDigest;
 use hivewall_view::policy::{
     DriftCount, ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal,
@@ -17,8 +21,8 @@ use hivewall_view::policy::{
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
     AddressTraffic, AgentCost, ApplicationTraffic, Attribution, CaptureInfo, ConntrackFill, DiskLoad, DnsRow,
-    DnsSummary, DropRow, FamilyCount, FilesystemFill, FlowCounts, FlowRow, HalfOpenTarget, HistoryInfo, HostInfo,
-    HttpRow, HttpSummary, InterfaceTraffic, InterfaceUtilization, Latency, Loss, NameCount, PeerLatency,
+    DnsSummary, DropRow, ExportRow, FamilyCount, FilesystemFill, FlowCounts, FlowRow, HalfOpenTarget, HistoryInfo,
+    HostInfo, HttpRow, HttpSummary, InterfaceTraffic, InterfaceUtilization, Latency, Loss, NameCount, PeerLatency,
     ProcessTraffic, ProtocolTraffic, ServiceTraffic, Snapshot, SocketSummary, SuspiciousTraffic, SystemLoad,
     TlsSummary, TopTalker, TrafficAccuracy, TrafficCell, example_flow,
 };
@@ -111,7 +115,21 @@ pub fn snapshot() -> Snapshot {
             invalid_packets: 4,
             invalid_by_reason: map([("ip_header_truncated", 3), ("tcp_header_short", 1)]),
             half_open: 2,
+            failed_login_attempts: 12,
+            port_scans: 1,
+            syn_floods: 1,
+            floods: 2,
         },
+        alerts: alerts(),
+        flow_export: vec![ExportRow {
+            target: "ipfix+udp://192.0.2.9:4739".to_owned(),
+            records: 12,
+            messages: 2,
+            bytes: 900,
+            queued: 1,
+            lost: map([("queue_full", 3)]),
+            last_error: Some("connection refused".to_owned()),
+        }],
         flow_counts: FlowCounts {
             active: 3,
             total: 5,
@@ -502,5 +520,113 @@ pub fn outcome() -> PolicyOutcome {
         policy: name(43),
         epoch: 8,
         pending: Some(PendingChange { seconds_left: 120.0, falls_back_to: Some(name(42)) }),
+    }
+}
+
+/// An alert with everything that one can have.
+pub fn alert() -> Alert {
+    Alert {
+        id: "00c0ffee1234".to_owned(),
+        host: "host-1".to_owned(),
+        detector: "port_scan".to_owned(),
+        kind: "scan".to_owned(),
+        title: "Port scan".to_owned(),
+        severity: Severity::Medium,
+        message: "192.0.2.7 tried 1000 ports of 10.0.0.1".to_owned(),
+        technique: Some(Technique {
+            id: "T1046".to_owned(),
+            name: "Network Service Discovery".to_owned(),
+            tactic: "Discovery".to_owned(),
+        }),
+        source: Some("192.0.2.7".to_owned()),
+        sources: Some(2),
+        spoofable: true,
+        subject: Some("tcp".to_owned()),
+        targets: vec!["10.0.0.1".to_owned()],
+        target_count: 1,
+        protocol: Some("tcp".to_owned()),
+        port: Some(22),
+        process: Some("sshd (812)".to_owned()),
+        interface: Some("eth0".to_owned()),
+        first_seen: rfc3339(NOW),
+        last_seen: rfc3339(NOW),
+        signs: 3,
+        state: AlertState::Active,
+        evidence: Evidence {
+            figures: map([("ports", 1000.0)]),
+            flows: vec![1, 2],
+            samples: vec!["22, 23, 25".to_owned()],
+            capture: Some("/var/lib/hivewall/alerts/00c0ffee1234.pcapng".to_owned()),
+        },
+        hosts: vec!["host-1".to_owned(), "host-2".to_owned()],
+        acknowledged: Some(Acknowledgement { at: rfc3339(NOW), by: "ops".to_owned(), note: "looking".to_owned() }),
+        silenced_until: Some(rfc3339(NOW)),
+        response: Some(Response {
+            action: "ban".to_owned(),
+            outcome: "done".to_owned(),
+            reason: "the policy grants it".to_owned(),
+            prefix: Some("192.0.2.7".to_owned()),
+            until: Some(rfc3339(NOW)),
+            undo: Some("hivewall alerts undo 00c0ffee1234".to_owned()),
+        }),
+    }
+}
+
+fn alerts() -> AlertSummary {
+    let tally = |count| map([("port_scan", map([("medium", count)]))]);
+    AlertSummary {
+        on: true,
+        active: tally(1),
+        raised: tally(3),
+        signs: map([("port_scan", 9)]),
+        responses: map([("port_scan", map([("ban", map([("done", 1)]))]))]),
+        latest: vec![alert()],
+        failed_logins: 12,
+        channels: vec![ChannelRow {
+            channel: "journald:".to_owned(),
+            counts: map([("delivered", 4)]),
+            queued: 1,
+            last_error: Some("no such socket".to_owned()),
+            last_success: Some(rfc3339(NOW)),
+        }],
+    }
+}
+
+pub fn mute() -> Mute {
+    Mute {
+        id: "m1".to_owned(),
+        action: MuteAction::Silence,
+        of: MuteMatch {
+            detector: Some("port_scan".to_owned()),
+            source: Some("192.0.2.0/24".to_owned()),
+            target: Some("10.0.0.1".to_owned()),
+            port: Some(22),
+            subject: Some("tcp".to_owned()),
+        },
+        since: rfc3339(NOW),
+        until: Some(rfc3339(NOW)),
+        by: "ops".to_owned(),
+        note: "our own scanner".to_owned(),
+        hits: 3,
+    }
+}
+
+pub fn detector() -> DetectorRow {
+    DetectorRow {
+        name: "port_scan".to_owned(),
+        title: "Port scan".to_owned(),
+        kind: "scan".to_owned(),
+        sees: "many ports of one host".to_owned(),
+        misses: "few ports".to_owned(),
+        evaded_by: "patience".to_owned(),
+        severity: Severity::Medium,
+        technique: alert().technique,
+        spoofable: "depends".to_owned(),
+        on: true,
+        thresholds: map([("ports", "20 ports".to_owned())]),
+        signs: 9,
+        entries: 12,
+        entries_max: 65_536,
+        given_up: 1,
     }
 }

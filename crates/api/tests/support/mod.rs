@@ -18,10 +18,11 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hivewall_api::{
-    Access, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal, Invite, PageOf, PolicyCommand,
-    PolicyRefusal, Source, SourceGone,
+    Access, AlertCommand, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal,
+    Invite, PageOf, PolicyCommand, PolicyRefusal, Source, SourceGone,
 };
 use hivewall_model::Timestamp;
+use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, ChannelTest, DetectorPage, MutePage};
 use hivewall_view::fleet::{
     AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
     InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_flows, merge_rules,
@@ -52,6 +53,8 @@ pub struct Fake {
     pub fleet: Mutex<Option<Arc<FleetView>>>,
     /// What questions about the fleet, and commands, are answered with instead of an answer.
     pub fleet_refusal: Mutex<Option<FleetRefusal>>,
+    /// What questions about alerts, and commands, are answered with instead of an answer.
+    pub alert_refusal: Mutex<Option<AlertRefusal>>,
     /// The questions it was asked, as they are written for debugging.
     pub asked: Mutex<Vec<String>>,
     flows: Vec<FlowRow>,
@@ -68,6 +71,7 @@ impl Default for Fake {
             policy: Mutex::new(None),
             fleet: Mutex::new(Some(Arc::new(example_fleet()))),
             fleet_refusal: Mutex::new(None),
+            alert_refusal: Mutex::new(None),
             asked: Mutex::default(),
             flows: data::flows(),
             closed: broadcast::channel(4).0,
@@ -222,6 +226,35 @@ impl Source for Fake {
         self.tell(FleetOutcome { done: "done".to_owned(), notes: vec!["the others know it".to_owned()] })
     }
 
+    fn alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
+        self.asked.lock().unwrap().push(format!("{query:?}"));
+        self.warn(AlertPage { time: rfc3339(data::NOW), alerts: vec![data::alert()], matched: 1 })
+    }
+
+    fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
+        self.warn(MutePage { mutes: vec![data::mute()] })
+    }
+
+    fn detectors(&self) -> BoxFuture<'static, Result<DetectorPage, AlertRefusal>> {
+        self.warn(DetectorPage { detectors: vec![data::detector()] })
+    }
+
+    fn alert_command(
+        &self,
+        command: AlertCommand,
+        caller: Caller,
+    ) -> BoxFuture<'static, Result<AlertOutcome, AlertRefusal>> {
+        assert!(caller.peer.ip().is_loopback());
+        self.asked.lock().unwrap().push(format!("{command:?}"));
+        let test = ChannelTest { channel: "journald:".to_owned(), error: Some("no socket".to_owned()), seconds: 0.5 };
+        self.warn(AlertOutcome {
+            message: "done".to_owned(),
+            alert: Some(data::alert()),
+            mute: Some(data::mute()),
+            tests: vec![test],
+        })
+    }
+
     fn closed_flows(&self) -> broadcast::Receiver<Arc<FlowRow>> {
         self.closed.subscribe()
     }
@@ -232,6 +265,11 @@ impl Source for Fake {
 }
 
 impl Fake {
+    fn warn<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, AlertRefusal>> {
+        let refusal = self.alert_refusal.lock().unwrap().clone();
+        Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
+    }
+
     fn tell<T: Send + 'static>(&self, answer: T) -> BoxFuture<'static, Result<T, FleetRefusal>> {
         let refusal = self.fleet_refusal.lock().unwrap().clone();
         Box::pin(std::future::ready(refusal.map_or(Ok(answer), Err)))
