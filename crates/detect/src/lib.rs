@@ -5,12 +5,17 @@
 #![forbid(unsafe_code)]
 
 mod book;
+mod bounded;
 mod definition;
 mod detection;
 mod detectors;
+mod distinct;
 mod mutes;
 mod settings;
 mod sign;
+#[cfg(test)]
+mod testing;
+mod window;
 
 pub use book::{ALERTS_MAX, Book, Change, Tally, is_told, mac_text};
 pub use definition::{Attack, Definition, Spoofable, Threshold};
