@@ -4,13 +4,23 @@
 //! limit; what it forgets for that is counted.
 #![forbid(unsafe_code)]
 
+mod attempts;
 mod book;
+mod bounded;
 mod definition;
 mod detection;
 mod detectors;
+mod distinct;
+mod flood;
 mod mutes;
+mod pace;
+mod probe;
 mod settings;
 mod sign;
+#[cfg(test)]
+mod testing;
+mod window;
+mod wire;
 
 pub use book::{ALERTS_MAX, Book, Change, Tally, is_told, mac_text};
 pub use definition::{Attack, Definition, Spoofable, Threshold};

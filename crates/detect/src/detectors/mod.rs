@@ -1,11 +1,25 @@
 //! All detectors, in the order of the documentation.
 
+mod arp_scan;
+mod host_sweep;
+mod icmp_flood;
+mod port_scan;
+mod syn_flood;
+mod udp_flood;
+
 use crate::{Definition, Detector, Settings};
 
 /// What a detector's file offers: its definition, and how to make one.
 type Made = (&'static Definition, fn(&Settings) -> Box<dyn Detector>);
 
-const ALL: &[Made] = &[];
+static ALL: &[Made] = &[
+    (&port_scan::DEFINITION, port_scan::PortScan::make),
+    (&host_sweep::DEFINITION, host_sweep::HostSweep::make),
+    (&arp_scan::DEFINITION, arp_scan::ArpScan::make),
+    (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
+    (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
+    (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
+];
 
 /// Every detector's definition.
 pub fn definitions() -> Vec<&'static Definition> {
