@@ -4,18 +4,22 @@
 //! limit; what it forgets for that is counted.
 #![forbid(unsafe_code)]
 
+pub mod authlog;
 mod book;
 mod bounded;
 mod definition;
 mod detection;
 mod detectors;
 mod distinct;
+mod domain;
+pub mod fleet;
 mod mutes;
 mod settings;
 mod sign;
 #[cfg(test)]
 mod testing;
 mod window;
+mod words;
 
 pub use book::{ALERTS_MAX, Book, Change, Tally, is_told, mac_text};
 pub use definition::{Attack, Definition, Spoofable, Threshold};

@@ -1,11 +1,37 @@
 //! All detectors, in the order of the documentation.
 
+mod beacon;
+mod brute_force;
+mod dga;
+mod dns_tunnel;
+mod exfiltration;
+mod failed_logins;
+mod firewall_tampering;
+mod icmp_tunnel;
+mod lateral_movement;
+mod new_listener;
+mod new_outbound;
+mod password_spray;
+
 use crate::{Definition, Detector, Settings};
 
 /// What a detector's file offers: its definition, and how to make one.
 type Made = (&'static Definition, fn(&Settings) -> Box<dyn Detector>);
 
-const ALL: &[Made] = &[];
+const ALL: &[Made] = &[
+    (&brute_force::DEFINITION, brute_force::BruteForce::make),
+    (&failed_logins::DEFINITION, failed_logins::FailedLogins::make),
+    (&password_spray::DEFINITION, password_spray::PasswordSpray::make),
+    (&dns_tunnel::DEFINITION, dns_tunnel::DnsTunnel::make),
+    (&dga::DEFINITION, dga::Dga::make),
+    (&icmp_tunnel::DEFINITION, icmp_tunnel::IcmpTunnel::make),
+    (&beacon::DEFINITION, beacon::Beacon::make),
+    (&exfiltration::DEFINITION, exfiltration::Exfiltration::make),
+    (&lateral_movement::DEFINITION, lateral_movement::LateralMovement::make),
+    (&new_listener::DEFINITION, new_listener::NewListener::make),
+    (&new_outbound::DEFINITION, new_outbound::NewOutbound::make),
+    (&firewall_tampering::DEFINITION, firewall_tampering::FirewallTampering::make),
+];
 
 /// Every detector's definition.
 pub fn definitions() -> Vec<&'static Definition> {
