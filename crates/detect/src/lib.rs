@@ -5,12 +5,15 @@
 #![forbid(unsafe_code)]
 
 mod attempts;
+pub mod authlog;
 mod book;
 mod bounded;
 mod definition;
 mod detection;
 mod detectors;
 mod distinct;
+mod domain;
+pub mod fleet;
 mod flood;
 mod mutes;
 mod pace;
@@ -21,6 +24,7 @@ mod sign;
 mod testing;
 mod window;
 mod wire;
+mod words;
 
 pub use book::{ALERTS_MAX, Book, Change, Tally, is_told, mac_text};
 pub use definition::{Attack, Definition, Spoofable, Threshold};

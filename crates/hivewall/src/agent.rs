@@ -69,7 +69,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         }
     }
     let alerts = Some(PathBuf::from(&config.alerts.directory)).filter(|_| !config.alerts.directory.is_empty());
-    if let Some(setting) = watch::Setting::of(&config, alerts, policy.as_ref().map(Running::asks))? {
+    if let Some(mut setting) = watch::Setting::of(&config, alerts, policy.as_ref().map(Running::asks))? {
+        setting.journal = if setting.logins { watch::follow_journal() } else { None };
         pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
     }
     let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));

@@ -95,7 +95,7 @@ impl Part {
             // Landlock would hide other processes from it.
             Self::Processes => (vec![SysPtrace, DacReadSearch], None, Calls::Lookups),
             Self::Filters => (vec![NetAdmin, NetRaw], writing(Places::tools(), true), Calls::Ordinary),
-            Self::Detect => (Vec::new(), within(places.alerts(), Places::zones()), Calls::NoPrograms),
+            Self::Detect => (Vec::new(), within(places.alerts(), Places::logs_and_zones()), Calls::NoPrograms),
             // Names of interfaces and their addresses come over netlink.
             Self::Fleet => (Vec::new(), within(places.fleet(), Places::zones()), Calls::NoPrograms),
             Self::Meter => (vec![SysAdmin], nothing(), Calls::NoPrograms),

@@ -1,8 +1,20 @@
 //! All detectors, in the order of the documentation.
 
 mod arp_scan;
+mod beacon;
+mod brute_force;
+mod dga;
+mod dns_tunnel;
+mod exfiltration;
+mod failed_logins;
+mod firewall_tampering;
 mod host_sweep;
 mod icmp_flood;
+mod icmp_tunnel;
+mod lateral_movement;
+mod new_listener;
+mod new_outbound;
+mod password_spray;
 mod port_scan;
 mod syn_flood;
 mod udp_flood;
@@ -19,6 +31,18 @@ static ALL: &[Made] = &[
     (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
     (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
     (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
+    (&brute_force::DEFINITION, brute_force::BruteForce::make),
+    (&failed_logins::DEFINITION, failed_logins::FailedLogins::make),
+    (&password_spray::DEFINITION, password_spray::PasswordSpray::make),
+    (&dns_tunnel::DEFINITION, dns_tunnel::DnsTunnel::make),
+    (&dga::DEFINITION, dga::Dga::make),
+    (&icmp_tunnel::DEFINITION, icmp_tunnel::IcmpTunnel::make),
+    (&beacon::DEFINITION, beacon::Beacon::make),
+    (&exfiltration::DEFINITION, exfiltration::Exfiltration::make),
+    (&lateral_movement::DEFINITION, lateral_movement::LateralMovement::make),
+    (&new_listener::DEFINITION, new_listener::NewListener::make),
+    (&new_outbound::DEFINITION, new_outbound::NewOutbound::make),
+    (&firewall_tampering::DEFINITION, firewall_tampering::FirewallTampering::make),
 ];
 
 /// Every detector's definition.

@@ -110,6 +110,11 @@ impl Places {
         vec!["/usr/share/zoneinfo".into(), "/etc/localtime".into()]
     }
 
+    /// Logs of logins, and time zones.
+    pub(super) fn logs_and_zones() -> Vec<PathBuf> {
+        std::iter::once("/var/log".into()).chain(Self::zones()).collect()
+    }
+
     pub(super) fn history_and_zones(&self) -> Vec<PathBuf> {
         self.history().into_iter().chain(Self::zones()).collect()
     }

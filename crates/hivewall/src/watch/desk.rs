@@ -24,6 +24,7 @@ use hivewall_policy::document::Grade;
 use tokio::sync::oneshot;
 
 use super::kept::Kept;
+use super::logins::Logins;
 use super::{Ask, Order, Seen, Told};
 use crate::policy::governor::{self, Respondent};
 
@@ -36,6 +37,10 @@ pub(crate) struct Setting {
     pub(crate) settings: Settings,
     /// Where alerts are kept.
     pub(crate) directory: Option<PathBuf>,
+    /// Whether the host's own logs of logins are read.
+    pub(crate) logins: bool,
+    /// What follows the journal.
+    pub(crate) journal: Option<std::process::Child>,
     /// Who carries responses out.
     pub(crate) governor: Option<Sender<governor::Ask>>,
 }
@@ -52,7 +57,8 @@ impl Setting {
         // Read even where it is off: a mistake is told at once.
         let settings = Settings::read(off, thresholds)?;
         let host = crate::system::host_info(&config.agent.name).name;
-        Ok(config.detect.enabled.then_some(Self { host, settings, directory, governor }))
+        let logins = config.detect.logins;
+        Ok(config.detect.enabled.then_some(Self { host, settings, directory, logins, journal: None, governor }))
     }
 }
 
@@ -71,6 +77,9 @@ pub(crate) struct Desk {
     failed_logins: u64,
     governor: Option<Sender<governor::Ask>>,
     orders: Option<Sender<Order>>,
+    reads_logins: bool,
+    journal: Option<std::process::Child>,
+    logins: Option<Logins>,
     /// Detector → action → outcome → responses.
     responses: BTreeMap<String, BTreeMap<String, BTreeMap<String, u64>>>,
     is_stale: bool,
@@ -107,6 +116,9 @@ impl Desk {
             failed_logins: 0,
             governor: setting.governor,
             orders: None,
+            reads_logins: setting.logins,
+            journal: setting.journal,
+            logins: None,
             responses: BTreeMap::new(),
             is_stale: true,
         };
@@ -117,6 +129,7 @@ impl Desk {
     /// Begins with what needs threads of its own.
     pub(crate) fn begin(&mut self, orders: &Sender<Order>) {
         self.orders = Some(orders.clone());
+        self.logins = self.reads_logins.then(|| Logins::begin(orders, self.journal.take()));
     }
 
     /// Takes what happened.
@@ -408,6 +421,7 @@ impl Desk {
 
     /// Keeps and shows everything.
     pub(crate) fn close(&mut self) {
+        self.logins = None;
         if let Some(kept) = &mut self.kept {
             kept.flush();
         }

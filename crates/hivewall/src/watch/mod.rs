@@ -6,6 +6,7 @@
 mod commands;
 mod desk;
 mod kept;
+mod logins;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -24,6 +25,7 @@ use tokio::sync::oneshot;
 
 pub(crate) use commands::{command, run};
 pub(crate) use desk::{Desk, Setting};
+pub(crate) use logins::follow_journal;
 
 /// Batches that may wait for the desk: some seconds of a busy host.
 const BACKLOG_MAX: usize = 64;
