@@ -77,7 +77,13 @@ impl Agent {
         let messages = File::create(directory.path().join("messages")).expect("a file for the messages");
         let mut command = host.command(binary::path());
         // The usual place is the machine's own; several agents at once would quarrel over it.
-        let usual = [["--history-directory", ""], ["--policy-state", ""], ["--fleet-directory", ""]];
+        let usual = [
+            ["--history-directory", ""],
+            ["--policy-state", ""],
+            ["--fleet-directory", ""],
+            ["--alerts-directory", ""],
+            ["--export-directory", ""],
+        ];
         let usual = usual.iter().filter(|[flag, _]| !args.contains(flag)).flatten();
         command
             .arg("run")

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::ArgMatches;
 use hivewall_tui::{Agent, FlowQuestion, PolicyAction, PolicyReply};
+use hivewall_view::alerts::AlertOutcome;
 use hivewall_view::fleet::FleetView;
 use hivewall_view::{FlowPage, Snapshot, Sort};
 
@@ -264,6 +265,12 @@ impl Agent for Client {
             // A connection that was there before the change proves nothing.
             PolicyAction::Confirm => Self::new(&self.base).post("policy/confirm", None).map(PolicyReply::Done),
             PolicyAction::Rollback => self.post("policy/rollback", None).map(PolicyReply::Done),
+            PolicyAction::Acknowledge { id } => self
+                .post("alerts/acknowledge", Some(serde_json::json!({ "id": id })))
+                .map(|outcome: AlertOutcome| PolicyReply::Told(outcome.message)),
+            PolicyAction::Undo { id } => self
+                .post("alerts/undo", Some(serde_json::json!({ "id": id })))
+                .map(|outcome: AlertOutcome| PolicyReply::Told(outcome.message)),
         };
         told.map_err(|error| format!("{error:#}"))
     }

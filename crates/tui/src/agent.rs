@@ -39,6 +39,16 @@ pub enum PolicyAction {
     Confirm,
     /// Bring back what held before.
     Rollback,
+    /// Say that an alert has been seen.
+    Acknowledge {
+        /// Its id.
+        id: String,
+    },
+    /// Take back what was done about an alert by itself.
+    Undo {
+        /// Its id.
+        id: String,
+    },
 }
 
 impl PolicyAction {
@@ -51,6 +61,8 @@ impl PolicyAction {
             Self::Unban(request) => format!("lift the ban of {}", request.prefix),
             Self::Confirm => "confirm the change of policy".to_owned(),
             Self::Rollback => "bring back the policy before this one".to_owned(),
+            Self::Acknowledge { id } => format!("acknowledge alert {id}"),
+            Self::Undo { id } => format!("take back what was done about alert {id}"),
         }
     }
 }
@@ -60,6 +72,8 @@ impl PolicyAction {
 pub enum PolicyReply {
     /// It was done.
     Done(PolicyOutcome),
+    /// It was done, and this is to be said of it.
+    Told(String),
     /// What becomes of the packet.
     Explained(Box<Explanation>),
 }

@@ -342,6 +342,7 @@ impl App {
             Command::Mouse => return self.leave_mouse(),
             Command::Form(form) => self.begin_form(form),
             Command::Unban => self.begin_unban(),
+            Command::Acknowledge => self.begin_acknowledge(),
             Command::Confirm => self.begin_command(PolicyAction::Confirm),
             Command::Rollback => self.begin_command(PolicyAction::Rollback),
         }

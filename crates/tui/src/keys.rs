@@ -63,6 +63,8 @@ pub(crate) enum Command {
     Form(Form),
     /// Lift the selected ban.
     Unban,
+    /// Say that the selected alert has been seen.
+    Acknowledge,
     /// Confirm the change of policy.
     Confirm,
     /// Bring back the policy before.
@@ -128,7 +130,8 @@ pub(crate) const HELP: &[(&str, Keys)] = &[
         "Policy",
         &[
             ("e", "explain what becomes of a packet"),
-            ("x u", "ban an address, lift a ban"),
+            ("x u", "ban an address, lift a ban or undo a response"),
+            ("v", "alert has been seen"),
             ("c R", "confirm a change, bring back the policy before"),
         ],
     ),
@@ -169,7 +172,9 @@ pub(crate) fn here(tab: Tab, list: List, travelling: bool) -> Keys {
         }
         Tab::Interfaces | Tab::Latency => &[("Enter", "its flows"), ("< > o", "order"), ("y", "copy")],
         Tab::Drops => &[("→ ←", "lists"), ("Enter", "flows of the latest"), ("< > o", "order"), ("y", "copy")],
-        Tab::Alerts => &[("< > o", "order"), ("y", "copy")],
+        Tab::Alerts => {
+            &[("Enter", "its flows"), ("v", "seen"), ("u", "undo"), ("x", "ban"), ("< > o", "order"), ("y Y", "copy")]
+        }
         Tab::Policy => &[
             ("→ ←", "lists"),
             ("e", "explain"),
@@ -258,6 +263,7 @@ fn character(letter: char) -> Option<Command> {
         'e' => Command::Form(Form::Explain),
         'x' => Command::Form(Form::Ban),
         'u' => Command::Unban,
+        'v' => Command::Acknowledge,
         'c' => Command::Confirm,
         'R' => Command::Rollback,
         key => Command::Show(Tab::from_key(key)?),

@@ -176,7 +176,7 @@ impl List {
             List::Transitions => &["count", "transition"],
             List::KernelDrops => &["packets", "reason", "interface", "protocol"],
             List::Losses => &["packets", "count", "bytes", "reason"],
-            List::Alerts => &["count", "alert"],
+            List::Alerts => &["severity", "last", "detector", "source", "signs"],
             List::Rules => &["#", "rate", "packets", "bytes", "flows", "last", "rule", "tier", "action"],
             List::Refused => &["packets", "bytes", "in", "rule"],
             List::Members => &["state", "host", "since", "policy", "address", "agent"],

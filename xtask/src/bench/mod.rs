@@ -5,6 +5,7 @@
 
 mod agent;
 mod datapath;
+mod detect;
 mod overhead;
 mod policy;
 mod replay;
@@ -21,6 +22,8 @@ use clap::Subcommand;
 pub(crate) enum Bench {
     /// Nanoseconds per packet in the kernel's datapath, beside kernel maps (as root).
     Datapath(datapath::Args),
+    /// What detectors say of captures with ground truth.
+    Detect(detect::Args),
     /// Packets per second of `hivewall replay`, beside nfpcapd.
     Replay(replay::Args),
     /// What the agent costs: iperf3 with it on and off, memory, processor time (as root).
@@ -35,6 +38,7 @@ pub(crate) enum Bench {
 pub(crate) fn run(bench: &Bench) -> Result<()> {
     match bench {
         Bench::Datapath(args) => datapath::run(args),
+        Bench::Detect(args) => detect::run(args),
         Bench::Replay(args) => replay::run(args),
         Bench::Overhead(args) => overhead::run(args),
         Bench::Policy(args) => policy::run(args),

@@ -4,6 +4,7 @@
 //! Invariant: one command is on its way at a time; what is not answered is never sent twice.
 
 use crossterm::event::KeyEvent;
+use hivewall_view::alerts::Alert;
 use hivewall_view::policy::UnbanRequest;
 
 use super::{App, Effect, Overlay};
@@ -17,6 +18,7 @@ impl App {
     pub(super) fn begin_form(&mut self, form: Form) {
         let selected = match (form, self.list()) {
             (Form::Ban, List::Talkers) => self.selected_id(List::Talkers),
+            (Form::Ban, List::Alerts) => self.selected_alert().and_then(|alert| alert.source.clone()),
             (Form::Ban, List::Flows) => self.selected_flow().map(|flow| flow.source_ip.clone()),
             _ => None,
         };
@@ -24,8 +26,30 @@ impl App {
         self.prompt = Some(Prompt::typing(form, &text));
     }
 
-    /// Asks whether the ban under the cursor is to be lifted.
+    /// The alert under the cursor of its screen.
+    fn selected_alert(&self) -> Option<&Alert> {
+        let row = self.rows.alerts.get(self.cursor(List::Alerts).selected).filter(|_| self.tab == Tab::Alerts)?;
+        Some(&row.0)
+    }
+
+    /// Asks whether the alert under the cursor has been seen.
+    pub(super) fn begin_acknowledge(&mut self) {
+        match self.selected_alert().map(|alert| alert.id.clone()) {
+            Some(id) => self.prompt = Some(Prompt::Asking(PolicyAction::Acknowledge { id })),
+            None => self.say("choose an alert on their screen first: a", true),
+        }
+    }
+
+    /// Asks whether the ban under the cursor is to be lifted, or what was done about the alert there.
     pub(super) fn begin_unban(&mut self) {
+        if self.tab == Tab::Alerts {
+            let acted =
+                self.selected_alert().filter(|alert| alert.response.as_ref().is_some_and(|r| r.outcome == "done"));
+            return match acted.map(|alert| alert.id.clone()) {
+                Some(id) => self.prompt = Some(Prompt::Asking(PolicyAction::Undo { id })),
+                None => self.say("nothing was done about this alert by itself", true),
+            };
+        }
         match self.selected_id(List::Bans).filter(|_| self.tab == Tab::Policy && self.list() == List::Bans) {
             Some(prefix) => self.prompt = Some(Prompt::Asking(PolicyAction::Unban(UnbanRequest { prefix }))),
             None => self.say("choose a ban on the policy's screen first (f, then →)", true),
@@ -83,6 +107,7 @@ impl App {
     pub(super) fn take_reply(&mut self, reply: Result<PolicyReply, String>) {
         match reply {
             Ok(PolicyReply::Done(outcome)) => self.say(outcome.message, false),
+            Ok(PolicyReply::Told(message)) => self.say(message, false),
             Ok(PolicyReply::Explained(explanation)) => {
                 self.overlay = Overlay::Explained { explanation, scroll: 0 };
             }

@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use hivewall_view::alerts::{Alert, AlertState};
+use hivewall_view::time::parse_rfc3339;
 use hivewall_view::{DropRow, FamilyCount, HalfOpenTarget, Loss, PeerLatency, Snapshot};
 use serde_json::{Value, json};
 
@@ -188,6 +190,42 @@ impl Item for CountRow {
     fn json(&self) -> Value {
         json!({"name": self.name, "count": self.count})
     }
+}
+
+/// An alert.
+#[derive(Clone, Debug)]
+pub(crate) struct AlertRow(pub(crate) Alert);
+
+impl Item for AlertRow {
+    fn id(&self) -> String {
+        self.0.id.clone()
+    }
+
+    fn key(&self, head: &str) -> Key {
+        let alert = &self.0;
+        match head {
+            // Those that go on stand before those that are over.
+            "severity" => number(alert.severity as u64 + if alert.state == AlertState::Active { 8 } else { 0 }),
+            "detector" => word(&alert.detector),
+            "source" => word(alert.source.as_deref().unwrap_or("-")),
+            "signs" => number(alert.signs),
+            // Later is greater.
+            _ => Key::Number(parse_rfc3339(&alert.last_seen).map_or(0.0, |time| time.0 as f64)),
+        }
+    }
+
+    fn filter(&self) -> Option<String> {
+        let address = self.0.source.as_ref().or_else(|| self.0.targets.first())?;
+        address.parse::<std::net::IpAddr>().is_ok().then(|| term("ip", address))
+    }
+
+    fn json(&self) -> Value {
+        json!(self.0)
+    }
+}
+
+pub(super) fn alerts(snapshot: &Snapshot) -> Vec<AlertRow> {
+    snapshot.alerts.latest.iter().cloned().map(AlertRow).collect()
 }
 
 pub(super) fn counts(counts: &BTreeMap<String, u64>) -> Vec<CountRow> {

@@ -19,7 +19,7 @@ use hivewall_view::{DnsRow, DropRow, FlowPage, HalfOpenTarget, HttpRow, ProcessT
 use serde_json::Value;
 
 pub(crate) use fleet::FleetRows;
-pub(crate) use health::{CountRow, LossRow, PeerRow, StateRow};
+pub(crate) use health::{AlertRow, CountRow, LossRow, PeerRow, StateRow};
 pub(crate) use names::NameRow;
 pub(crate) use policy::RuleRow;
 pub(crate) use traffic::{ApplicationRow, GroupRow, InterfaceRow, ProtocolRow, TalkerRow, process_packets};
@@ -86,7 +86,7 @@ pub(crate) struct Rows {
     pub(crate) transitions: Vec<CountRow>,
     pub(crate) drops: Vec<DropRow>,
     pub(crate) losses: Vec<LossRow>,
-    pub(crate) alerts: Vec<CountRow>,
+    pub(crate) alerts: Vec<AlertRow>,
     pub(crate) rules: Vec<RuleRow>,
     pub(crate) refused: Vec<RefusedByRule>,
     pub(crate) bans: Vec<BanView>,
@@ -117,7 +117,7 @@ impl Rows {
             transitions: health::counts(&snapshot.sockets.transitions),
             drops: snapshot.kernel_drops.clone(),
             losses: health::losses(snapshot),
-            alerts: health::counts(&snapshot.security_alerts),
+            alerts: health::alerts(snapshot),
             rules: policy::rules(snapshot),
             refused: snapshot.refused.rules.clone(),
             bans: snapshot.firewall_rules.bans.clone(),

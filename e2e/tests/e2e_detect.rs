@@ -1,0 +1,266 @@
+//! Detection and response with real attackers: nmap and hping3 against a running agent, guessing against a fleet that cuts the
+//! guesser off, forged floods that cut off nobody.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+use std::time::{Duration, Instant};
+
+use hivewall_e2e::agent::Agent;
+use hivewall_e2e::fleet::Fleet;
+use hivewall_e2e::network::Pair;
+use hivewall_e2e::talk::{connect, echo};
+use hivewall_e2e::tool::tool;
+use hivewall_e2e::{pause, until};
+use hivewall_testkit::netns::Host;
+use hivewall_testkit::require_root;
+use serde_json::Value;
+
+/// Alerts of an agent that are asked for so.
+fn alerts(agent: &Agent, query: &str) -> Vec<Value> {
+    let page: Value = serde_json::from_str(&agent.get(&format!("/api/v1/alerts?{query}")).unwrap()).unwrap();
+    page["alerts"].as_array().unwrap().clone()
+}
+
+/// Waits for an alert, and tells how long that took.
+fn alert_of(agent: &Agent, query: &str) -> (Value, Duration) {
+    let began = Instant::now();
+    let alert = until(&format!("an alert {query}"), || {
+        alerts(agent, query).pop().ok_or_else(|| format!("there is none, but: {:#?}", alerts(agent, "all=true")))
+    });
+    (alert, began.elapsed())
+}
+
+/// A server that greets like an SSH daemon and sends away whoever comes, as one does after wrong passwords.
+fn ssh_that_refuses(host: &Host) {
+    let listener = host.enter(|| TcpListener::bind(("::", 22))).unwrap().unwrap();
+    std::thread::spawn(move || {
+        for mut stream in listener.incoming().filter_map(Result::ok) {
+            std::thread::spawn(move || {
+                let mut bytes = [0; 4096];
+                let _ = stream.set_read_timeout(Some(Duration::from_secs(3)));
+                let _ = stream.write_all(b"SSH-2.0-OpenSSH_9.6\r\n");
+                // Key exchange, requests and refusals: some kilobytes each way.
+                for _ in 0..4 {
+                    if !matches!(stream.read(&mut bytes), Ok(1..)) || stream.write_all(&[0x2a; 400]).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+}
+
+/// One attempt at a password.
+fn guess(from: &Host, source: &str, to: &str) -> std::io::Result<()> {
+    let target: std::net::SocketAddr = format!("{to}:22").parse().unwrap();
+    let socket = from.enter(|| {
+        let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
+        let own: std::net::SocketAddr = format!("{source}:0").parse().unwrap();
+        socket.bind(&own.into())?;
+        socket.connect_timeout(&target.into(), Duration::from_millis(500))?;
+        std::io::Result::Ok(socket)
+    });
+    let mut stream = std::net::TcpStream::from(socket.unwrap()?);
+    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let mut bytes = [0; 1024];
+    stream.write_all(b"SSH-2.0-libssh_0.10\r\n")?;
+    stream.read(&mut bytes).map(drop)?;
+    for _ in 0..4 {
+        stream.write_all(&[0x55; 300])?;
+        stream.read(&mut bytes).map(drop)?;
+    }
+    Ok(())
+}
+
+#[test]
+fn every_kind_of_scan_is_an_alert_that_names_the_scanner() {
+    require_root!();
+    let pair = Pair::new("scans");
+    echo(&pair.a, 80);
+    let agent = Agent::start(&pair.a, &["--interface", "eth0"]);
+    let kinds: [(&str, &str, &[&str]); 6] = [
+        ("SYN", "10.0.0.11", &["-sS", "-p", "1-300"]),
+        ("FIN", "10.0.0.12", &["-sF", "-p", "1-300"]),
+        ("NULL", "10.0.0.13", &["-sN", "-p", "1-300"]),
+        ("XMAS", "10.0.0.14", &["-sX", "-p", "1-300"]),
+        ("UDP", "10.0.0.15", &["-sU", "-p", "1-120"]),
+        ("ACK", "10.0.0.16", &["-sA", "-p", "1-300"]),
+    ];
+    for (_, source, _) in kinds {
+        pair.b.ip(&["address", "add", &format!("{source}/24"), "dev", "eth0"]).unwrap();
+    }
+    for (kind, source, flags) in kinds {
+        let quick = ["-Pn", "-n", "-T4", "--max-retries", "0", "--min-rate", "300", "-e", "eth0", "-S", source];
+        tool(&pair.b, "nmap", &[&quick[..], flags, &["10.0.0.1"]].concat());
+        let (alert, took) = alert_of(&agent, &format!("detector=port_scan&source={source}"));
+        println!("{kind}: {} after {took:?}", alert["message"].as_str().unwrap());
+        assert!(took < Duration::from_secs(2), "{kind} took {took:?}");
+        assert_eq!(alert["targets"][0], "10.0.0.1", "{kind}: {alert:#}");
+    }
+    let quick = ["-sT", "-Pn", "-n", "-T4", "--max-retries", "0", "-p", "1-300", "10.0.0.1"];
+    tool(&pair.b, "nmap", &quick);
+    alert_of(&agent, "detector=port_scan&source=10.0.0.2");
+    let snapshot = agent.until("the counts", |snapshot| match snapshot["suspicious_traffic"]["port_scans"].as_u64() {
+        Some(7..) => Ok(()),
+        other => Err(format!("{other:?}")),
+    });
+    assert_eq!(snapshot["security_alerts"]["port_scan"], 7, "{:#}", snapshot["security_alerts"]);
+    let left = agent.stop();
+    let mut written = 0;
+    left.each(|event| {
+        written += usize::from(event["event_type"] == "alert" && event["hivewall"]["detector"] == "port_scan")
+    });
+    assert!(written >= 7, "{written} alerts in the log");
+}
+
+#[test]
+fn a_flood_under_forged_addresses_is_an_alert_and_bans_nobody() {
+    require_root!();
+    let pair = Pair::new("forged");
+    echo(&pair.a, 80);
+    let state = tempfile::tempdir().unwrap();
+    let agent = Agent::start(
+        &pair.a,
+        &[
+            "--interface",
+            "eth0",
+            "--policy-state",
+            &state.path().join("policy").display().to_string(),
+            "--policy-pins",
+            "",
+        ],
+    );
+    let body = "responses:\n- {on: any, do: ban, severity: info, for: 1h}\ntiers:\n- name: main\n  default: {in: accept, out: accept}\n";
+    agent.tell(&["policy", "apply", &hivewall_e2e::talk::document(state.path(), 1, body)]).fine();
+    // Answers to forged sources need a way out.
+    pair.a.ip(&["route", "add", "default", "via", "10.0.0.2"]).unwrap();
+    tool(&pair.b, "hping3", &["--rand-source", "-S", "-p", "80", "-i", "u100", "-c", "20000", "-q", "10.0.0.1"]);
+    let (alert, took) = alert_of(&agent, "detector=syn_flood");
+    println!("{} after {took:?}", alert["message"].as_str().unwrap());
+    assert_eq!((&alert["source"], &alert["spoofable"]), (&Value::Null, &true.into()), "{alert:#}");
+    assert_eq!(alert["targets"][0], "10.0.0.1");
+    // What would ban would have done it by now: the alert was there before this was asked.
+    pause(Duration::from_secs(2));
+    let snapshot = agent.snapshot();
+    assert_eq!(snapshot["firewall_rules"]["bans_total"], 0, "{:#}", snapshot["firewall_rules"]["bans"]);
+    connect(&pair.b, "10.0.0.1:80").unwrap();
+}
+
+#[test]
+fn a_guesser_is_cut_off_on_every_host_and_nobody_else_loses_anything() {
+    require_root!();
+    let fleet = Fleet::formed("cut", 4, |_| "");
+    for address in ["10.0.0.200/24", "10.0.0.201/24"] {
+        fleet.switch.ip(&["address", "add", address, "dev", "br0"]).unwrap();
+    }
+    for member in &fleet.members {
+        ssh_that_refuses(&member.host);
+        echo(&member.host, 8080);
+    }
+    let body = "responses:\n- {on: brute_force, do: ban, severity: medium, for: 10m}\ntiers:\n- name: main\n  \
+                default: {in: accept, out: accept}\n";
+    fleet.apply(1, body).fine();
+    // Somebody who works all the while, on every host, from an address of its own.
+    let switch = fleet.switch.clone();
+    let stop = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let working = {
+        let stop = stop.clone();
+        std::thread::spawn(move || {
+            let mut lost = 0;
+            let mut done = 0;
+            while !stop.load(std::sync::atomic::Ordering::Relaxed) {
+                for n in 1..=4 {
+                    let mut one = || {
+                        let mut stream = connect(&switch, &format!("10.0.0.{n}:8080")).ok()?;
+                        hivewall_e2e::talk::says(&mut stream, b"work").ok()
+                    };
+                    done += 1;
+                    lost += usize::from(one().is_none());
+                }
+                pause(Duration::from_millis(50));
+            }
+            (done, lost)
+        })
+    };
+    let began = Instant::now();
+    let mut guesses = 0;
+    let alerted = until("an alert about the guesser", || {
+        let _ = guess(&fleet.switch, "10.0.0.200", "10.0.0.2");
+        guesses += 1;
+        alerts(fleet.members[1].agent(), "detector=brute_force&source=10.0.0.200")
+            .pop()
+            .ok_or_else(|| format!("{guesses} guesses"))
+    });
+    let raised = Instant::now();
+    for n in 1..=4 {
+        until(&format!("10.0.0.{n} to be closed to the guesser"), || {
+            match guess(&fleet.switch, "10.0.0.200", &format!("10.0.0.{n}")) {
+                Ok(()) => Err("it is open"),
+                Err(_) => Ok(()),
+            }
+        });
+    }
+    let cut = raised.elapsed();
+    println!("alert after {guesses} guesses and {:?}, cut off on all hosts {cut:?} later", raised - began);
+    assert!(cut < Duration::from_secs(5), "four refused connections take half a second each, and yet {cut:?}");
+    let id = alerted["id"].as_str().unwrap().to_owned();
+    let (alert, _) = alert_of(fleet.members[1].agent(), &format!("id={id}&all=true"));
+    assert_eq!(alert["response"]["outcome"], "done", "{alert:#}");
+    stop.store(true, std::sync::atomic::Ordering::Relaxed);
+    let (done, lost) = working.join().unwrap();
+    assert!(lost == 0 && done > 20, "{lost} of {done} connections of somebody else were lost");
+    // One command takes it back, everywhere.
+    let said = fleet.members[1].agent().tell(&["alerts", "undo", &id]).fine();
+    assert!(said.contains("no longer banned"), "{said}");
+    for n in 1..=4 {
+        until(&format!("10.0.0.{n} to be open again"), || guess(&fleet.switch, "10.0.0.200", &format!("10.0.0.{n}")));
+    }
+    let (alert, _) = alert_of(fleet.members[1].agent(), &format!("id={id}&all=true"));
+    assert_eq!(alert["response"]["outcome"], "undone", "{alert:#}");
+}
+
+#[test]
+fn alerts_are_acknowledged_silenced_excluded_and_outlive_the_agent() {
+    require_root!();
+    let pair = Pair::new("acts");
+    let kept = tempfile::tempdir().unwrap();
+    let directory = kept.path().join("alerts").display().to_string();
+    let flags = ["--interface", "eth0", "--alerts-directory", &directory];
+    let agent = Agent::start(&pair.a, &flags);
+    let scan = |source: &str| {
+        pair.b.ip(&["address", "replace", &format!("{source}/24"), "dev", "eth0"]).unwrap();
+        let quick = ["-sS", "-Pn", "-n", "-T4", "--max-retries", "0", "--min-rate", "500", "-p", "1-200"];
+        tool(&pair.b, "nmap", &[&quick[..], &["-e", "eth0", "-S", source, "10.0.0.1"]].concat());
+    };
+    scan("10.0.0.21");
+    let (first, _) = alert_of(&agent, "detector=port_scan&source=10.0.0.21");
+    let id = first["id"].as_str().unwrap();
+    let shown = agent.tell(&["alerts", "show", id]).fine();
+    assert!(shown.contains("T1046") && shown.contains("10.0.0.21") && shown.contains("10.0.0.1"), "{shown}");
+    let listed = agent.tell(&["alerts"]).fine();
+    assert!(listed.contains(id) && listed.contains("port_scan"), "{listed}");
+    agent.tell(&["alerts", "ack", id, "--note", "our own"]).fine();
+    assert!(!agent.tell(&["alerts"]).fine().contains(id));
+    agent.tell(&["alerts", "exclude", "--detector", "port_scan", "--source", "10.0.0.22"]).fine();
+    agent.tell(&["alerts", "silence", "--source", "10.0.0.23", "--for", "1h"]).fine();
+    scan("10.0.0.22");
+    scan("10.0.0.23");
+    let (silenced, _) = alert_of(&agent, "detector=port_scan&source=10.0.0.23&all=true");
+    assert!(silenced["silenced_until"].is_string(), "{silenced:#}");
+    assert!(alerts(&agent, "source=10.0.0.22&all=true").is_empty());
+    let mutes = agent.tell(&["alerts", "mutes"]).fine();
+    assert!(mutes.contains("m1") && mutes.contains("m2"), "{mutes}");
+    agent.tell(&["alerts", "unmute", "m2"]).fine();
+    let text = agent.tell(&["report", "--last", "1h", "--format", "text"]).fine();
+    assert!(text.contains("Port scan"), "{text}");
+    agent.stop();
+
+    let agent = Agent::start(&pair.a, &flags);
+    let (again, _) = alert_of(&agent, &format!("id={id}&all=true"));
+    assert_eq!((&again["state"], &again["acknowledged"]["note"]), (&"ended".into(), &"our own".into()), "{again:#}");
+    let mutes = agent.tell(&["alerts", "mutes"]).fine();
+    assert!(mutes.contains("m1") && !mutes.contains("m2"), "{mutes}");
+    let bad = agent.tell(&["alerts", "show", "zzz"]);
+    assert!(bad.code != Some(0) && bad.err.contains("no alert"), "{bad:?}");
+}
