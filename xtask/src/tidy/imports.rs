@@ -41,6 +41,7 @@ const IMPORTS: &[Import] = &[
     import("engine", &["datapath", "model", "view"], &["soft", "testkit"]),
     import("export", &["model", "view"], &["testkit"]),
     import("analyze", &["model", "view"], &["export", "testkit"]),
+    import("spool", &[], &[]),
     import("store", &["model", "view"], &["testkit"]),
     import("api", &["model", "view"], &["testkit"]),
     import("tui", &["model", "view"], &["testkit"]),
