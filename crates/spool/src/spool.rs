@@ -186,6 +186,11 @@ impl Spool {
         self.index.len()
     }
 
+    /// Number of the oldest item.
+    pub fn first(&self) -> Option<u64> {
+        self.index.front().map(|entry| entry.number)
+    }
+
     /// Whether it holds none.
     pub fn is_empty(&self) -> bool {
         self.index.is_empty()
