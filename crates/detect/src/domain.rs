@@ -100,7 +100,7 @@ pub(crate) fn is_random(label: &str) -> bool {
     if label.len() < 7 || label.starts_with("xn--") {
         return false;
     }
-    let bytes: Vec<u8> = label.bytes().filter(|byte| byte.is_ascii_alphanumeric()).collect();
+    let bytes: Vec<u8> = label.bytes().filter(u8::is_ascii_alphanumeric).collect();
     let pairs = bytes.windows(2).count().max(1);
     let common =
         bytes.windows(2).filter(|pair| COMMON.as_bytes().chunks(3).any(|known| known.starts_with(pair))).count();

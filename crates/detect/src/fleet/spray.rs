@@ -100,7 +100,7 @@ enum Whose {
 }
 
 #[derive(Debug, Default)]
-struct Failures {
+struct Guesses {
     hosts: Vec<(u16, u64)>,
     failures: u64,
     successes: u64,
@@ -112,7 +112,7 @@ struct Failures {
 pub struct FleetSpray {
     hosts: Hosts,
     told: Bounded<(u16, u64), ()>,
-    subjects: Bounded<Whose, Failures>,
+    subjects: Bounded<Whose, Guesses>,
     needed: usize,
 }
 
@@ -149,7 +149,7 @@ impl FleetSpray {
                 if row.failures == 0 && self.subjects.get(&whose).is_none() {
                     continue;
                 }
-                let subject = self.subjects.entry(now, &whose, Failures::default);
+                let subject = self.subjects.entry(now, &whose, Guesses::default);
                 subject.take(host, from.epoch, row);
                 // One account of everybody (root, admin) fails from many sources at many hosts: that is the internet's noise
                 // unless it comes from one.
@@ -171,7 +171,7 @@ impl FleetSpray {
     }
 }
 
-impl Failures {
+impl Guesses {
     fn take(&mut self, host: u16, epoch: u64, row: &SourceFailures) {
         let oldest = epoch.saturating_sub(WINDOW.as_secs() / super::EPOCH_SECONDS);
         self.hosts.retain(|(_, seen)| *seen >= oldest);
