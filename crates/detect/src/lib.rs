@@ -4,6 +4,7 @@
 //! limit; what it forgets for that is counted.
 #![forbid(unsafe_code)]
 
+mod attempts;
 pub mod authlog;
 mod book;
 mod bounded;
@@ -13,12 +14,16 @@ mod detectors;
 mod distinct;
 mod domain;
 pub mod fleet;
+mod flood;
 mod mutes;
+mod pace;
+mod probe;
 mod settings;
 mod sign;
 #[cfg(test)]
 mod testing;
 mod window;
+mod wire;
 mod words;
 
 pub use book::{ALERTS_MAX, Book, Change, Tally, is_told, mac_text};

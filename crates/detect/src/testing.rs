@@ -160,6 +160,16 @@ impl Make {
         self
     }
 
+    /// A later pulse in which so many packets each way, of those there are, are new.
+    pub(crate) fn later_with(mut self, time: Timestamp, up: u64, down: u64) -> Self {
+        let share =
+            |side: &Side, packets: u64| Moves { packets, ip_bytes: side.ip_bytes * packets / side.packets.max(1) };
+        self.0.new_to_server = share(&self.0.to_server, up);
+        self.0.new_to_client = share(&self.0.to_client, down);
+        (self.0.is_first, self.0.last) = (false, time);
+        self
+    }
+
     fn state(mut self) -> Self {
         if self.0.tuple.protocol == proto::TCP {
             self.0.tcp_state = Some(TcpState::from_flags(self.0.to_server.flags, self.0.to_client.flags));

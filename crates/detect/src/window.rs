@@ -37,6 +37,24 @@ impl<const N: usize> Window<N> {
         }
     }
 
+    /// Adds what came evenly from `from` to `to`; the rest of a division goes to the end.
+    pub(crate) fn spread(&mut self, from: Timestamp, to: Timestamp, amount: u64) {
+        let (first, last) = (from.0.div_euclid(self.part_ns), to.0.div_euclid(self.part_ns));
+        let whole = to.since(from).as_nanos().max(1);
+        let first = first.max(last - N as i64);
+        let mut left = amount;
+        for part in first..last {
+            let begin = (part * self.part_ns).max(from.0);
+            let share = (part + 1) * self.part_ns - begin;
+            let some = u64::try_from(u128::from(amount) * share.max(0) as u128 / whole).unwrap_or(0).min(left);
+            left -= some;
+            self.add(Timestamp(begin), some);
+        }
+        let before_ns = u128::try_from(first * self.part_ns - from.0).unwrap_or(0);
+        let before = u64::try_from(u128::from(amount) * before_ns / whole).unwrap_or(0);
+        self.add(to, left - before.min(left));
+    }
+
     /// The sum of the window that ends at `now`.
     pub(crate) fn sum(&mut self, now: Timestamp) -> u64 {
         self.advance(now);
@@ -107,6 +125,19 @@ mod tests {
         window.add(at(5_000), 4);
         assert_eq!((window.total(), window.peak()), (3, 2));
         assert_eq!(window.sum(at(25_500)), 1);
+    }
+
+    #[test]
+    fn what_came_over_a_time_lies_in_all_parts_of_it() {
+        let mut window: Window<5> = Window::new(Duration::from_secs(5));
+        window.spread(at(500), at(2_500), 200);
+        assert_eq!((window.total(), window.peak()), (200, 100));
+        let mut window: Window<5> = Window::new(Duration::from_secs(5));
+        window.spread(at(0), at(100_000), 1_000);
+        assert!(window.total() <= 60 && window.peak() <= 20, "{window:?}");
+        let mut window: Window<5> = Window::new(Duration::from_secs(5));
+        window.spread(at(700), at(700), 7);
+        assert_eq!((window.total(), window.peak()), (7, 7));
     }
 
     #[test]

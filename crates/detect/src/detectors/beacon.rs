@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, FlowNames, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_host, is_public, median, span};
+use crate::wire::{is_host, is_public};
+use crate::words::{Voice, median};
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -94,7 +96,7 @@ struct Pair {
     total: u64,
     first: Option<Timestamp>,
     names: Option<std::sync::Arc<FlowNames>>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -284,7 +286,7 @@ fn sign(pulse: &Pulse, pair: &Pair, rhythm: &Rhythm, severity: Severity, why: &s
     let message = format!(
         "{client} connected to {server} port {port} {} times in {}, about every {:.1} s{why}",
         pair.total,
-        span(pulse.last.since(first)),
+        units::duration(pulse.last.since(first)),
         rhythm.interval.as_secs_f64(),
     );
     let mut sign = Sign::new(&DEFINITION, Subject::pair(client, server, Some(port)), first, pulse.last, message);
@@ -351,7 +353,7 @@ mod tests {
         let watch = minutes(20);
         assert_eq!(
             watch.lines(),
-            ["medium 10.0.0.1 connected to 50.0.0.1 port 443 20 times in 19 min, about every 60.0 s"]
+            ["medium 10.0.0.1 connected to 50.0.0.1 port 443 20 times in 19m00s, about every 60.0 s"]
         );
         assert_eq!(watch.signs[0].subject, Subject::pair(host(1), public(1), Some(443)));
     }

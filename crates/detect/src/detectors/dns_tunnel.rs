@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use hivewall_model::{DnsMessage, FlowId, Learned, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, word_of};
 use crate::domain::{entropy, is_hash_lookup, is_reversed_address, split};
-use crate::words::{Pace, size, span};
+use crate::words::Voice;
 use crate::{
     Attack, Definition, Detector, Event, Held, SAMPLES_MAX, Said, Settings, Sign, Spoofable, Subject, TARGETS_MAX,
     Threshold,
@@ -127,7 +128,7 @@ struct Pair {
     answer_bytes: u64,
     samples: Vec<Box<str>>,
     flows: Vec<FlowId>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -202,7 +203,7 @@ impl Pair {
             answer_bytes: 0,
             samples: Vec::new(),
             flows: Vec::new(),
-            pace: Pace::default(),
+            pace: Voice::default(),
         }
     }
 
@@ -233,9 +234,9 @@ impl Pair {
         let names = self.slow.names.count();
         let message = format!(
             "{client} asked {server} for {names} different names under {domain} in {}, {} in names and {} of text back: data may pass in DNS",
-            span(said.time.since(self.first)),
-            size(self.name_bytes),
-            size(self.answer_bytes),
+            units::duration(said.time.since(self.first)),
+            units::bytes(self.name_bytes),
+            units::bytes(self.answer_bytes),
         );
         let subject = Subject { source: Some(*client), other: Some(domain.clone()), ..Subject::default() };
         let mut sign = Sign::new(&DEFINITION, subject, self.first, said.time, message);
@@ -345,7 +346,8 @@ mod tests {
 
     #[test]
     fn what_looks_alike_and_is_clean_is_not_told() {
-        let clean: [(&str, u16, fn(u64) -> String); 7] = [
+        type Name = fn(u64) -> String;
+        let clean: [(&str, u16, Name); 7] = [
             ("content network", 1, |n| format!("r{n}---sn-{}.googlevideo.com", &hash(n)[..8])),
             ("address list", 1, |n| format!("{}.{}.2.1.zen.spamhaus.org", n % 256, n / 256)),
             ("reverse", 12, |n| format!("{}.{}.0.10.in-addr.arpa", n % 256, n / 256)),

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, address_word};
-use crate::words::{Pace, is_host, is_public, span};
+use crate::wire::{is_host, is_public};
+use crate::words::Voice;
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -67,7 +69,7 @@ struct Host {
     same_service: u64,
     since: Timestamp,
     flows: Vec<FlowId>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -129,7 +131,7 @@ impl LateralMovement {
         let message = format!(
             "{client}, entered from {whence} by port {by}, opened administrative sessions to {} hosts that it had none with before, within {}",
             host.fresh_count,
-            span(pulse.last.since(entered)),
+            units::duration(pulse.last.since(entered)),
         );
         let mut sign = Sign::new(&DEFINITION, Subject::source(client), entered, pulse.last, message);
         sign.severity = severity;
@@ -194,7 +196,7 @@ mod tests {
                 .chain((0..peers).map(|n| session(60 + u64::from(n), 2, 100 + n, 445)))
         };
         assert!(watch(chain(5)).signs.is_empty());
-        let expected = "high 10.0.0.2, entered from 10.0.0.1 by port 445, opened administrative sessions to 6 hosts that it had none with before, within 65 s";
+        let expected = "high 10.0.0.2, entered from 10.0.0.1 by port 445, opened administrative sessions to 6 hosts that it had none with before, within 1m05s";
         assert_eq!(watch(chain(6)).lines(), [expected]);
     }
 

@@ -1,5 +1,6 @@
 //! All detectors, in the order of the documentation.
 
+mod arp_scan;
 mod beacon;
 mod brute_force;
 mod dga;
@@ -7,18 +8,29 @@ mod dns_tunnel;
 mod exfiltration;
 mod failed_logins;
 mod firewall_tampering;
+mod host_sweep;
+mod icmp_flood;
 mod icmp_tunnel;
 mod lateral_movement;
 mod new_listener;
 mod new_outbound;
 mod password_spray;
+mod port_scan;
+mod syn_flood;
+mod udp_flood;
 
 use crate::{Definition, Detector, Settings};
 
 /// What a detector's file offers: its definition, and how to make one.
 type Made = (&'static Definition, fn(&Settings) -> Box<dyn Detector>);
 
-const ALL: &[Made] = &[
+static ALL: &[Made] = &[
+    (&port_scan::DEFINITION, port_scan::PortScan::make),
+    (&host_sweep::DEFINITION, host_sweep::HostSweep::make),
+    (&arp_scan::DEFINITION, arp_scan::ArpScan::make),
+    (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
+    (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
+    (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
     (&brute_force::DEFINITION, brute_force::BruteForce::make),
     (&failed_logins::DEFINITION, failed_logins::FailedLogins::make),
     (&password_spray::DEFINITION, password_spray::PasswordSpray::make),

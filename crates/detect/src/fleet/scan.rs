@@ -10,9 +10,11 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use hivewall_model::{Perspective, Pulse};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_host, span};
+use crate::wire::is_host;
+use crate::words::Voice;
 use crate::{Attack, Definition, Held, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
@@ -168,7 +170,7 @@ struct Source {
     proven: u64,
     ports: HashSet<u16>,
     most_at_one: u32,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// The fleet's side. Takes what hosts tell, in any order and late; an epoch of a host that is told twice counts once.
@@ -248,7 +250,7 @@ impl Source {
         let message = format!(
             "{source} touched {} hosts of the fleet within {}, {} times in all and {} times at most at one of them in ten seconds",
             self.hosts.len(),
-            span(last.since(first)),
+            units::duration(last.since(first)),
             self.attempts,
             self.most_at_one,
         );

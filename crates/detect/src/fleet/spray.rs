@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, span};
+use crate::words::Voice;
 use crate::{Attack, Definition, Held, Login, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
@@ -104,7 +105,7 @@ struct Guesses {
     hosts: Vec<(u16, u64)>,
     failures: u64,
     successes: u64,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// The fleet's side. An epoch of a host that is told twice counts once.
@@ -189,7 +190,7 @@ impl Guesses {
     fn sign(&self, whose: &Whose, hosts: &Hosts) -> Sign {
         let first = begin(self.hosts.iter().map(|(_, seen)| *seen).min().unwrap_or(0));
         let last = end(self.hosts.iter().map(|(_, seen)| *seen).max().unwrap_or(0));
-        let (count, time) = (self.hosts.len(), span(last.since(first)));
+        let (count, time) = (self.hosts.len(), units::duration(last.since(first)));
         let (subject, severity, mut message) = match whose {
             Whose::Source(source) => (
                 Subject::source(*source),
