@@ -21,7 +21,8 @@ pub(crate) static DEFINITION: Definition = Definition {
     title: "Beacon",
     kind: "c2",
     sees: "A client that opens TCP connections (or QUIC) to one server and port at regular intervals from one second up, each of them \
-           small, with jitter up to about half of the interval, from the twentieth connection on. Within a network of one's own it \
+           small, with jitter up to about half of the interval, from the twentieth connection on. Low where it calls a \
+           public server by name and no faster than every 15 seconds, as many programs do for news. Within a network of one's own it \
            is told of where it looks disguised: HTTP that says it is a browser, TLS that names no server, or jitter that a check does not have.",
     misses: "Beacons inside of one long connection, over DNS (see dns_tunnel) or through a proxy that everybody uses, intervals so \
              long that the twentieth connection takes more than a day, and connections that move much each time. Checks by monitoring \
@@ -79,6 +80,8 @@ const SAME_CALL: Duration = Duration::from_millis(500);
 const POLLED_MIN: usize = 4;
 /// Servers outside are polled by few.
 const POLLED_OUTSIDE_MIN: usize = 8;
+/// Programs that ask a service for news do so every half minute or so; faster ones keep a connection.
+const FAST: Duration = Duration::from_secs(15);
 /// Checks run by a clock: intervals of monitoring deviate by less.
 const EXACT: f64 = 0.05;
 
@@ -175,6 +178,13 @@ fn is_polled(port: u16) -> bool {
     )
 }
 
+/// Whether the client said by which name it calls the server, in clear.
+fn is_named(names: Option<&FlowNames>) -> bool {
+    names
+        .and_then(|names| names.server.as_ref())
+        .is_some_and(|(name, source)| !source.is_inferred() && name.parse::<IpAddr>().is_err())
+}
+
 /// Whether a connection is dressed up as what it may not be.
 fn is_disguised(port: u16, names: Option<&FlowNames>) -> bool {
     let Some(names) = names else { return false };
@@ -223,6 +233,9 @@ impl Beacon {
         }
         if rhythm.to_client > self.bytes {
             return (Severity::Info, ", with much to bring each time: it may be a stream");
+        }
+        if is_public(server) && is_named(names) && rhythm.interval >= FAST && !is_disguised(port, names) {
+            return (Severity::Low, ", which it called by name");
         }
         if is_public(server) || is_disguised(port, names) {
             return (Severity::Medium, "");
@@ -387,6 +400,23 @@ mod tests {
             [(public(1), 993, 2_000), (public(1), 443, 900_000), (host(2), 8080, 300), (host(2), 22, 3_000)]
         {
             assert_eq!(loudest(&calls(server, port, down, minute())), Some(Severity::Info), "{server} {port} {down}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_asks_a_named_server_for_news_is_low_unless_it_hurries() {
+        for (gap, expected) in [(60_000, Severity::Low), (2_000, Severity::Medium)] {
+            let mut watch = Watch::new(&DEFINITION);
+            for n in 0..40 {
+                let mut made = call(public(1), 443, n * gap, 2_000);
+                let tls = hivewall_model::TlsHello { server_name: Some("a.example".into()), ..Default::default() };
+                let server = Some(("a.example".into(), hivewall_model::NameSource::Sni));
+                let names =
+                    FlowNames { application: Some("tls"), server, tls: Some(tls.into()), ..FlowNames::default() };
+                made.0.names = Some(names.into());
+                watch.pulse(&made);
+            }
+            assert_eq!(loudest(&watch), Some(expected), "{gap}");
         }
     }
 

@@ -12,7 +12,7 @@ use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, word_of};
-use crate::domain::{entropy, is_hash_lookup, is_reversed_address, split};
+use crate::domain::{entropy, is_hash_lookup, is_mail_key, is_reversed_address, split};
 use crate::words::Voice;
 use crate::{
     Attack, Definition, Detector, Event, Held, SAMPLES_MAX, Said, Settings, Sign, Spoofable, Subject, TARGETS_MAX,
@@ -162,7 +162,12 @@ impl DnsTunnel {
 
     fn take(&mut self, now: Timestamp, said: &Said<'_>, message: &DnsMessage, signs: &mut Vec<Sign>) {
         let Some((registered, rest)) = split(&message.name) else { return };
-        if message.multicast || rest.is_empty() || is_reversed_address(&message.name) || is_hash_lookup(registered) {
+        if message.multicast
+            || rest.is_empty()
+            || is_mail_key(rest)
+            || is_reversed_address(&message.name)
+            || is_hash_lookup(registered)
+        {
             return;
         }
         let client = if said.from_client == message.response { said.tuple.server } else { said.tuple.client };
@@ -352,7 +357,7 @@ mod tests {
             ("address list", 1, |n| format!("{}.{}.2.1.zen.spamhaus.org", n % 256, n / 256)),
             ("reverse", 12, |n| format!("{}.{}.0.10.in-addr.arpa", n % 256, n / 256)),
             ("virus scanner", 1, |n| format!("{}.avqs.mcafee.com", hash(n))),
-            ("signatures of mail", 16, |n| format!("s1._domainkey.sender{n}.example")),
+            ("signatures of mail", 16, |n| format!("{}._domainkey.sender.example", hash(n))),
             ("directory", 33, |n| format!("_ldap._tcp.site{}._sites.corp.example", n % 5)),
             ("the same again", 16, |_| "status.example.org".to_owned()),
         ];

@@ -119,10 +119,11 @@ impl Pair {
         self.to_server += payload(pulse.new_to_server);
         // Acknowledgements carry options, so an answer of nothing is some bytes a packet; 12 are those of timestamps.
         self.to_client += payload(pulse.new_to_client).saturating_sub(12 * pulse.new_to_client.packets);
-        if pulse.is_first {
+        if !self.flows.contains(&pulse.id) {
             self.connections += 1;
-        }
-        if self.flows.len() < TARGETS_MAX && self.flows.last() != Some(&pulse.id) && !self.flows.contains(&pulse.id) {
+            if self.flows.len() == TARGETS_MAX {
+                self.flows.remove(0);
+            }
             self.flows.push(pulse.id);
         }
     }

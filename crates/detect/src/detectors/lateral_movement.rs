@@ -99,8 +99,10 @@ impl LateralMovement {
         if pulse.start.since(host.tries.0) > WINDOW {
             host.tries = (pulse.start, 0);
         }
-        host.tries.1 += 1;
-        host.entered = Some((pulse.start, pulse.tuple.client, pulse.tuple.server_port));
+        host.tries.1 += u64::from(pulse.ended.is_some());
+        if host.entered.is_none_or(|(before, ..)| pulse.start >= before) {
+            host.entered = Some((pulse.start, pulse.tuple.client, pulse.tuple.server_port));
+        }
     }
 
     fn enters(&mut self, now: Timestamp, pulse: &Pulse, signs: &mut Vec<Sign>) {
@@ -158,9 +160,7 @@ impl Detector for LateralMovement {
         if pulse.tuple.protocol != 6 || !is_administrative(pulse.tuple.server_port) || !pulse.is_proven() {
             return;
         }
-        // Told once a flow: when it first carries something, or at its end where that came in one pulse.
-        let is_told = pulse.to_client.packets > pulse.new_to_client.packets && !pulse.is_first;
-        if is_told || !pulse.roles_known || !is_host(client) || !is_host(server) {
+        if !pulse.roles_known || !is_host(client) || !is_host(server) {
             return;
         }
         if !is_public(server) {

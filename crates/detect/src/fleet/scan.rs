@@ -109,7 +109,8 @@ impl Touches {
     pub fn see(&mut self, pulse: &Pulse) {
         let source = pulse.tuple.client;
         let is_coming = matches!(pulse.perspective, Perspective::Inbound | Perspective::Transit);
-        if !pulse.is_first && pulse.ended.is_none() || !is_coming || !is_host(source) {
+        // A conversation is judged when it is over: before that, one that will be served looks like one that will not.
+        if pulse.ended.is_none() || !is_coming || !is_host(source) {
             return;
         }
         if self.kept.len() >= KEPT_MAX && !self.kept.contains_key(&source) {
@@ -117,21 +118,16 @@ impl Touches {
             return;
         }
         let kept = self.kept.entry(source).or_default();
-        if pulse.is_first {
-            kept.attempts = kept.attempts.saturating_add(1);
-            if kept.ports.len() < PORTS_MAX && !kept.ports.contains(&pulse.tuple.server_port) {
-                kept.ports.push(pulse.tuple.server_port);
-            }
+        kept.attempts = kept.attempts.saturating_add(1);
+        if kept.ports.len() < PORTS_MAX && !kept.ports.contains(&pulse.tuple.server_port) {
+            kept.ports.push(pulse.tuple.server_port);
         }
-        // Told at the end, or in the only pulse of a short one.
-        if pulse.ended.is_some() {
-            let is_answered = match pulse.tuple.protocol {
-                6 => pulse.is_proven() && pulse.to_client.ip_bytes > 60 * pulse.to_client.packets,
-                _ => pulse.to_client.packets > 0,
-            };
-            kept.answered = kept.answered.saturating_add(u32::from(is_answered));
-            kept.proven = kept.proven.saturating_add(u32::from(pulse.is_proven()));
-        }
+        let is_answered = match pulse.tuple.protocol {
+            6 => pulse.is_proven() && pulse.to_client.ip_bytes > 60 * pulse.to_client.packets,
+            _ => pulse.to_client.packets > 0,
+        };
+        kept.answered = kept.answered.saturating_add(u32::from(is_answered));
+        kept.proven = kept.proven.saturating_add(u32::from(pulse.is_proven()));
     }
 
     /// Ends an epoch: those with attempts that came to nothing, fewest attempts first, so that the rare ones survive.
