@@ -9,9 +9,11 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, FlowNames, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_host, is_public, median, span};
+use crate::wire::{is_host, is_public};
+use crate::words::{Voice, median};
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -19,7 +21,8 @@ pub(crate) static DEFINITION: Definition = Definition {
     title: "Beacon",
     kind: "c2",
     sees: "A client that opens TCP connections (or QUIC) to one server and port at regular intervals from one second up, each of them \
-           small, with jitter up to about half of the interval, from the twentieth connection on. Within a network of one's own it \
+           small, with jitter up to about half of the interval, from the twentieth connection on. Low where it calls a \
+           public server by name and no faster than every 15 seconds, as many programs do for news. Within a network of one's own it \
            is told of where it looks disguised: HTTP that says it is a browser, TLS that names no server, or jitter that a check does not have.",
     misses: "Beacons inside of one long connection, over DNS (see dns_tunnel) or through a proxy that everybody uses, intervals so \
              long that the twentieth connection takes more than a day, and connections that move much each time. Checks by monitoring \
@@ -77,6 +80,8 @@ const SAME_CALL: Duration = Duration::from_millis(500);
 const POLLED_MIN: usize = 4;
 /// Servers outside are polled by few.
 const POLLED_OUTSIDE_MIN: usize = 8;
+/// Programs that ask a service for news do so every half minute or so; faster ones keep a connection.
+const FAST: Duration = Duration::from_secs(15);
 /// Checks run by a clock: intervals of monitoring deviate by less.
 const EXACT: f64 = 0.05;
 
@@ -94,7 +99,7 @@ struct Pair {
     total: u64,
     first: Option<Timestamp>,
     names: Option<std::sync::Arc<FlowNames>>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -173,6 +178,13 @@ fn is_polled(port: u16) -> bool {
     )
 }
 
+/// Whether the client said by which name it calls the server, in clear.
+fn is_named(names: Option<&FlowNames>) -> bool {
+    names
+        .and_then(|names| names.server.as_ref())
+        .is_some_and(|(name, source)| !source.is_inferred() && name.parse::<IpAddr>().is_err())
+}
+
 /// Whether a connection is dressed up as what it may not be.
 fn is_disguised(port: u16, names: Option<&FlowNames>) -> bool {
     let Some(names) = names else { return false };
@@ -221,6 +233,9 @@ impl Beacon {
         }
         if rhythm.to_client > self.bytes {
             return (Severity::Info, ", with much to bring each time: it may be a stream");
+        }
+        if is_public(server) && is_named(names) && rhythm.interval >= FAST && !is_disguised(port, names) {
+            return (Severity::Low, ", which it called by name");
         }
         if is_public(server) || is_disguised(port, names) {
             return (Severity::Medium, "");
@@ -284,7 +299,7 @@ fn sign(pulse: &Pulse, pair: &Pair, rhythm: &Rhythm, severity: Severity, why: &s
     let message = format!(
         "{client} connected to {server} port {port} {} times in {}, about every {:.1} s{why}",
         pair.total,
-        span(pulse.last.since(first)),
+        units::duration(pulse.last.since(first)),
         rhythm.interval.as_secs_f64(),
     );
     let mut sign = Sign::new(&DEFINITION, Subject::pair(client, server, Some(port)), first, pulse.last, message);
@@ -351,7 +366,7 @@ mod tests {
         let watch = minutes(20);
         assert_eq!(
             watch.lines(),
-            ["medium 10.0.0.1 connected to 50.0.0.1 port 443 20 times in 19 min, about every 60.0 s"]
+            ["medium 10.0.0.1 connected to 50.0.0.1 port 443 20 times in 19m00s, about every 60.0 s"]
         );
         assert_eq!(watch.signs[0].subject, Subject::pair(host(1), public(1), Some(443)));
     }
@@ -385,6 +400,23 @@ mod tests {
             [(public(1), 993, 2_000), (public(1), 443, 900_000), (host(2), 8080, 300), (host(2), 22, 3_000)]
         {
             assert_eq!(loudest(&calls(server, port, down, minute())), Some(Severity::Info), "{server} {port} {down}");
+        }
+    }
+
+    #[test]
+    fn a_program_that_asks_a_named_server_for_news_is_low_unless_it_hurries() {
+        for (gap, expected) in [(60_000, Severity::Low), (2_000, Severity::Medium)] {
+            let mut watch = Watch::new(&DEFINITION);
+            for n in 0..40 {
+                let mut made = call(public(1), 443, n * gap, 2_000);
+                let tls = hivewall_model::TlsHello { server_name: Some("a.example".into()), ..Default::default() };
+                let server = Some(("a.example".into(), hivewall_model::NameSource::Sni));
+                let names =
+                    FlowNames { application: Some("tls"), server, tls: Some(tls.into()), ..FlowNames::default() };
+                made.0.names = Some(names.into());
+                watch.pulse(&made);
+            }
+            assert_eq!(loudest(&watch), Some(expected), "{gap}");
         }
     }
 

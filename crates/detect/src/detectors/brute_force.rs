@@ -10,9 +10,11 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_host, median, span};
+use crate::wire::is_host;
+use crate::words::{Voice, median};
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -132,14 +134,14 @@ struct Pair {
     total: u64,
     different: u64,
     first: Option<Timestamp>,
-    pace: Pace,
+    pace: Voice,
 }
 
 #[derive(Debug, Default)]
 struct Server {
     /// When each source was seen last.
     sources: Vec<(IpAddr, Timestamp)>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -208,7 +210,7 @@ impl BruteForce {
         let message = format!(
             "{count} clients each had several short sessions with {} at {target} port {port} within {}, as if they shared the work of guessing",
             service.name,
-            span(pulse.last.since(first)),
+            units::duration(pulse.last.since(first)),
         );
         let mut sign = Sign::new(&DEFINITION, Subject::target(target, Some(port)), first, pulse.last, message);
         sign.sources = Some(count as u64);
@@ -276,7 +278,7 @@ impl Pair {
             "{client} had {} short sessions of similar size with {} at {server} port {port} within {}, as if it were guessing passwords",
             found.sessions,
             service.name,
-            span(pulse.last.since(found.first)),
+            units::duration(pulse.last.since(found.first)),
         );
         if self.different > 0 {
             message.push_str("; then came a session unlike the others, so a guess may have been right");
@@ -367,7 +369,7 @@ mod tests {
             |count: u64| watch((0..count).map(|n| session(public(7), 22, n * 6_000, 3_500, (2_000 + n * 20, 2_500))));
         assert!(tries(9).signs.is_empty());
         let signs = tries(10).signs;
-        let expected = "50.0.0.7 had 10 short sessions of similar size with SSH at 10.0.0.1 port 22 within 57 s, as if it were guessing passwords";
+        let expected = "50.0.0.7 had 10 short sessions of similar size with SSH at 10.0.0.1 port 22 within 57.5s, as if it were guessing passwords";
         assert_eq!(signs[0].message, expected);
         assert_eq!(signs[0].subject, Subject::pair(public(7), host(1), Some(22)));
         assert!(!signs[0].spoofable);

@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use hivewall_model::{DnsMessage, Learned, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, word_of};
 use crate::domain::{is_random, is_reversed_address, split};
-use crate::words::{Pace, span};
+use crate::words::Voice;
 use crate::{
     Attack, Definition, Detector, Event, Held, SAMPLES_MAX, Said, Settings, Sign, Spoofable, Subject, Threshold,
 };
@@ -65,7 +66,7 @@ struct Client {
     words: Distinct,
     samples: Vec<String>,
     first: Timestamp,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -112,7 +113,7 @@ impl Dga {
         }
         let message = format!(
             "{asker} asked for {random} random-looking domains that do not exist within {}",
-            span(said.time.since(client.first))
+            units::duration(said.time.since(client.first))
         );
         let mut sign = Sign::new(&DEFINITION, Subject::source(asker), client.first, said.time, message);
         sign.spoofable = said.tuple.protocol == 17;
@@ -185,7 +186,7 @@ mod tests {
         assert!(missing((0..19).map(drawn)).signs.is_empty());
         assert_eq!(
             missing((0..20).map(drawn)).lines(),
-            ["medium 10.0.0.1 asked for 20 random-looking domains that do not exist within 57 s"]
+            ["medium 10.0.0.1 asked for 20 random-looking domains that do not exist within 57.0s"]
         );
     }
 

@@ -7,9 +7,11 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_host, is_public, size, span};
+use crate::wire::{is_host, is_public};
+use crate::words::Voice;
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -84,7 +86,7 @@ struct Pair {
     usual: f64,
     hours: u32,
     has_control: bool,
-    pace: Pace,
+    pace: Voice,
 }
 
 impl Pair {
@@ -99,7 +101,7 @@ impl Pair {
             usual: 0.0,
             hours: 0,
             has_control: false,
-            pace: Pace::default(),
+            pace: Voice::default(),
         }
     }
 
@@ -117,10 +119,11 @@ impl Pair {
         self.to_server += payload(pulse.new_to_server);
         // Acknowledgements carry options, so an answer of nothing is some bytes a packet; 12 are those of timestamps.
         self.to_client += payload(pulse.new_to_client).saturating_sub(12 * pulse.new_to_client.packets);
-        if pulse.is_first {
+        if !self.flows.contains(&pulse.id) {
             self.connections += 1;
-        }
-        if self.flows.len() < TARGETS_MAX && self.flows.last() != Some(&pulse.id) && !self.flows.contains(&pulse.id) {
+            if self.flows.len() == TARGETS_MAX {
+                self.flows.remove(0);
+            }
             self.flows.push(pulse.id);
         }
     }
@@ -204,10 +207,10 @@ impl Pair {
         let (client, server, port) = (pulse.tuple.client, pulse.tuple.server, pulse.tuple.server_port);
         let message = format!(
             "{client} sent {} to {server} port {port} and got {} back, in {} connections within {}",
-            size(self.to_server),
-            size(self.to_client),
+            units::bytes(self.to_server),
+            units::bytes(self.to_client),
             self.connections.max(1),
-            span(self.last.since(self.since)),
+            units::duration(self.last.since(self.since)),
         );
         let mut sign = Sign::new(&DEFINITION, Subject::pair(client, server, None), self.since, self.last, message);
         sign.severity = severity;

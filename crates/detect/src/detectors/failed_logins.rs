@@ -10,10 +10,11 @@ use std::time::Duration;
 
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, address_word, word_of};
-use crate::words::{Pace, span};
+use crate::words::Voice;
 use crate::{
     Attack, Definition, Detector, Event, Held, Login, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold,
 };
@@ -69,7 +70,7 @@ struct Failures {
     total: u64,
     others: Distinct,
     samples: Vec<String>,
-    pace: Pace,
+    pace: Voice,
 }
 
 impl Failures {
@@ -121,7 +122,7 @@ impl FailedLogins {
                 let message = format!(
                     "{count} logins by {} from {from} failed within {}, at {}",
                     login.service,
-                    span(login.time.since(first)),
+                    units::duration(login.time.since(first)),
                     accounts(source.others.count(), &login.user),
                 );
                 signs.push(sign(Subject::source(from), login, source, count, first, message));
@@ -146,7 +147,7 @@ impl FailedLogins {
                 "{count} logins by {} as {} failed within {}, {whence}",
                 login.service,
                 login.user,
-                span(login.time.since(first)),
+                units::duration(login.time.since(first)),
             );
             let subject =
                 Subject { other: Some(format!("{} {}", login.service, login.user).into()), ..Subject::default() };
@@ -167,7 +168,7 @@ impl FailedLogins {
             "{from} logged in by {} as {} after {count} failed logins within {}: a guess may have been right",
             login.service,
             login.user,
-            span(login.time.since(first)),
+            units::duration(login.time.since(first)),
         );
         let mut sign = sign(Subject::source(from), login, source, count, first, message);
         sign.severity = Severity::High;
@@ -246,7 +247,7 @@ mod tests {
         assert!(failures(7).signs.is_empty());
         assert_eq!(
             failures(8).lines(),
-            ["medium 8 logins by ssh from 192.0.2.7 failed within 70 s, at the account root"]
+            ["medium 8 logins by ssh from 192.0.2.7 failed within 1m10s, at the account root"]
         );
     }
 
@@ -270,18 +271,18 @@ mod tests {
     #[test]
     fn many_addresses_at_one_account_are_told_by_the_account() {
         let watch = watch((0..20).map(|n| login(n * 20, "root", Some(&format!("192.0.2.{n}")), false)));
-        assert_eq!(watch.lines(), ["medium 20 logins by ssh as root failed within 6 min, from 20 addresses"]);
+        assert_eq!(watch.lines(), ["medium 20 logins by ssh as root failed within 6m20s, from 20 addresses"]);
     }
 
     #[test]
-    fn a_million_addresses_stay_within_the_limit() {
+    fn two_hundred_thousand_addresses_stay_within_the_limit() {
         let mut watch = Watch::new(&DEFINITION);
-        for n in 0..1_000_000_u32 {
+        for n in 0..200_000_u32 {
             let login = Login { from: Some(crate::testing::public(n)), ..login(0, &n.to_string(), None, false) };
             watch.event(login.time, &Event::Login(&login));
         }
         let held = watch.held();
         assert!(held.entries <= held.entries_max && held.entries_max == 2 * ENTRIES_MAX as u64);
-        assert!(held.given_up > 1_900_000);
+        assert!(held.given_up > 300_000);
     }
 }

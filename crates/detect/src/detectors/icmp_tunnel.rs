@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, Moves, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::Distinct;
-use crate::words::{Pace, is_host, size, span};
+use crate::wire::{is_echo, is_host};
+use crate::words::Voice;
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -64,7 +66,7 @@ struct Pair {
     sizes: Distinct,
     total: u64,
     flows: Vec<FlowId>,
-    pace: Pace,
+    pace: Voice,
 }
 
 impl Pair {
@@ -79,7 +81,7 @@ impl Pair {
             sizes: Distinct::default(),
             total: 0,
             flows: Vec::new(),
-            pace: Pace::default(),
+            pace: Voice::default(),
         }
     }
 
@@ -141,15 +143,6 @@ impl IcmpTunnel {
     }
 }
 
-/// Echo and echo reply, of ICMP and ICMPv6.
-fn is_echo(pulse: &Pulse) -> bool {
-    match pulse.tuple.protocol {
-        1 => matches!(pulse.tuple.client_port, 0 | 8),
-        58 => matches!(pulse.tuple.client_port, 128 | 129),
-        _ => false,
-    }
-}
-
 impl Detector for IcmpTunnel {
     fn definition(&self) -> &'static Definition {
         &DEFINITION
@@ -158,7 +151,8 @@ impl Detector for IcmpTunnel {
     fn see(&mut self, now: Timestamp, event: &Event<'_>, signs: &mut Vec<Sign>) {
         let Event::Pulse(pulse) = event else { return };
         let (client, server) = (pulse.tuple.client, pulse.tuple.server);
-        if !is_echo(pulse) || pulse.tunnel.is_some() || !is_host(client) || !is_host(server) || client == server {
+        if !is_echo(&pulse.tuple) || pulse.tunnel.is_some() || !is_host(client) || !is_host(server) || client == server
+        {
             return;
         }
         let is_answered = pulse.to_client.packets > 0 && pulse.to_server.packets > 0;
@@ -174,8 +168,8 @@ impl Detector for IcmpTunnel {
         }
         let message = format!(
             "{client} and {server} exchanged {} in ICMP echo within {}: {what}",
-            size(pair.total),
-            span(pulse.last.since(pair.first)),
+            units::bytes(pair.total),
+            units::duration(pulse.last.since(pair.first)),
         );
         let mut sign = Sign::new(&DEFINITION, Subject::pair(client, server, None), pair.first, pulse.last, message);
         // Both sides send what a forger could, but not to each other's rhythm; still no handshake proves it.

@@ -9,10 +9,12 @@ use std::time::Duration;
 
 use hivewall_model::{FlowId, Pulse, Timestamp};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, address_word};
-use crate::words::{Pace, is_host, is_public, span};
+use crate::wire::{is_host, is_public};
+use crate::words::Voice;
 use crate::{Attack, Definition, Detector, Event, Held, Settings, Sign, Spoofable, Subject, TARGETS_MAX, Threshold};
 
 pub(crate) static DEFINITION: Definition = Definition {
@@ -67,7 +69,7 @@ struct Host {
     same_service: u64,
     since: Timestamp,
     flows: Vec<FlowId>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -97,8 +99,10 @@ impl LateralMovement {
         if pulse.start.since(host.tries.0) > WINDOW {
             host.tries = (pulse.start, 0);
         }
-        host.tries.1 += 1;
-        host.entered = Some((pulse.start, pulse.tuple.client, pulse.tuple.server_port));
+        host.tries.1 += u64::from(pulse.ended.is_some());
+        if host.entered.is_none_or(|(before, ..)| pulse.start >= before) {
+            host.entered = Some((pulse.start, pulse.tuple.client, pulse.tuple.server_port));
+        }
     }
 
     fn enters(&mut self, now: Timestamp, pulse: &Pulse, signs: &mut Vec<Sign>) {
@@ -129,7 +133,7 @@ impl LateralMovement {
         let message = format!(
             "{client}, entered from {whence} by port {by}, opened administrative sessions to {} hosts that it had none with before, within {}",
             host.fresh_count,
-            span(pulse.last.since(entered)),
+            units::duration(pulse.last.since(entered)),
         );
         let mut sign = Sign::new(&DEFINITION, Subject::source(client), entered, pulse.last, message);
         sign.severity = severity;
@@ -156,9 +160,7 @@ impl Detector for LateralMovement {
         if pulse.tuple.protocol != 6 || !is_administrative(pulse.tuple.server_port) || !pulse.is_proven() {
             return;
         }
-        // Told once a flow: when it first carries something, or at its end where that came in one pulse.
-        let is_told = pulse.to_client.packets > pulse.new_to_client.packets && !pulse.is_first;
-        if is_told || !pulse.roles_known || !is_host(client) || !is_host(server) {
+        if !pulse.roles_known || !is_host(client) || !is_host(server) {
             return;
         }
         if !is_public(server) {
@@ -194,7 +196,7 @@ mod tests {
                 .chain((0..peers).map(|n| session(60 + u64::from(n), 2, 100 + n, 445)))
         };
         assert!(watch(chain(5)).signs.is_empty());
-        let expected = "high 10.0.0.2, entered from 10.0.0.1 by port 445, opened administrative sessions to 6 hosts that it had none with before, within 65 s";
+        let expected = "high 10.0.0.2, entered from 10.0.0.1 by port 445, opened administrative sessions to 6 hosts that it had none with before, within 1m05s";
         assert_eq!(watch(chain(6)).lines(), [expected]);
     }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::distinct::{Distinct, word_of};
-use crate::words::{Pace, span};
+use crate::words::Voice;
 use crate::{
     Attack, Definition, Detector, Event, Held, Login, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold,
 };
@@ -59,7 +60,7 @@ struct Source {
     unknown: u64,
     failures: u64,
     samples: Vec<String>,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// See [`DEFINITION`].
@@ -103,7 +104,7 @@ impl PasswordSpray {
         let mut message = format!(
             "{from} failed to log in by {} at {accounts} accounts within {}, {} times in all",
             login.service,
-            span(login.time.since(source.since)),
+            units::duration(login.time.since(source.since)),
             source.failures,
         );
         if login.succeeded {
@@ -165,7 +166,7 @@ mod tests {
         assert!(spray(5).signs.is_empty());
         assert_eq!(
             spray(6).lines(),
-            ["medium 192.0.2.7 failed to log in by rdp at 6 accounts within 5 min, 6 times in all"]
+            ["medium 192.0.2.7 failed to log in by rdp at 6 accounts within 5m00s, 6 times in all"]
         );
     }
 

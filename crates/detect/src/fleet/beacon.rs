@@ -9,7 +9,8 @@ use std::time::Duration;
 use hivewall_view::alerts::Severity;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_public, median};
+use crate::wire::is_public;
+use crate::words::{Voice, median};
 use crate::{Attack, Definition, Held, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end};
@@ -87,7 +88,7 @@ struct Destination {
     /// Host, epoch, interval in milliseconds.
     hosts: Vec<(u16, u64, u64)>,
     loud: bool,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// The fleet's side.

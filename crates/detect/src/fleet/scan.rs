@@ -10,9 +10,11 @@ use std::time::Duration;
 use hashbrown::{HashMap, HashSet};
 use hivewall_model::{Perspective, Pulse};
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, is_host, span};
+use crate::wire::is_host;
+use crate::words::Voice;
 use crate::{Attack, Definition, Held, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
@@ -107,7 +109,8 @@ impl Touches {
     pub fn see(&mut self, pulse: &Pulse) {
         let source = pulse.tuple.client;
         let is_coming = matches!(pulse.perspective, Perspective::Inbound | Perspective::Transit);
-        if !pulse.is_first && pulse.ended.is_none() || !is_coming || !is_host(source) {
+        // A conversation is judged when it is over: before that, one that will be served looks like one that will not.
+        if pulse.ended.is_none() || !is_coming || !is_host(source) {
             return;
         }
         if self.kept.len() >= KEPT_MAX && !self.kept.contains_key(&source) {
@@ -115,21 +118,16 @@ impl Touches {
             return;
         }
         let kept = self.kept.entry(source).or_default();
-        if pulse.is_first {
-            kept.attempts = kept.attempts.saturating_add(1);
-            if kept.ports.len() < PORTS_MAX && !kept.ports.contains(&pulse.tuple.server_port) {
-                kept.ports.push(pulse.tuple.server_port);
-            }
+        kept.attempts = kept.attempts.saturating_add(1);
+        if kept.ports.len() < PORTS_MAX && !kept.ports.contains(&pulse.tuple.server_port) {
+            kept.ports.push(pulse.tuple.server_port);
         }
-        // Told at the end, or in the only pulse of a short one.
-        if pulse.ended.is_some() {
-            let is_answered = match pulse.tuple.protocol {
-                6 => pulse.is_proven() && pulse.to_client.ip_bytes > 60 * pulse.to_client.packets,
-                _ => pulse.to_client.packets > 0,
-            };
-            kept.answered = kept.answered.saturating_add(u32::from(is_answered));
-            kept.proven = kept.proven.saturating_add(u32::from(pulse.is_proven()));
-        }
+        let is_answered = match pulse.tuple.protocol {
+            6 => pulse.is_proven() && pulse.to_client.ip_bytes > 60 * pulse.to_client.packets,
+            _ => pulse.to_client.packets > 0,
+        };
+        kept.answered = kept.answered.saturating_add(u32::from(is_answered));
+        kept.proven = kept.proven.saturating_add(u32::from(pulse.is_proven()));
     }
 
     /// Ends an epoch: those with attempts that came to nothing, fewest attempts first, so that the rare ones survive.
@@ -168,7 +166,7 @@ struct Source {
     proven: u64,
     ports: HashSet<u16>,
     most_at_one: u32,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// The fleet's side. Takes what hosts tell, in any order and late; an epoch of a host that is told twice counts once.
@@ -248,7 +246,7 @@ impl Source {
         let message = format!(
             "{source} touched {} hosts of the fleet within {}, {} times in all and {} times at most at one of them in ten seconds",
             self.hosts.len(),
-            span(last.since(first)),
+            units::duration(last.since(first)),
             self.attempts,
             self.most_at_one,
         );

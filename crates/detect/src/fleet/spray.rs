@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use hashbrown::HashMap;
 use hivewall_view::alerts::Severity;
+use hivewall_view::units;
 
 use crate::bounded::Bounded;
-use crate::words::{Pace, span};
+use crate::words::Voice;
 use crate::{Attack, Definition, Held, Login, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
@@ -100,11 +101,11 @@ enum Whose {
 }
 
 #[derive(Debug, Default)]
-struct Failures {
+struct Guesses {
     hosts: Vec<(u16, u64)>,
     failures: u64,
     successes: u64,
-    pace: Pace,
+    pace: Voice,
 }
 
 /// The fleet's side. An epoch of a host that is told twice counts once.
@@ -112,7 +113,7 @@ struct Failures {
 pub struct FleetSpray {
     hosts: Hosts,
     told: Bounded<(u16, u64), ()>,
-    subjects: Bounded<Whose, Failures>,
+    subjects: Bounded<Whose, Guesses>,
     needed: usize,
 }
 
@@ -149,7 +150,7 @@ impl FleetSpray {
                 if row.failures == 0 && self.subjects.get(&whose).is_none() {
                     continue;
                 }
-                let subject = self.subjects.entry(now, &whose, Failures::default);
+                let subject = self.subjects.entry(now, &whose, Guesses::default);
                 subject.take(host, from.epoch, row);
                 // One account of everybody (root, admin) fails from many sources at many hosts: that is the internet's noise
                 // unless it comes from one.
@@ -171,7 +172,7 @@ impl FleetSpray {
     }
 }
 
-impl Failures {
+impl Guesses {
     fn take(&mut self, host: u16, epoch: u64, row: &SourceFailures) {
         let oldest = epoch.saturating_sub(WINDOW.as_secs() / super::EPOCH_SECONDS);
         self.hosts.retain(|(_, seen)| *seen >= oldest);
@@ -189,7 +190,7 @@ impl Failures {
     fn sign(&self, whose: &Whose, hosts: &Hosts) -> Sign {
         let first = begin(self.hosts.iter().map(|(_, seen)| *seen).min().unwrap_or(0));
         let last = end(self.hosts.iter().map(|(_, seen)| *seen).max().unwrap_or(0));
-        let (count, time) = (self.hosts.len(), span(last.since(first)));
+        let (count, time) = (self.hosts.len(), units::duration(last.since(first)));
         let (subject, severity, mut message) = match whose {
             Whose::Source(source) => (
                 Subject::source(*source),
