@@ -70,6 +70,9 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     let alerts = Some(PathBuf::from(&config.alerts.directory)).filter(|_| !config.alerts.directory.is_empty());
     if let Some(mut setting) = watch::Setting::of(&config, alerts, policy.as_ref().map(Running::asks))? {
+        let channels = watch::channels(&config)?;
+        let begin = || watch::Delivery::start(channels, setting.directory.as_deref());
+        setting.delivery = Some(sandbox.enter(Part::Delivery, begin)??);
         setting.journal = if setting.logins { watch::follow_journal() } else { None };
         pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
     }

@@ -541,13 +541,18 @@ impl<S: Source> Pipeline<S> {
         }
     }
 
-    fn publish(&mut self) {
-        self.published = Instant::now();
+    /// Everything that is known now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
         let mut snapshot = self.engine.snapshot();
         if let Some(watch) = &self.watch {
             watch.fill(&mut snapshot);
         }
-        let snapshot = Arc::new(snapshot);
+        snapshot
+    }
+
+    fn publish(&mut self) {
+        self.published = Instant::now();
+        let snapshot = Arc::new(self.snapshot());
         *self.handle.snapshot.lock().unwrap_or_else(PoisonError::into_inner) = snapshot;
     }
 

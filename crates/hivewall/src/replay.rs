@@ -65,7 +65,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     pipeline.end_printing()?;
     if rows.is_none() && (!wants_log || format.is_some()) {
         let mut out = std::io::stdout().lock();
-        print_snapshot(&mut out, &pipeline.engine.snapshot(), format.unwrap_or(Format::Table))?;
+        print_snapshot(&mut out, &pipeline.snapshot(), format.unwrap_or(Format::Table))?;
         out.flush()?;
     }
     if serve {

@@ -36,8 +36,10 @@ pub(crate) enum Part {
     Processes,
     /// Lists packet filters for the API.
     Filters,
-    /// Detectors, and who tells people.
+    /// Detectors.
     Detect,
+    /// Who tells people of alerts.
+    Delivery,
     /// Links to other hosts, and what they agree on.
     Fleet,
     /// What the agent's programs cost in the kernel: a process of its own.
@@ -48,7 +50,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Parts of `run`.
-    const OF_AGENT: [Self; 11] = [
+    const OF_AGENT: [Self; 12] = [
         Self::Pipeline,
         Self::Policy,
         Self::Names,
@@ -58,6 +60,7 @@ impl Part {
         Self::Processes,
         Self::Filters,
         Self::Detect,
+        Self::Delivery,
         Self::Fleet,
         Self::Meter,
     ];
@@ -73,6 +76,7 @@ impl Part {
             Self::Processes => "processes",
             Self::Filters => "filters",
             Self::Detect => "detect",
+            Self::Delivery => "delivery",
             Self::Fleet => "fleet",
             Self::Meter => "meter",
             Self::Guard => "guard",
@@ -96,6 +100,8 @@ impl Part {
             Self::Processes => (vec![SysPtrace, DacReadSearch], None, Calls::Lookups),
             Self::Filters => (vec![NetAdmin, NetRaw], writing(Places::tools(), true), Calls::Ordinary),
             Self::Detect => (Vec::new(), within(places.alerts(), Places::logs_and_zones()), Calls::NoPrograms),
+            // Passwords, certificates and the programs of `command:` channels may lie anywhere.
+            Self::Delivery => (Vec::new(), writing(places.alerts(), true), Calls::Ordinary),
             // Names of interfaces and their addresses come over netlink.
             Self::Fleet => (Vec::new(), within(places.fleet(), Places::zones()), Calls::NoPrograms),
             Self::Meter => (vec![SysAdmin], nothing(), Calls::NoPrograms),

@@ -5,9 +5,9 @@
 
 use std::collections::BTreeSet;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, SyncSender};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
@@ -42,7 +42,7 @@ pub struct Notifier {
     intake: Option<SyncSender<Told>>,
     lanes: Vec<Arc<Lane>>,
     keeper: Option<JoinHandle<()>>,
-    couriers: Receiver<()>,
+    couriers: Mutex<Receiver<()>>,
     lost: AtomicU64,
 }
 
@@ -85,7 +85,7 @@ impl Notifier {
         let of_keeper = lanes.clone();
         let keeper = thread::Builder::new().name("notify-keeper".to_owned()).spawn(move || keep(&told, &of_keeper));
         let keeper = Some(keeper.map_err(Error::Thread)?);
-        Ok(Self { intake: Some(intake), lanes, keeper, couriers, lost: AtomicU64::new(0) })
+        Ok(Self { intake: Some(intake), lanes, keeper, couriers: Mutex::new(couriers), lost: AtomicU64::new(0) })
     }
 
     /// Tells all channels that want to know. Never waits: when too much is in hand it is lost, and counted for each.
@@ -147,7 +147,8 @@ impl Notifier {
         let _ = self.keeper.take().map(JoinHandle::join);
         self.lanes.iter().for_each(|lane| lane.close(until));
         for _ in &self.lanes {
-            if self.couriers.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
+            let couriers = self.couriers.get_mut().unwrap_or_else(PoisonError::into_inner);
+            if couriers.recv_timeout(until.saturating_duration_since(Instant::now())).is_err() {
                 break;
             }
         }

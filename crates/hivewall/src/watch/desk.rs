@@ -14,8 +14,8 @@ use hivewall_engine::LoggedFinding;
 use hivewall_host::source::wall_clock;
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{
-    Acknowledgement, Alert, AlertOutcome, AlertPage, AlertQuery, AlertSummary, DetectorPage, DetectorRow, Mute,
-    MuteMatch, MutePage, MuteRequest, Response, Severity, Technique,
+    Acknowledgement, Alert, AlertOutcome, AlertPage, AlertQuery, AlertSummary, ChannelTestRequest, DetectorPage,
+    DetectorRow, Mute, MuteMatch, MutePage, MuteRequest, Response, Severity, Technique,
 };
 use hivewall_view::time::rfc3339;
 use hivewall_view::units::parse_duration;
@@ -23,6 +23,7 @@ use hivewall_view::units::parse_duration;
 use hivewall_policy::document::Grade;
 use tokio::sync::oneshot;
 
+use super::delivery::Delivery;
 use super::kept::Kept;
 use super::logins::Logins;
 use super::{Ask, Order, Seen, Told};
@@ -41,6 +42,8 @@ pub(crate) struct Setting {
     pub(crate) logins: bool,
     /// What follows the journal.
     pub(crate) journal: Option<std::process::Child>,
+    /// Who tells people.
+    pub(crate) delivery: Option<Delivery>,
     /// Who carries responses out.
     pub(crate) governor: Option<Sender<governor::Ask>>,
 }
@@ -58,7 +61,15 @@ impl Setting {
         let settings = Settings::read(off, thresholds)?;
         let host = crate::system::host_info(&config.agent.name).name;
         let logins = config.detect.logins;
-        Ok(config.detect.enabled.then_some(Self { host, settings, directory, logins, journal: None, governor }))
+        Ok(config.detect.enabled.then_some(Self {
+            host,
+            settings,
+            directory,
+            logins,
+            journal: None,
+            delivery: None,
+            governor,
+        }))
     }
 }
 
@@ -77,6 +88,7 @@ pub(crate) struct Desk {
     failed_logins: u64,
     governor: Option<Sender<governor::Ask>>,
     orders: Option<Sender<Order>>,
+    delivery: Option<Delivery>,
     reads_logins: bool,
     journal: Option<std::process::Child>,
     logins: Option<Logins>,
@@ -116,6 +128,7 @@ impl Desk {
             failed_logins: 0,
             governor: setting.governor,
             orders: None,
+            delivery: setting.delivery,
             reads_logins: setting.logins,
             journal: setting.journal,
             logins: None,
@@ -170,6 +183,8 @@ impl Desk {
         if let Some(kept) = &mut self.kept {
             kept.flush();
         }
+        // Counters of delivery move by themselves.
+        self.is_stale |= self.delivery.is_some();
         self.publish();
     }
 
@@ -194,6 +209,9 @@ impl Desk {
             Change::Ended => "ended",
             Change::Updated => return,
         };
+        if let Some(delivery) = &self.delivery {
+            delivery.tell(&alert, change);
+        }
         if matches!(change, Change::Raised | Change::Worsened) {
             self.ask_for_response(&alert);
         }
@@ -207,6 +225,7 @@ impl Desk {
             Order::Ask(Ask::Alerts(query, answer)) => _ = answer.send(self.page(&query)),
             Order::Ask(Ask::Mutes(answer)) => _ = answer.send(MutePage { mutes: self.book.mutes() }),
             Order::Ask(Ask::Detectors(answer)) => _ = answer.send(self.detectors()),
+            Order::Ask(Ask::Command(AlertCommand::Test(request), _, answer)) => self.test(request, answer),
             Order::Ask(Ask::Command(command, caller, answer)) => {
                 let outcome = self.command(command, caller);
                 self.publish();
@@ -316,9 +335,21 @@ impl Desk {
                 })
             }
             AlertCommand::Undo(request) => self.undo(&request.id),
-            AlertCommand::Test(_) => Err(AlertRefusal::Unknown {
-                reason: "no channel is configured; name one in `alerts.channels`".to_owned(),
-            }),
+            // Answered elsewhere: it takes a while.
+            AlertCommand::Test(_) => Err(AlertRefusal::Off),
+        }
+    }
+
+    /// Beside the desk, which goes on meanwhile.
+    fn test(&self, request: ChannelTestRequest, answer: oneshot::Sender<Result<AlertOutcome, AlertRefusal>>) {
+        let Some(delivery) = self.delivery.clone() else {
+            let reason = "no channel is configured; name one in `alerts.channels`".to_owned();
+            let _ = answer.send(Err(AlertRefusal::Unknown { reason }));
+            return;
+        };
+        let work = move || _ = answer.send(delivery.test(request.channel.as_deref()));
+        if let Err(error) = std::thread::Builder::new().name("alerts-test".to_owned()).spawn(work) {
+            tracing::error!(%error, "channels could not be tried");
         }
     }
 
@@ -414,6 +445,7 @@ impl Desk {
             latest: self.book.latest(LATEST),
             failed_logins: self.failed_logins,
             responses: self.responses.clone(),
+            channels: self.delivery.as_ref().map(Delivery::rows).unwrap_or_default(),
             ..AlertSummary::default()
         };
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
@@ -422,6 +454,9 @@ impl Desk {
     /// Keeps and shows everything.
     pub(crate) fn close(&mut self) {
         self.logins = None;
+        if let Some(delivery) = self.delivery.take() {
+            delivery.close();
+        }
         if let Some(kept) = &mut self.kept {
             kept.flush();
         }

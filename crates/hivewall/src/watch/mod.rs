@@ -4,6 +4,7 @@
 //! that the same capture gives the same alerts. Invariant: what the desk could not be told of is counted.
 
 mod commands;
+mod delivery;
 mod desk;
 mod kept;
 mod logins;
@@ -24,6 +25,7 @@ use hivewall_view::{Loss, Snapshot};
 use tokio::sync::oneshot;
 
 pub(crate) use commands::{command, run};
+pub(crate) use delivery::{Delivery, channels};
 pub(crate) use desk::{Desk, Setting};
 pub(crate) use logins::follow_journal;
 
