@@ -68,17 +68,18 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
+    let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));
+    if let Some((_, (fleet, _))) = &fleet {
+        pipeline.belong(fleet.clone());
+    }
     let alerts = Some(PathBuf::from(&config.alerts.directory)).filter(|_| !config.alerts.directory.is_empty());
     if let Some(mut setting) = watch::Setting::of(&config, alerts, policy.as_ref().map(Running::asks))? {
         let channels = watch::channels(&config)?;
         let begin = || watch::Delivery::start(channels, setting.directory.as_deref());
         setting.delivery = Some(sandbox.enter(Part::Delivery, begin)??);
+        setting.fleet = fleet.as_ref().map(|(_, (fleet, _))| fleet.clone());
         setting.journal = if setting.logins { watch::follow_journal() } else { None };
         pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
-    }
-    let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));
-    if let Some((_, (fleet, _))) = &fleet {
-        pipeline.belong(fleet.clone());
     }
     let handle = pipeline.handle();
     let desk = |(setting, (fleet, orders)): (Setting, (Fleet, _))| {

@@ -22,7 +22,7 @@ use crate::fleet::Fleet;
 use crate::flows::FlowPrinter;
 use crate::history::{Archive, History};
 use crate::policy::answers::Answers;
-use crate::policy::governor::Hold;
+use crate::policy::governor::{Hold, Membership};
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
 use crate::system;
@@ -66,6 +66,13 @@ pub(crate) struct Handle {
 }
 
 impl Handle {
+    /// Takes what a member of the fleet told of an epoch.
+    pub(crate) fn hear(&self, host: String, told: crate::watch::Sightings, members: Arc<Membership>) {
+        if let Some(alerts) = &self.alerts {
+            alerts.hear(host, told, members);
+        }
+    }
+
     /// Why nobody answers for a policy: none is wanted, or it could not be kept.
     fn no_policy(&self) -> PolicyRefusal {
         let snapshot = hivewall_api::Source::snapshot(self);

@@ -45,9 +45,9 @@ static ALL: &[Made] = &[
     (&firewall_tampering::DEFINITION, firewall_tampering::FirewallTampering::make),
 ];
 
-/// Every detector's definition.
+/// Every detector's definition, those of the fleet last.
 pub fn definitions() -> Vec<&'static Definition> {
-    ALL.iter().map(|(definition, _)| *definition).collect()
+    ALL.iter().map(|(definition, _)| *definition).chain(crate::fleet::definitions()).collect()
 }
 
 /// Every detector that is on.

@@ -49,6 +49,8 @@ pub(crate) enum Order {
     Looked,
     /// What this host's flows moved in an epoch.
     Moved { epoch: u64, moved: Vec<hivewall_engine::Moved>, left_out: u64 },
+    /// What this host's detectors saw in an epoch.
+    Sightings(Box<crate::watch::Sightings>),
     /// A page of all members.
     Members(PageOf, oneshot::Sender<MemberPage>),
     /// A page of the audit log.
@@ -325,6 +327,11 @@ impl Desk {
                 self.withdraw(&ban, &by);
                 answer.send(encode(&true));
             }
+            Question::Sightings(told) => {
+                let host = view::name_of(&member.node.state(), from);
+                self.pipeline.hear(host, *told, Arc::clone(&member.membership));
+                answer.send(Vec::new());
+            }
             Question::Flows { .. } | Question::Digest | Question::Rules => {
                 let pipeline = self.pipeline.clone();
                 tokio::spawn(async move {
@@ -426,6 +433,7 @@ impl Desk {
                     node.order(CoreOrder::Contribute { epoch, summary });
                 });
             }
+            Order::Sightings(told) => member.spread(*told, &self.pipeline),
             // Whoever asked may be gone.
             Order::Members(of, answer) => _ = answer.send(member.page(of)),
             Order::Audit(of, answer) => _ = answer.send(member.audit(of)),

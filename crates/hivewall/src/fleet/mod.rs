@@ -164,6 +164,11 @@ impl Fleet {
         let _ = self.desk.send(Order::Moved { epoch, moved, left_out });
     }
 
+    /// What this host saw in an epoch, for the keepers of its sources.
+    pub(crate) fn sight(&self, told: crate::watch::Sightings) {
+        let _ = self.desk.send(Order::Sightings(Box::new(told)));
+    }
+
     fn live(&self) -> Option<Live> {
         self.shared.live.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }

@@ -31,6 +31,8 @@ pub(super) enum Question {
     },
     /// Take this ban of yours back.
     Withdraw { number: u64, who: String },
+    /// Take what I saw of sources that are yours to keep, in an epoch. Answered with nothing.
+    Sightings(Box<crate::watch::Sightings>),
 }
 
 /// How a host stands to the policy.

@@ -24,9 +24,11 @@ use hivewall_policy::document::Grade;
 use tokio::sync::oneshot;
 
 use super::delivery::Delivery;
+use super::fleetwide::{All, Own};
 use super::kept::Kept;
 use super::logins::Logins;
 use super::{Ask, Order, Seen, Told};
+use crate::fleet::Fleet;
 use crate::policy::governor::{self, Respondent};
 
 /// Alerts in the snapshot.
@@ -44,6 +46,8 @@ pub(crate) struct Setting {
     pub(crate) journal: Option<std::process::Child>,
     /// Who tells people.
     pub(crate) delivery: Option<Delivery>,
+    /// Whom to tell what is seen of each epoch.
+    pub(crate) fleet: Option<Fleet>,
     /// Who carries responses out.
     pub(crate) governor: Option<Sender<governor::Ask>>,
 }
@@ -68,6 +72,7 @@ impl Setting {
             logins,
             journal: None,
             delivery: None,
+            fleet: None,
             governor,
         }))
     }
@@ -89,6 +94,11 @@ pub(crate) struct Desk {
     governor: Option<Sender<governor::Ask>>,
     orders: Option<Sender<Order>>,
     delivery: Option<Delivery>,
+    fleet: Option<Fleet>,
+    /// The epoch that is summed up now.
+    epoch: u64,
+    own: Own,
+    all: All,
     reads_logins: bool,
     journal: Option<std::process::Child>,
     logins: Option<Logins>,
@@ -129,6 +139,10 @@ impl Desk {
             governor: setting.governor,
             orders: None,
             delivery: setting.delivery,
+            fleet: setting.fleet,
+            epoch: 0,
+            own: Own::default(),
+            all: All::default(),
             reads_logins: setting.logins,
             journal: setting.journal,
             logins: None,
@@ -151,7 +165,11 @@ impl Desk {
         if let Some(names) = &seen.interfaces {
             self.interfaces.clone_from(names);
         }
+        let is_member = self.fleet.as_ref().is_some_and(Fleet::is_member);
         for pulse in &seen.pulses {
+            if is_member {
+                self.own.see(pulse);
+            }
             self.detection.see(seen.now, &Event::Pulse(pulse), &mut self.signs);
         }
         for found in &seen.said {
@@ -180,6 +198,7 @@ impl Desk {
         for alert in self.book.tick(self.now) {
             self.changed(Change::Ended, alert);
         }
+        self.share();
         if let Some(kept) = &mut self.kept {
             kept.flush();
         }
@@ -188,8 +207,23 @@ impl Desk {
         self.publish();
     }
 
+    /// Tells the fleet what was seen in an epoch that is over.
+    fn share(&mut self) {
+        let Some(fleet) = self.fleet.as_ref().filter(|fleet| fleet.is_member()) else { return };
+        let now = crate::fleet::epoch_now();
+        if self.epoch == now {
+            return;
+        }
+        let told = self.own.turn(now.saturating_sub(1));
+        self.epoch = now;
+        if !told.is_empty() {
+            fleet.sight(told);
+        }
+    }
+
     fn book_signs(&mut self) {
         for sign in std::mem::take(&mut self.signs) {
+            self.own.see_sign(&sign);
             let interface = sign.ifindex.and_then(|index| self.interfaces.get(&index)).cloned();
             if let Some((change, alert)) = self.book.take(self.now, &sign, interface) {
                 self.changed(change, alert);
@@ -230,6 +264,11 @@ impl Desk {
                 let outcome = self.command(command, caller);
                 self.publish();
                 let _ = answer.send(outcome);
+            }
+            Order::Sightings(host, told, members) => {
+                let now = crate::fleet::epoch_now();
+                self.all.take((now, &host), &told, &members, &mut self.signs);
+                self.book_signs();
             }
             Order::Responded(id, response) => self.responded(&id, response),
             Order::Logins(logins) => self.logins(&logins),
@@ -296,6 +335,7 @@ impl Desk {
         for login in logins {
             self.now = self.now.max(login.time);
             self.failed_logins += u64::from(!login.succeeded);
+            self.own.see_login(login);
             self.detection.see(login.time, &Event::Login(login), &mut self.signs);
         }
         self.is_stale = true;

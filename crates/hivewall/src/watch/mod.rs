@@ -6,6 +6,7 @@
 mod commands;
 mod delivery;
 mod desk;
+mod fleetwide;
 mod kept;
 mod logins;
 
@@ -24,9 +25,12 @@ use hivewall_view::policy::FirewallChange;
 use hivewall_view::{Loss, Snapshot};
 use tokio::sync::oneshot;
 
+use crate::policy::governor::Membership;
+
 pub(crate) use commands::{command, run};
 pub(crate) use delivery::{Delivery, channels};
 pub(crate) use desk::{Desk, Setting};
+pub(crate) use fleetwide::{Sightings, rank};
 pub(crate) use logins::follow_journal;
 
 /// Batches that may wait for the desk: some seconds of a busy host.
@@ -73,6 +77,8 @@ pub(crate) struct Told {
 pub(crate) enum Order {
     Seen(Box<Seen>),
     Ask(Ask),
+    /// What a member of the fleet told of an epoch.
+    Sightings(String, Box<Sightings>, Arc<Membership>),
     /// What was done about an alert.
     Responded(String, hivewall_view::alerts::Response),
     /// Logins that the host's logs told of.
@@ -127,6 +133,12 @@ impl Alerts {
     ) -> BoxFuture<'static, Result<AlertOutcome, AlertRefusal>> {
         let done = self.ask(|answer| Ask::Command(command, caller.peer.ip().to_string(), answer));
         Box::pin(async move { done.await? })
+    }
+
+    /// Takes what a member of the fleet, this one too, told of an epoch.
+    pub(crate) fn hear(&self, host: String, told: Sightings, members: Arc<Membership>) {
+        // The desk is gone when the agent stops.
+        let _ = self.orders.send(Order::Sightings(host, Box::new(told), members));
     }
 
     fn summary(&self) -> Arc<AlertSummary> {

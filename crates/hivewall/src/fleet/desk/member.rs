@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hivewall_api::PageOf;
 use hivewall_cluster::{Alarm, Ban, NodeId, Order as CoreOrder, Policy, PolicyHead, Stand};
-use hivewall_net::{Announcement, Handle, NodeState};
+use hivewall_net::{Life, Announcement, Handle, NodeState};
 use hivewall_trust::{Charter, Identity, Roster};
 use hivewall_view::fleet::{
     ALARMS_SHOWN, AUDIT_SHOWN, AuditPage, FleetAlarm, FleetCoverage, FleetView, LinkView, MEMBERS_SHOWN, MemberCounts,
@@ -239,4 +239,30 @@ impl Member {
 fn next_page(PageOf { limit, offset }: PageOf, all: usize) -> Option<u64> {
     let next = offset.saturating_add(limit);
     (next < all).then_some(next as u64)
+}
+
+impl Member {
+    /// Gives each keeper what this host saw of its sources.
+    pub(super) fn spread(&self, told: crate::watch::Sightings, pipeline: &crate::pipeline::Handle) {
+        let state = self.node.state();
+        let alive: Vec<NodeId> = state
+            .members
+            .iter()
+            .filter(|member| matches!(member.life, Life::Alive) || member.id == state.id)
+            .map(|member| member.id)
+            .collect();
+        let keeper = |key: &[u8]| alive.iter().copied().max_by_key(|id| crate::watch::rank(&id.0, key));
+        for (keeper, part) in told.parted(keeper) {
+            if keeper == state.id {
+                pipeline.hear(super::view::name_of(&state, keeper), part, Arc::clone(&self.membership));
+                continue;
+            }
+            let node = self.node.clone();
+            let question = Question::Sightings(Box::new(part)).encode();
+            tokio::spawn(async move {
+                // One that does not answer has missed an epoch, which the next ones make up for.
+                let _ = node.ask_async(keeper, question, crate::fleet::ANSWER_WAIT, false).await;
+            });
+        }
+    }
 }
