@@ -1,10 +1,15 @@
 //! All detectors, in the order of the documentation.
 
+mod amplification;
 mod arp_scan;
+mod arp_spoof;
+mod high_bandwidth;
 mod host_sweep;
 mod icmp_flood;
+mod invalid_packets;
 mod port_scan;
 mod syn_flood;
+mod traffic_spike;
 mod udp_flood;
 
 use crate::{Definition, Detector, Settings};
@@ -19,6 +24,12 @@ static ALL: &[Made] = &[
     (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
     (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
     (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
+    (&amplification::DEFINITION, amplification::Amplification::make),
+    (&arp_spoof::DEFINITION, arp_spoof::Claimed::spoof),
+    (&arp_spoof::CONFLICT, arp_spoof::Claimed::conflict),
+    (&invalid_packets::DEFINITION, invalid_packets::InvalidPackets::make),
+    (&traffic_spike::DEFINITION, traffic_spike::TrafficSpike::make),
+    (&high_bandwidth::DEFINITION, high_bandwidth::HighBandwidth::make),
 ];
 
 /// Every detector's definition.
