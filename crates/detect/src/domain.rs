@@ -49,7 +49,8 @@ fn is_top(label: &str) -> bool {
 
 /// Keys and policies of mail under a sender's domain (RFC 6376, RFC 7489), of which a mail server asks for many.
 pub(crate) fn is_mail_key(rest: &str) -> bool {
-    rest.len() <= 80 && (rest.contains("_domainkey") || rest.starts_with("_dmarc") || rest.ends_with(".dkim"))
+    rest.len() <= 80
+        && (rest.contains("_domainkey") || rest.starts_with("_dmarc") || rest.rsplit('.').next() == Some("dkim"))
 }
 
 /// Shannon entropy of a text's bytes without its dots, in bits per byte.

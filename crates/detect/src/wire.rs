@@ -37,6 +37,7 @@ pub(crate) const REFLECTORS: &[(u16, &str)] = &[
     (3389, "RDP"),
     (3478, "STUN"),
     (3702, "WS-Discovery"),
+    (4500, "ISAKMP behind NAT"),
     (5060, "SIP"),
     (5093, "Sentinel"),
     (5353, "mDNS"),

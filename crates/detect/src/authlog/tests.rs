@@ -21,124 +21,118 @@ fn shown(login: &Login) -> String {
     )
 }
 
+/// Program, message, and what it means.
+const LINES: &[(&str, &str, &str)] = &[
+    ("sshd", "Failed password for root from 192.0.2.7 port 4242 ssh2", "ssh root 192.0.2.7 failed"),
+    ("sshd", "Failed password for invalid user bob from 2001:db8::7 port 1 ssh2", "ssh bob 2001:db8::7 failed unknown"),
+    ("sshd-session", "Accepted publickey for git from 192.0.2.7 port 9 ssh2: RSA SHA256:x", "ssh git 192.0.2.7 ok"),
+    ("sshd", "Failed keyboard-interactive/pam for ann from 192.0.2.7 port 2 ssh2", "ssh ann 192.0.2.7 failed"),
+    ("sshd", "Connection closed by authenticating user root 192.0.2.7 port 5 [preauth]", "ssh root 192.0.2.7 failed"),
+    ("sshd", "Disconnected from invalid user x y 192.0.2.7 port 5 [preauth]", "ssh x y 192.0.2.7 failed unknown"),
+    ("su", "FAILED SU (to root) bob on pts/0", "su root - failed"),
+    ("su", "(to root) bob on pts/0", "su root - ok"),
+    (
+        "sudo",
+        "bob : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh",
+        "sudo bob - failed",
+    ),
+    ("sudo", "bob : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh", "sudo bob - ok"),
+    (
+        "login",
+        "FAILED LOGIN (1) on '/dev/pts/1' from '192.0.2.7' FOR 'root', Authentication failure",
+        "login root 192.0.2.7 failed",
+    ),
+    ("login", "LOGIN ON pts/1 BY bob FROM 192.0.2.7", "login bob 192.0.2.7 ok"),
+    ("login", "ROOT LOGIN  on '/dev/tty1'", "login root - ok"),
+    ("vsftpd", "[bob] FAIL LOGIN: Client \"::ffff:192.0.2.7\"", "ftp bob 192.0.2.7 failed"),
+    ("vsftpd", "[bob] OK LOGIN: Client \"192.0.2.7\"", "ftp bob 192.0.2.7 ok"),
+    (
+        "vsftpd",
+        "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=192.0.2.7",
+        "ftp bob 192.0.2.7 failed",
+    ),
+    (
+        "proftpd",
+        "box (client.example[192.0.2.7]) - USER bob (Login failed): Incorrect password",
+        "ftp bob 192.0.2.7 failed",
+    ),
+    (
+        "proftpd",
+        "box (client.example[192.0.2.7]) - USER bob: no such user found from c [192.0.2.7] to 192.0.2.1:21",
+        "ftp bob 192.0.2.7 failed unknown",
+    ),
+    ("proftpd", "box (192.0.2.7[192.0.2.7]) - USER bob: Login successful.", "ftp bob 192.0.2.7 ok"),
+    ("pure-ftpd", "(?@192.0.2.7) [WARNING] Authentication failed for user [bob]", "ftp bob 192.0.2.7 failed"),
+    ("pure-ftpd", "(?@192.0.2.7) [INFO] bob is now logged in", "ftp bob 192.0.2.7 ok"),
+    (
+        "dovecot",
+        "imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<bob>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1",
+        "imap bob 192.0.2.7 failed",
+    ),
+    (
+        "dovecot",
+        "pop3-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, mpid=3",
+        "pop3 bob 192.0.2.7 ok",
+    ),
+    (
+        "postfix/smtpd",
+        "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6",
+        "smtp - 192.0.2.7 failed",
+    ),
+    (
+        "postfix/submission/smtpd",
+        "warning: h[192.0.2.7]: SASL PLAIN authentication failed: (reason unavailable), sasl_username=bob",
+        "smtp bob 192.0.2.7 failed",
+    ),
+    ("postfix/smtpd", "4F1: client=h[192.0.2.7], sasl_method=PLAIN, sasl_username=bob", "smtp bob 192.0.2.7 ok"),
+    (
+        "exim4",
+        "dovecot_login authenticator failed for (h) [192.0.2.7]: 535 Incorrect authentication data (set_id=bob)",
+        "smtp bob 192.0.2.7 failed",
+    ),
+    ("xrdp-sesman", "[INFO ] AUTHFAIL: user=bob ip=::ffff:192.0.2.7 time=1700000000", "rdp bob 192.0.2.7 failed"),
+    (
+        "xrdp-sesman",
+        "[INFO ] ++ created session (access granted): username bob, ip ::ffff:192.0.2.7:52000 - socket: 12",
+        "rdp bob 192.0.2.7 ok",
+    ),
+    (
+        "smbd",
+        "  Auth: [SMB2,(null)] user [WG]\\[bob] at [Thu, 05 Sep 2024] with [NTLMv2] status [NT_STATUS_WRONG_PASSWORD] workstation [X] remote host [ipv4:192.0.2.7:51234] became",
+        "smb bob 192.0.2.7 failed",
+    ),
+    (
+        "smbd",
+        "Auth: [SMB2,(null)] user [WG]\\[bob] at [Thu] with [NTLMv2] status [NT_STATUS_OK] workstation [X] remote host [ipv6:2001:db8::7:51234] became",
+        "smb bob 2001:db8::7 ok",
+    ),
+    (
+        "mysqld",
+        "12 [Note] Access denied for user 'root'@'192.0.2.7' (using password: YES)",
+        "mysql root 192.0.2.7 failed",
+    ),
+    (
+        "postgres",
+        "192.0.2.7(5123) [99] bob@db FATAL:  password authentication failed for user \"bob\"",
+        "postgresql bob 192.0.2.7 failed",
+    ),
+    (
+        "postgres",
+        "[99] FATAL:  no pg_hba.conf entry for host \"192.0.2.7\", user \"bob\", database \"x\", no encryption",
+        "postgresql bob 192.0.2.7 failed",
+    ),
+    ("postgres", "192.0.2.7 LOG:  connection authorized: user=bob database=x", "postgresql bob 192.0.2.7 ok"),
+    (
+        "cockpit-session",
+        "pam_unix(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=192.0.2.7  user=bob",
+        "cockpit bob 192.0.2.7 failed",
+    ),
+];
+
 #[test]
 fn each_daemons_words_are_understood() {
-    let lines = [
-        ("sshd", "Failed password for root from 192.0.2.7 port 4242 ssh2", "ssh root 192.0.2.7 failed"),
-        (
-            "sshd",
-            "Failed password for invalid user bob from 2001:db8::7 port 1 ssh2",
-            "ssh bob 2001:db8::7 failed unknown",
-        ),
-        ("sshd-session", "Accepted publickey for git from 192.0.2.7 port 9 ssh2: RSA SHA256:x", "ssh git 192.0.2.7 ok"),
-        ("sshd", "Failed keyboard-interactive/pam for ann from 192.0.2.7 port 2 ssh2", "ssh ann 192.0.2.7 failed"),
-        (
-            "sshd",
-            "Connection closed by authenticating user root 192.0.2.7 port 5 [preauth]",
-            "ssh root 192.0.2.7 failed",
-        ),
-        ("sshd", "Disconnected from invalid user x y 192.0.2.7 port 5 [preauth]", "ssh x y 192.0.2.7 failed unknown"),
-        ("su", "FAILED SU (to root) bob on pts/0", "su root - failed"),
-        ("su", "(to root) bob on pts/0", "su root - ok"),
-        (
-            "sudo",
-            "bob : 3 incorrect password attempts ; TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh",
-            "sudo bob - failed",
-        ),
-        ("sudo", "bob : TTY=pts/0 ; PWD=/ ; USER=root ; COMMAND=/bin/sh", "sudo bob - ok"),
-        (
-            "login",
-            "FAILED LOGIN (1) on '/dev/pts/1' from '192.0.2.7' FOR 'root', Authentication failure",
-            "login root 192.0.2.7 failed",
-        ),
-        ("login", "LOGIN ON pts/1 BY bob FROM 192.0.2.7", "login bob 192.0.2.7 ok"),
-        ("login", "ROOT LOGIN  on '/dev/tty1'", "login root - ok"),
-        ("vsftpd", "[bob] FAIL LOGIN: Client \"::ffff:192.0.2.7\"", "ftp bob 192.0.2.7 failed"),
-        ("vsftpd", "[bob] OK LOGIN: Client \"192.0.2.7\"", "ftp bob 192.0.2.7 ok"),
-        (
-            "vsftpd",
-            "pam_unix(vsftpd:auth): authentication failure; logname= uid=0 euid=0 tty=ftp ruser=bob rhost=192.0.2.7",
-            "ftp bob 192.0.2.7 failed",
-        ),
-        (
-            "proftpd",
-            "box (client.example[192.0.2.7]) - USER bob (Login failed): Incorrect password",
-            "ftp bob 192.0.2.7 failed",
-        ),
-        (
-            "proftpd",
-            "box (client.example[192.0.2.7]) - USER bob: no such user found from c [192.0.2.7] to 192.0.2.1:21",
-            "ftp bob 192.0.2.7 failed unknown",
-        ),
-        ("proftpd", "box (192.0.2.7[192.0.2.7]) - USER bob: Login successful.", "ftp bob 192.0.2.7 ok"),
-        ("pure-ftpd", "(?@192.0.2.7) [WARNING] Authentication failed for user [bob]", "ftp bob 192.0.2.7 failed"),
-        ("pure-ftpd", "(?@192.0.2.7) [INFO] bob is now logged in", "ftp bob 192.0.2.7 ok"),
-        (
-            "dovecot",
-            "imap-login: Disconnected (auth failed, 1 attempts in 2 secs): user=<bob>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1",
-            "imap bob 192.0.2.7 failed",
-        ),
-        (
-            "dovecot",
-            "pop3-login: Login: user=<bob>, method=PLAIN, rip=192.0.2.7, lip=192.0.2.1, mpid=3",
-            "pop3 bob 192.0.2.7 ok",
-        ),
-        (
-            "postfix/smtpd",
-            "warning: unknown[192.0.2.7]: SASL LOGIN authentication failed: UGFzc3dvcmQ6",
-            "smtp - 192.0.2.7 failed",
-        ),
-        (
-            "postfix/submission/smtpd",
-            "warning: h[192.0.2.7]: SASL PLAIN authentication failed: (reason unavailable), sasl_username=bob",
-            "smtp bob 192.0.2.7 failed",
-        ),
-        ("postfix/smtpd", "4F1: client=h[192.0.2.7], sasl_method=PLAIN, sasl_username=bob", "smtp bob 192.0.2.7 ok"),
-        (
-            "exim4",
-            "dovecot_login authenticator failed for (h) [192.0.2.7]: 535 Incorrect authentication data (set_id=bob)",
-            "smtp bob 192.0.2.7 failed",
-        ),
-        ("xrdp-sesman", "[INFO ] AUTHFAIL: user=bob ip=::ffff:192.0.2.7 time=1700000000", "rdp bob 192.0.2.7 failed"),
-        (
-            "xrdp-sesman",
-            "[INFO ] ++ created session (access granted): username bob, ip ::ffff:192.0.2.7:52000 - socket: 12",
-            "rdp bob 192.0.2.7 ok",
-        ),
-        (
-            "smbd",
-            "  Auth: [SMB2,(null)] user [WG]\\[bob] at [Thu, 05 Sep 2024] with [NTLMv2] status [NT_STATUS_WRONG_PASSWORD] workstation [X] remote host [ipv4:192.0.2.7:51234] became",
-            "smb bob 192.0.2.7 failed",
-        ),
-        (
-            "smbd",
-            "Auth: [SMB2,(null)] user [WG]\\[bob] at [Thu] with [NTLMv2] status [NT_STATUS_OK] workstation [X] remote host [ipv6:2001:db8::7:51234] became",
-            "smb bob 2001:db8::7 ok",
-        ),
-        (
-            "mysqld",
-            "12 [Note] Access denied for user 'root'@'192.0.2.7' (using password: YES)",
-            "mysql root 192.0.2.7 failed",
-        ),
-        (
-            "postgres",
-            "192.0.2.7(5123) [99] bob@db FATAL:  password authentication failed for user \"bob\"",
-            "postgresql bob 192.0.2.7 failed",
-        ),
-        (
-            "postgres",
-            "[99] FATAL:  no pg_hba.conf entry for host \"192.0.2.7\", user \"bob\", database \"x\", no encryption",
-            "postgresql bob 192.0.2.7 failed",
-        ),
-        ("postgres", "192.0.2.7 LOG:  connection authorized: user=bob database=x", "postgresql bob 192.0.2.7 ok"),
-        (
-            "cockpit-session",
-            "pam_unix(cockpit:auth): authentication failure; logname= uid=0 euid=0 tty= ruser= rhost=192.0.2.7  user=bob",
-            "cockpit bob 192.0.2.7 failed",
-        ),
-    ];
-    for (program, message, expected) in lines {
-        assert_eq!(read(program, message).as_deref(), Some(expected), "{program}: {message}");
+    for (program, message, expected) in LINES {
+        assert_eq!(read(program, message).as_deref(), Some(*expected), "{program}: {message}");
     }
 }
 

@@ -1,6 +1,8 @@
 //! All detectors, in the order of the documentation.
 
+mod amplification;
 mod arp_scan;
+mod arp_spoof;
 mod beacon;
 mod brute_force;
 mod dga;
@@ -8,15 +10,18 @@ mod dns_tunnel;
 mod exfiltration;
 mod failed_logins;
 mod firewall_tampering;
+mod high_bandwidth;
 mod host_sweep;
 mod icmp_flood;
 mod icmp_tunnel;
+mod invalid_packets;
 mod lateral_movement;
 mod new_listener;
 mod new_outbound;
 mod password_spray;
 mod port_scan;
 mod syn_flood;
+mod traffic_spike;
 mod udp_flood;
 
 use crate::{Definition, Detector, Settings};
@@ -31,6 +36,12 @@ static ALL: &[Made] = &[
     (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
     (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
     (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
+    (&amplification::DEFINITION, amplification::Amplification::make),
+    (&arp_spoof::DEFINITION, arp_spoof::Claimed::spoof),
+    (&arp_spoof::CONFLICT, arp_spoof::Claimed::conflict),
+    (&invalid_packets::DEFINITION, invalid_packets::InvalidPackets::make),
+    (&traffic_spike::DEFINITION, traffic_spike::TrafficSpike::make),
+    (&high_bandwidth::DEFINITION, high_bandwidth::HighBandwidth::make),
     (&brute_force::DEFINITION, brute_force::BruteForce::make),
     (&failed_logins::DEFINITION, failed_logins::FailedLogins::make),
     (&password_spray::DEFINITION, password_spray::PasswordSpray::make),
