@@ -68,11 +68,13 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
     }
 
     /// Forgets an entry on purpose.
+    #[allow(dead_code, reason = "detectors use parts of it")]
     pub(crate) fn remove(&mut self, key: &K) -> Option<V> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }
 
     /// All entries, in no order.
+    #[allow(dead_code, reason = "detectors use parts of it")]
     pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (&K, &mut V)> {
         self.young.iter_mut().chain(self.old.iter_mut())
     }

@@ -117,6 +117,7 @@ pub(crate) fn address_word(address: IpAddr) -> u64 {
 }
 
 /// A number that stands for anything.
+#[allow(dead_code, reason = "detectors use parts of it")]
 pub(crate) fn word_of(value: &impl Hash) -> u64 {
     let mut state = Fnv(0xcbf2_9ce4_8422_2325);
     value.hash(&mut state);
@@ -131,6 +132,7 @@ pub(crate) fn mix(mut bits: u64) -> u64 {
 }
 
 /// FNV-1a: without keys, so that the same traffic is judged the same way twice.
+#[allow(dead_code, reason = "detectors use parts of it")]
 struct Fnv(u64);
 
 impl std::hash::Hasher for Fnv {

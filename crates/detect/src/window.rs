@@ -56,6 +56,7 @@ impl<const N: usize> Window<N> {
     }
 
     /// The sum of the window that ends at `now`.
+    #[allow(dead_code, reason = "detectors use parts of it")]
     pub(crate) fn sum(&mut self, now: Timestamp) -> u64 {
         self.advance(now);
         self.total()
@@ -72,6 +73,7 @@ impl<const N: usize> Window<N> {
     }
 
     /// Length of a part, seconds.
+    #[allow(dead_code, reason = "detectors use parts of it")]
     pub(crate) fn part_seconds(&self) -> f64 {
         self.part_ns as f64 / 1e9
     }

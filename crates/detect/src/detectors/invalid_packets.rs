@@ -171,7 +171,6 @@ fn sign(end: End, seen: &Seen) -> Sign {
 
 /// What is impossible of one side of a flow.
 fn fault(pulse: &Pulse, side: &Side) -> Option<&'static str> {
-    const OPENS: u8 = TcpFlags::SYN;
     let (tuple, flags) = (&pulse.tuple, side.flags);
     if side.packets == 0 {
         return None;
@@ -189,8 +188,8 @@ fn fault(pulse: &Pulse, side: &Side) -> Option<&'static str> {
     }
     match flags.0 {
         0 => Some("TCP without flags"),
-        f if f & OPENS != 0 && f & TcpFlags::FIN != 0 => Some("TCP SYN with FIN"),
-        f if f & OPENS != 0 && f & TcpFlags::RST != 0 => Some("TCP SYN with RST"),
+        f if f & TcpFlags::SYN != 0 && f & TcpFlags::FIN != 0 => Some("TCP SYN with FIN"),
+        f if f & TcpFlags::SYN != 0 && f & TcpFlags::RST != 0 => Some("TCP SYN with RST"),
         f if f & (TcpFlags::ACK | TcpFlags::SYN | TcpFlags::RST) == 0 => Some("TCP without ACK"),
         _ => None,
     }

@@ -20,6 +20,7 @@ mod new_listener;
 mod new_outbound;
 mod password_spray;
 mod port_scan;
+mod slow_scan;
 mod syn_flood;
 mod traffic_spike;
 mod udp_flood;
@@ -31,6 +32,7 @@ type Made = (&'static Definition, fn(&Settings) -> Box<dyn Detector>);
 
 static ALL: &[Made] = &[
     (&port_scan::DEFINITION, port_scan::PortScan::make),
+    (&slow_scan::DEFINITION, slow_scan::SlowScan::make),
     (&host_sweep::DEFINITION, host_sweep::HostSweep::make),
     (&arp_scan::DEFINITION, arp_scan::ArpScan::make),
     (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
