@@ -428,6 +428,14 @@ fn metrics_say_what_the_snapshot_says() {
         ("hivewall_losses_total{reason=\"ring_full\"}", 3.0),
         ("hivewall_losses_packets_total{reason=\"ring_full\"}", 6.0),
         ("hivewall_top_talker_sent_bytes_per_second{address=\"10.0.0.0\"}", 200.0),
+        ("hivewall_snapshot_timestamp_seconds", 1_700_000_060.0),
+        ("hivewall_subnet_received_bytes_total{prefix=\"10.0.0.0/8\"}", 250.0),
+        // What the other ends received is what this host sent.
+        ("hivewall_outbound_bytes_total{direction=\"egress\"}", 150.0),
+        ("hivewall_outbound_packets_total{direction=\"ingress\"}", 3.0),
+        ("hivewall_service_bytes{service=\"tcp/443\"}", 9000.0),
+        ("hivewall_service_flows{service=\"other\"}", 0.0),
+        ("hivewall_rtt_seconds{what=\"p95\"}", 0.01),
     ] {
         assert_eq!(samples.get(name), Some(&want), "{name}\n{samples:#?}");
     }

@@ -36,6 +36,14 @@ pub(super) fn dashboard(board: &Board) -> Value {
     })
 }
 
+/// An object with one more key.
+fn with(mut object: Value, key: &str, value: Value) -> Value {
+    if let Value::Object(map) = &mut object {
+        map.insert(key.to_owned(), value);
+    }
+    object
+}
+
 fn variables(board: &Board) -> Vec<Value> {
     let mut all = vec![
         json!({
@@ -81,10 +89,8 @@ fn panels(board: &Board) -> Vec<Value> {
             if x + width > COLUMNS {
                 (x, y, tallest) = (0, y + tallest, 0);
             }
-            let mut value = whole(panel);
-            value["id"] = json!(all.len() + 1);
-            value["gridPos"] = json!({"x": x, "y": y, "w": width, "h": height});
-            all.push(value);
+            let place = json!({"x": x, "y": y, "w": width, "h": height});
+            all.push(with(with(whole(panel), "id", json!(all.len() + 1)), "gridPos", place));
             x += width;
             tallest = tallest.max(height);
         }
@@ -109,7 +115,7 @@ fn whole(panel: &Panel) -> Value {
         Kind::Bars => "bargauge",
         Kind::Table => "table",
     };
-    let mut value = json!({
+    let value = json!({
         "type": name,
         "title": panel.title,
         "description": panel.about,
@@ -118,10 +124,7 @@ fn whole(panel: &Panel) -> Value {
         "options": options(panel.kind),
         "fieldConfig": {"defaults": defaults(panel), "overrides": overrides(panel)},
     });
-    if panel.kind == Kind::Table {
-        value["transformations"] = transformations(panel);
-    }
-    value
+    if panel.kind == Kind::Table { with(value, "transformations", transformations(panel)) } else { value }
 }
 
 fn targets(panel: &Panel) -> Vec<Value> {
@@ -165,20 +168,21 @@ fn defaults(panel: &Panel) -> Value {
     let is_line = matches!(panel.kind, Kind::Lines | Kind::Stack);
     let by =
         if is_line || panel.kind == Kind::Bars && panel.limits.is_none() { "palette-classic" } else { "thresholds" };
-    let mut value = json!({
+    let value = json!({
         "unit": panel.unit, "min": 0, "color": {"mode": by}, "noValue": "–",
         "thresholds": {"mode": "absolute", "steps": steps},
     });
-    if is_line {
-        let is_stack = panel.kind == Kind::Stack;
-        value["custom"] = json!({
-            "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "showPoints": "never", "spanNulls": false,
-            "fillOpacity": if is_stack { 40 } else { 8 },
-            "stacking": {"mode": if is_stack { "normal" } else { "none" }, "group": "A"},
-            "thresholdsStyle": {"mode": if panel.limits.is_some() { "dashed" } else { "off" }},
-        });
+    if !is_line {
+        return value;
     }
-    value
+    let is_stack = panel.kind == Kind::Stack;
+    let custom = json!({
+        "drawStyle": "line", "lineInterpolation": "linear", "lineWidth": 1, "showPoints": "never", "spanNulls": false,
+        "fillOpacity": if is_stack { 40 } else { 8 },
+        "stacking": {"mode": if is_stack { "normal" } else { "none" }, "group": "A"},
+        "thresholdsStyle": {"mode": if panel.limits.is_some() { "dashed" } else { "off" }},
+    });
+    with(value, "custom", custom)
 }
 
 /// In a table, a host leads to its own page; what the queries count stands under the name that they were given.
