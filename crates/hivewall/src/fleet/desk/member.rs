@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use hivewall_api::PageOf;
 use hivewall_cluster::{Alarm, Ban, NodeId, Order as CoreOrder, Policy, PolicyHead, Stand};
-use hivewall_net::{Life, Announcement, Handle, NodeState};
+use hivewall_net::{Announcement, Handle, Life, NodeState};
 use hivewall_trust::{Charter, Identity, Roster};
 use hivewall_view::fleet::{
     ALARMS_SHOWN, AUDIT_SHOWN, AuditPage, FleetAlarm, FleetCoverage, FleetView, LinkView, MEMBERS_SHOWN, MemberCounts,
@@ -20,7 +20,7 @@ use tokio::time::Instant;
 use crate::fleet::bans::Carried;
 use crate::fleet::log::{Log, Said};
 use crate::fleet::program::unix_ms;
-use crate::fleet::questions::Stands;
+use crate::fleet::questions::{Question, Stands};
 use crate::fleet::rollout::Everybody;
 use crate::fleet::{POLICY, view};
 use crate::policy::governor::{KeysNow, Membership, Taken};
