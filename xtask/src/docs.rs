@@ -25,6 +25,11 @@ fn pages() -> Vec<(&'static str, String)> {
     ]
 }
 
+/// The page on detection, whose part about each detector is written from their definitions.
+const DETECTION: &str = "docs/detection.md";
+const BEGIN: &str = "<!-- detectors: begin, written by `cargo xtask docs` -->";
+const END: &str = "<!-- detectors: end -->";
+
 /// Writes the pages that differ.
 pub(crate) fn run() -> Result<()> {
     let root = repo::root()?;
@@ -33,7 +38,56 @@ pub(crate) fn run() -> Result<()> {
         std::fs::write(root.join(FOLDER).join(name), text).with_context(|| format!("cannot write {FOLDER}/{name}"))?;
         println!("{FOLDER}/{name} is new");
     }
+    let detection = repo::text(&root, DETECTION)?;
+    let wanted = with_detectors(&detection)?;
+    if wanted != detection {
+        std::fs::write(root.join(DETECTION), wanted).with_context(|| format!("cannot write {DETECTION}"))?;
+        println!("{DETECTION} is new");
+    }
     Ok(())
+}
+
+/// The page with the part about each detector as it is now.
+fn with_detectors(page: &str) -> Result<String> {
+    let missing = || format!("{DETECTION} lacks the lines\n{BEGIN}\n{END}");
+    let (before, rest) = page.split_once(BEGIN).with_context(missing)?;
+    let (_, after) = rest.split_once(END).with_context(missing)?;
+    Ok(format!("{before}{BEGIN}\n{}\n{END}{after}", detectors()))
+}
+
+fn detectors() -> String {
+    let mut page = String::new();
+    for definition in hivewall_detect::definitions() {
+        // Writing to a string cannot fail; here and below.
+        let _ = writeln!(page, "\n### `{}`: {}\n", definition.name, definition.title);
+        let technique = definition.technique.map_or_else(
+            || "no technique of ATT&CK".to_owned(),
+            |attack| format!("{} {} ({})", attack.id, attack.name, attack.tactic),
+        );
+        let spoofable = match definition.spoofable {
+            hivewall_detect::Spoofable::Never => "its source is proven: it can lead to a response",
+            hivewall_detect::Spoofable::Depends => "each sign says whether its source is proven",
+            hivewall_detect::Spoofable::Always => "its source may be a lie: it never leads to a response",
+        };
+        let _ = writeln!(
+            page,
+            "Kind `{}`, severity {}; {technique}; {spoofable}.\n",
+            definition.kind,
+            definition.severity.name()
+        );
+        let _ = writeln!(page, "- **Catches:** {}", definition.sees);
+        let _ = writeln!(page, "- **Misses:** {}", definition.misses);
+        let _ = writeln!(page, "- **Evaded by:** {}", definition.evaded_by);
+        for threshold in definition.thresholds {
+            let unit = if threshold.unit.is_empty() { String::new() } else { format!(" {}", threshold.unit) };
+            let _ = writeln!(
+                page,
+                "- `{}.{}` = {}{unit}: {}",
+                definition.name, threshold.name, threshold.default, threshold.doc
+            );
+        }
+    }
+    page
 }
 
 /// The pages that are not in the repository as they should be.
@@ -82,6 +136,26 @@ mod tests {
     fn the_reference_pages_are_what_the_code_says() {
         let stale: Vec<_> = stale(&repo::root().unwrap()).into_iter().map(|(name, _)| name).collect();
         assert!(stale.is_empty(), "run `cargo xtask docs` and commit {FOLDER}: {stale:?} differ");
+    }
+
+    #[test]
+    fn the_page_on_detection_is_what_the_detectors_say_of_themselves() {
+        let page = repo::text(&repo::root().unwrap(), DETECTION).unwrap();
+        assert!(with_detectors(&page).unwrap() == page, "run `cargo xtask docs` and commit {DETECTION}");
+    }
+
+    #[test]
+    fn every_detector_says_what_it_misses_and_how_it_is_evaded() {
+        for definition in hivewall_detect::definitions() {
+            for text in [definition.sees, definition.misses, definition.evaded_by] {
+                assert!(text.len() > 10 && text.ends_with('.'), "{}: {text}", definition.name);
+            }
+            for threshold in definition.thresholds {
+                let (least, most) = threshold.range;
+                let is_within = (least..=most).contains(&threshold.default);
+                assert!(is_within && threshold.doc.len() > 10, "{}.{}", definition.name, threshold.name);
+            }
+        }
     }
 
     #[test]

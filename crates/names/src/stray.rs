@@ -47,7 +47,7 @@ fn reason(head: &PeekHead, bytes: &[u8]) -> Option<Reason> {
         direction: head.key.direction(),
     };
     match parse(&FrameBytes(bytes), &frame, &mut NoFragments) {
-        Err(Reason::Snapped) | Ok(_) => None,
+        Ok(_) => None,
         Err(reason) => Some(reason),
     }
 }

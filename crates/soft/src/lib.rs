@@ -255,6 +255,7 @@ impl SoftDatapath {
             }
             Err(Reason::Snapped) => {
                 shard.tally_snapped(frame);
+                self.copy_stray(bytes, frame, Reason::Snapped);
                 Err(Reason::Snapped)
             }
             Err(reason) => {

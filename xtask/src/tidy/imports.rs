@@ -58,7 +58,11 @@ const IMPORTS: &[Import] = &[
         &["testkit"],
     ),
     import("e2e", &["testkit"], &[]),
-    import("xtask", &["datapath", "soft", "testkit", "config", "view", "policy", "api", "host", "sim", "e2e"], &[]),
+    import(
+        "xtask",
+        &["datapath", "detect", "soft", "testkit", "config", "view", "policy", "api", "host", "sim", "e2e"],
+        &[],
+    ),
 ];
 
 const fn import(name: &'static str, uses: &'static [&'static str], tests: &'static [&'static str]) -> Import {

@@ -19,14 +19,20 @@ use crate::{Definition, Detector, Event, Held, SAMPLES_MAX, Settings, Sign, Spoo
 /// Senders, and targets, that are watched.
 const ENDS_MAX: usize = 16_384;
 
+/// Senders of few such packets that are noted, as `info`, within [`NOTES_PER`].
+const NOTES_MAX: u64 = 16;
+const NOTES_PER: Duration = Duration::from_secs(60);
+/// What a packet is called whose headers the capture cut off.
+const CUT: &str = "snapped";
+
 pub(super) static DEFINITION: Definition = Definition {
     name: "invalid_packets",
     title: "Invalid packets",
     kind: "invalid",
     sees: "Packets with impossible lengths, headers that are cut off or contradict themselves, TCP flags that no stack sends \
-           together, port 0, and a source that is its own target: many from one sender, or many at one target.",
-    misses: "Checksums, which network cards work out, broken payload (a DNS message that cannot be read, for example), and headers \
-             that the capture's own length cut off.",
+           together, port 0, and a source that is its own target: many from one sender, or many at one target. A few are noted as `info`, and so are packets whose headers \
+           the capture cut off.",
+    misses: "Checksums, which network cards work out, and broken payload (a DNS message that cannot be read, for example).",
     evaded_by: "Sending well-formed packets, or fewer than the threshold.",
     technique: None,
     severity: Severity::Low,
@@ -57,6 +63,8 @@ struct Seen {
     first: Timestamp,
     last: Timestamp,
     packets: u64,
+    /// Those that may be sound: the capture cut them off.
+    sound: u64,
     /// By reason; a handful at most.
     reasons: Vec<(&'static str, u64)>,
     others: Distinct,
@@ -72,6 +80,8 @@ pub(super) struct InvalidPackets {
     news: News<End>,
     packets: u64,
     window: Duration,
+    /// Subjects of few packets that were told as a note, and since when these are counted.
+    notes: (Timestamp, u64),
 }
 
 struct Broken {
@@ -90,6 +100,7 @@ impl InvalidPackets {
             news: News::default(),
             packets: settings.value(&DEFINITION, "packets") as u64,
             window: Duration::from_secs_f64(settings.value(&DEFINITION, "seconds")),
+            notes: (Timestamp::default(), 0),
         })
     }
 
@@ -100,6 +111,7 @@ impl InvalidPackets {
                 first: broken.time,
                 last: broken.time,
                 packets: 0,
+                sound: 0,
                 reasons: Vec::new(),
                 others: Distinct::default(),
                 other,
@@ -112,6 +124,7 @@ impl InvalidPackets {
             }
             seen.last = seen.last.max(broken.time);
             seen.packets += broken.packets;
+            seen.sound += u64::from(broken.reason == CUT) * broken.packets;
             seen.other = other;
             seen.others.insert(address_word(other));
             let kinds = seen.reasons.len();
@@ -120,9 +133,12 @@ impl InvalidPackets {
                 None if kinds < SAMPLES_MAX => seen.reasons.push((broken.reason, broken.packets)),
                 None => {}
             }
-            if seen.packets >= self.packets {
-                self.news.put(&end, &mut seen.pace);
+            let is_few = seen.packets - seen.sound < self.packets;
+            let is_first = matches!(end, End::Source(_)) && seen.packets == broken.packets;
+            if is_few && !(is_first && spare(&mut self.notes, now)) {
+                continue;
             }
+            self.news.put(&end, &mut seen.pace);
         }
     }
 
@@ -138,9 +154,19 @@ impl InvalidPackets {
                 self.news.put(&end, &mut seen.pace);
                 continue;
             }
-            signs.push(sign(end, seen));
+            let is_few = seen.packets - seen.sound < self.packets;
+            signs.push(Sign { severity: if is_few { Severity::Info } else { DEFINITION.severity }, ..sign(end, seen) });
         }
     }
+}
+
+/// Whether one more note of few packets is to be made: a flood of odd packets from many sources is no flood of notes.
+fn spare(notes: &mut (Timestamp, u64), now: Timestamp) -> bool {
+    if now.since(notes.0) > NOTES_PER {
+        *notes = (now, 0);
+    }
+    notes.1 += 1;
+    notes.1 <= NOTES_MAX
 }
 
 fn sign(end: End, seen: &Seen) -> Sign {
@@ -243,14 +269,15 @@ mod tests {
     use crate::testing::{Make, Watch, host, invalid, ms, public, s};
 
     #[test]
-    fn a_sender_is_told_at_its_tenth_broken_packet_and_not_before() {
+    fn a_sender_is_noted_at_its_first_broken_packet_and_told_at_its_tenth() {
         for (count, found) in [(9, 0), (10, 1)] {
             let mut watch = Watch::new(&DEFINITION);
             for number in 0..count {
                 watch.stray(&invalid(ms(number), Reason::BadIpv4Length, Some(host(9)), Some(host(1))));
             }
             watch.pass(s(2));
-            assert_eq!(watch.signs.len(), found, "{:?}", watch.lines());
+            let loud = watch.signs.iter().filter(|sign| sign.severity > Severity::Info).count();
+            assert_eq!((watch.signs.len(), loud), (1, found), "{:?}", watch.lines());
         }
     }
 
@@ -261,7 +288,9 @@ mod tests {
             watch.stray(&invalid(ms(number.into()), Reason::BadUdpHeader, Some(public(number)), Some(host(1))));
         }
         watch.pass(s(2));
-        assert_eq!((watch.signs.len(), watch.signs[0].subject.target), (1, Some(host(1))));
+        let loud: Vec<_> = watch.signs.iter().filter(|sign| sign.severity > Severity::Info).collect();
+        assert_eq!((loud.len(), loud[0].subject.target), (1, Some(host(1))));
+        assert_eq!(watch.signs.len(), 13, "each sender is noted: {:?}", watch.lines());
     }
 
     #[test]
