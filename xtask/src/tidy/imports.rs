@@ -40,6 +40,7 @@ const IMPORTS: &[Import] = &[
     import("sim", &["cluster", "sketch"], &[]),
     import("engine", &["datapath", "model", "view"], &["soft", "testkit"]),
     import("export", &["model", "view"], &["testkit"]),
+    import("flowexport", &["model", "view"], &["testkit"]),
     import("analyze", &["model", "view"], &["export", "testkit"]),
     import("store", &["model", "view"], &["testkit"]),
     import("api", &["model", "view"], &["testkit"]),
