@@ -42,6 +42,7 @@ const IMPORTS: &[Import] = &[
     import("export", &["model", "view"], &["testkit"]),
     import("flowexport", &["model", "view"], &["testkit"]),
     import("analyze", &["model", "view"], &["export", "testkit"]),
+    import("spool", &[], &[]),
     import("store", &["model", "view"], &["testkit"]),
     import("api", &["model", "view"], &["testkit"]),
     import("tui", &["model", "view"], &["testkit"]),
