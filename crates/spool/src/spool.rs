@@ -39,7 +39,8 @@ struct Entry {
 
 /// The queue. One thread owns it; whatever it does may wait for the disk.
 pub struct Spool {
-    file: QueueFile,
+    /// None: it was asked for in memory, where nothing outlives the process.
+    file: Option<QueueFile>,
     limits: Limits,
     index: VecDeque<Entry>,
     memory: VecDeque<(u64, Vec<u8>)>,
@@ -57,7 +58,7 @@ pub struct Spool {
 
 impl std::fmt::Debug for Spool {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Spool").field("path", &self.file.path()).field("len", &self.len()).finish_non_exhaustive()
+        f.debug_struct("Spool").field("path", &self.path()).field("len", &self.len()).finish_non_exhaustive()
     }
 }
 
@@ -65,7 +66,6 @@ impl Spool {
     /// Opens the file or makes it, with its directory; only its owner can read it. Every page is checked. A damaged file
     /// is put aside as `NAME.damaged`, which is logged and counted, and a new one is begun.
     pub fn open(path: &Path, limits: Limits) -> Result<Self, SpoolError> {
-        let limits = Limits { items_max: limits.items_max.max(1), ..limits };
         let Opened { file, items, damaged, set_aside, next } = QueueFile::open(path)?;
         let index: VecDeque<_> = items.into_iter().map(|(number, bytes)| Entry { number, bytes }).collect();
         let counters = Counters {
@@ -75,21 +75,28 @@ impl Spool {
             ..Counters::default()
         };
         let bytes = index.iter().map(|entry| u64::from(entry.bytes)).sum();
-        let mut spool = Self {
-            file,
-            limits,
-            index,
+        let mut spool = Self::in_memory(limits);
+        spool.file = Some(file);
+        (spool.index, spool.bytes, spool.next, spool.counters) = (index, bytes, next, counters);
+        spool.make_room(0, 0);
+        Ok(spool)
+    }
+
+    /// The same without a file: whatever is in it is gone with the process, and [`Self::sync`] does nothing.
+    pub fn in_memory(limits: Limits) -> Self {
+        Self {
+            file: None,
+            limits: Limits { items_max: limits.items_max.max(1), ..limits },
+            index: VecDeque::new(),
             memory: VecDeque::new(),
-            bytes,
+            bytes: 0,
             memory_bytes: 0,
-            next,
+            next: 1,
             gone_below: None,
             waiting_since: None,
             retry_at: None,
-            counters,
-        };
-        spool.make_room(0, 0);
-        Ok(spool)
+            counters: Counters::default(),
+        }
     }
 
     /// Takes an item and gives its number, above all earlier ones. Where the queue is at its limit the oldest go for it,
@@ -112,7 +119,7 @@ impl Spool {
         self.counters.pushed_bytes += bytes;
         self.waiting_since.get_or_insert_with(Instant::now);
         self.sync_if_due();
-        while self.memory_bytes > MEMORY_BYTES_MAX {
+        while self.file.is_some() && self.memory_bytes > MEMORY_BYTES_MAX {
             self.drop_unwritten();
         }
         Ok(number)
@@ -126,14 +133,14 @@ impl Spool {
         // Each further round has a file opened anew or an index without what was damaged, so it ends.
         loop {
             let written = self.written().min(count);
-            if written == 0 {
+            let Some(file) = self.file.as_mut().filter(|_| written > 0) else {
                 return Ok(self.memory.iter().take(count).cloned().collect());
-            }
-            if self.file.has_failed() {
+            };
+            if file.has_failed() {
                 self.revive()?;
                 continue;
             }
-            match self.file.read(self.index.iter().take(written).map(|entry| entry.number)) {
+            match file.read(self.index.iter().take(written).map(|entry| entry.number)) {
                 Ok(found) => {
                     if let Some(mut items) = self.whole(found) {
                         items.extend(self.memory.iter().take(count - written).cloned());
@@ -159,7 +166,7 @@ impl Spool {
     /// Makes everything durable that was pushed and acknowledged so far. Where the disk refuses, nothing is lost yet: it
     /// is kept in memory, up to [`MEMORY_BYTES_MAX`], and tried again with the next call or after a second.
     pub fn sync(&mut self) -> Result<(), SpoolError> {
-        if self.memory.is_empty() && self.gone_below.is_none() {
+        if self.file.is_none() || self.memory.is_empty() && self.gone_below.is_none() {
             self.waiting_since = None;
             return Ok(());
         }
@@ -194,9 +201,9 @@ impl Spool {
         self.counters
     }
 
-    /// Where it is.
-    pub fn path(&self) -> &Path {
-        self.file.path()
+    /// Where it is, unless in memory.
+    pub fn path(&self) -> Option<&Path> {
+        self.file.as_ref().map(QueueFile::path)
     }
 
     fn sync_if_due(&mut self) {
@@ -211,8 +218,9 @@ impl Spool {
 
     fn write(&mut self) -> Result<(), SpoolError> {
         self.revive()?;
+        let Some(file) = &mut self.file else { return Ok(()) };
         let items = self.memory.iter().map(|(number, item)| (*number, item.as_slice()));
-        self.file.commit(self.gone_below.unwrap_or(0), items)?;
+        file.commit(self.gone_below.unwrap_or(0), items)?;
         self.memory.clear();
         self.memory_bytes = 0;
         self.gone_below = None;
@@ -222,11 +230,9 @@ impl Spool {
 
     /// Opens the file anew after it failed. What was on disk may be gone with a file that is put aside.
     fn revive(&mut self) -> Result<(), SpoolError> {
-        if !self.file.has_failed() {
-            return Ok(());
-        }
-        let opened = QueueFile::open(self.file.path())?;
-        self.file = opened.file;
+        let Some(file) = self.file.as_mut().filter(|file| file.has_failed()) else { return Ok(()) };
+        let opened = QueueFile::open(file.path())?;
+        *file = opened.file;
         self.next = self.next.max(opened.next);
         self.counters.set_aside += u64::from(opened.set_aside);
         let mut there = opened.items.into_iter().map(|(number, _)| number).peekable();

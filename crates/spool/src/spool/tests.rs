@@ -40,6 +40,17 @@ fn items_come_out_in_order_and_stay_until_they_are_acknowledged() {
 }
 
 #[test]
+fn in_memory_it_is_the_same_queue_without_a_file() {
+    let mut spool = Spool::in_memory(Limits { bytes_max: 1 << 20, items_max: 2 });
+    let numbers = push_all(&mut spool, &["a", "b", "c"]);
+    spool.sync().unwrap();
+    assert_eq!(texts(&mut spool), ["b", "c"]);
+    spool.ack(numbers[1]);
+    assert_eq!(texts(&mut spool), ["c"]);
+    assert_eq!((spool.path(), spool.counters().lost_full, spool.counters().syncs), (None, 1, 0));
+}
+
+#[test]
 fn what_was_left_is_there_after_a_restart_and_numbers_only_rise() {
     let (_directory, path) = place();
     let mut spool = Spool::open(&path, ROOMY).unwrap();
