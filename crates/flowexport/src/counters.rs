@@ -126,6 +126,16 @@ impl Counters {
         }
     }
 
+    /// A receiver has these.
+    pub(crate) fn acknowledged(&self, items: u64, messages: u64, bytes: u64) {
+        if !self.closed.load(Ordering::Acquire) {
+            self.sent.fetch_add(items, Ordering::Relaxed);
+            self.records.fetch_add(items, Ordering::Relaxed);
+            self.messages.fetch_add(messages, Ordering::Relaxed);
+            self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        }
+    }
+
     pub(crate) fn resent(&self, bytes: u64) {
         self.resent.fetch_add(1, Ordering::Relaxed);
         self.messages.fetch_add(1, Ordering::Relaxed);

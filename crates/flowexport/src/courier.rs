@@ -13,11 +13,11 @@ use std::time::{Duration, Instant, SystemTime};
 use hivewall_model::Timestamp;
 use nix::errno::Errno;
 
-use crate::backoff::Backoff;
 use crate::counters::{Counters, LossReason};
 use crate::link::{LOOK_UP_EVERY, Link, Place};
 use crate::message::{Encoder, Message, NotCarried};
 use crate::queue::Queue;
+use crate::rest::Rest;
 
 /// How long records wait for others to fill their message.
 const FLUSH_AFTER: Duration = Duration::from_secs(1);
@@ -62,7 +62,7 @@ pub(crate) struct Courier {
     link: Option<Link>,
     opened: Instant,
     looked_up: Instant,
-    backoff: Backoff,
+    rest: Rest,
     outbox: VecDeque<Message>,
     /// Of the first in the outbox: whether it is sealed, and how much of it is sent.
     sealed: bool,
@@ -90,7 +90,7 @@ impl Courier {
             link: None,
             opened: now,
             looked_up: now,
-            backoff: Backoff::default(),
+            rest: Rest::default(),
             outbox: VecDeque::new(),
             sealed: false,
             offset: 0,
@@ -105,10 +105,10 @@ impl Courier {
         while !self.counters.is_closed() {
             let closing = self.queue.is_closing();
             self.look(Instant::now());
-            if self.link.is_none() && self.backoff.left(Instant::now()).is_zero() {
+            if self.link.is_none() && self.rest.left(Instant::now()).is_zero() {
                 self.open();
             }
-            let wait = if self.link.is_some() { self.work(closing) } else { self.backoff.left(Instant::now()) };
+            let wait = if self.link.is_some() { self.work(closing) } else { self.rest.left(Instant::now()) };
             if closing && self.queue.is_empty() && self.outbox.is_empty() && self.holding.is_none() {
                 self.look(Instant::now());
                 if self.outbox.is_empty() {
@@ -137,7 +137,7 @@ impl Courier {
     }
 
     fn fail(&mut self, error: &io::Error) {
-        let wait = self.backoff.fail(Instant::now());
+        let wait = self.rest.fail(Instant::now());
         tracing::debug!(place = ?self.place, %error, ?wait, "a flow export target cannot be reached");
         self.counters.fail(error.to_string());
     }
@@ -162,7 +162,7 @@ impl Courier {
                 self.counters.sent(message.items, message.records, message.bytes.len() as u64);
             }
         }
-        self.backoff.well_since(self.opened, now);
+        self.rest.well_since(self.opened, now);
         if now.saturating_duration_since(self.looked_up) >= LOOK_UP_EVERY {
             self.looked_up = now;
             if self.place.has_moved(link) {
@@ -214,7 +214,7 @@ impl Courier {
                 Tried::TooLong => self.discard(),
                 Tried::Broken(error) => {
                     self.broken(&error);
-                    return self.backoff.left(Instant::now());
+                    return self.rest.left(Instant::now());
                 }
             }
         }

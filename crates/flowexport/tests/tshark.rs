@@ -147,27 +147,36 @@ const FLOW_FIELDS: &[&str] = &[
 fn wireshark_reads_every_field_of_ipfix() {
     let capture = capture(&sent("ipfix+udp", "?domain=77", &samples(), &[]), false);
     is_clean(&capture, "cflow");
-    check(&fields(&capture, "cflow", FLOW_FIELDS), expect![[r#"
+    check(
+        &fields(&capture, "cflow", FLOW_FIELDS),
+        expect![[r#"
          |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  | 
          |  |  |  |  |  |  |  |  |  | 2 |  |  |  |  |  |  |  |  |  | 
-        10.1.2.3 | 192.0.2.80 | 2001:db8::1,2001:db8::2 | 2001:db8::2,2001:db8::1 | 50000 | 443 | 6,58,58 | 3,4,4 | 180,416,416 | 0x1b | 0,0,2 | 2,2,0 | 1,1,0 | 10,0,0 | 20,0,0 | 7,8,8 | 3,1,1 | 2,0,0 | 3,2,2 | 128,129 | tls"#]]);
+        10.1.2.3 | 192.0.2.80 | 2001:db8::1,2001:db8::2 | 2001:db8::2,2001:db8::1 | 50000 | 443 | 6,58,58 | 3,4,4 | 180,416,416 | 0x1b | 0,0,2 | 2,2,0 | 1,1,0 | 10,0,0 | 20,0,0 | 7,8,8 | 3,1,1 | 2,0,0 | 3,2,2 | 128,129 | tls"#]],
+    );
 }
 
 #[test]
 fn wireshark_reads_every_field_of_netflow_9() {
     let capture = capture(&sent("netflow9", "?domain=77", &samples(), &[]), false);
     is_clean(&capture, "cflow");
-    check(&fields(&capture, "cflow", FLOW_FIELDS), expect![[r#"
+    check(
+        &fields(&capture, "cflow", FLOW_FIELDS),
+        expect![[r#"
          |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  | 
          |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  |  | 
-        10.1.2.3 | 192.0.2.80 | 2001:db8::1,2001:db8::2 | 2001:db8::2,2001:db8::1 | 50000 | 443 | 6,58,58 | 3,4,4 | 180,416,416 | 0x1b | 0,0,2 | 2,2,0 | 1,1,0 | 10,0,0 |  | 7,8,8 | 3,1,1 | 2,0,0 | 3,2,2 | 128,129 | tls,,"#]]);
+        10.1.2.3 | 192.0.2.80 | 2001:db8::1,2001:db8::2 | 2001:db8::2,2001:db8::1 | 50000 | 443 | 6,58,58 | 3,4,4 | 180,416,416 | 0x1b | 0,0,2 | 2,2,0 | 1,1,0 | 10,0,0 |  | 7,8,8 | 3,1,1 | 2,0,0 | 3,2,2 | 128,129 | tls,,"#]],
+    );
 }
 
 #[test]
 fn wireshark_reads_netflow_5() {
     let capture = capture(&sent("netflow5", "?domain=77", &samples(), &[]), false);
     is_clean(&capture, "cflow");
-    check(&fields(&capture, "cflow", FLOW_FIELDS), expect!["10.1.2.3 | 192.0.2.80 |  |  | 50000 | 443 | 6 | 3 | 180 | 0x1b | 0 | 2 |  |  |  |  |  |  |  |  | "]);
+    check(
+        &fields(&capture, "cflow", FLOW_FIELDS),
+        expect!["10.1.2.3 | 192.0.2.80 |  |  | 50000 | 443 | 6 | 3 | 180 | 0x1b | 0 | 2 |  |  |  |  |  |  |  |  | "],
+    );
 }
 
 fn interface(index: u32) -> Interface {

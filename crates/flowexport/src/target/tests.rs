@@ -44,6 +44,10 @@ fn a_target_says_where_and_how() {
         "eve+unix:///run/my collector/eve.sock?queue_mb=1",
         expect![[r#"eve+unix:///run/my collector/eve.sock -> Lines { place: Unix("/run/my collector/eve.sock") }"#]],
     );
+    check("nats://h/hivewall.events?user=me&password_file=/run/secret&tls=true", expect![[""]]);
+    check("nats://[::1]:4223/a.b?what=flows&token_file=/run/token", expect![[""]]);
+    check("clickhouse+http://h/hivewall.flows", expect![[""]]);
+    check("clickhouse+https://[::1]:80/a.b?what=events&queue_mb=9&ca_file=/ca.pem", expect![[""]]);
     check("eve+tcp://h:5170", expect![[r#"eve+tcp://h:5170 -> Lines { place: Tcp { host: "h", port: 5170 } }"#]]);
 }
 
@@ -91,4 +95,12 @@ fn a_wrong_word_tells_what_to_write() {
         expect!["`eve+unix://relative/path` names no absolute path: write it like eve+unix:///run/collector/eve.sock"],
     );
     check("eve+tcp://h", expect!["`eve+tcp://h` names no port: write it like eve+tcp://collector.example:5170"]);
+    check("nats://h", expect![[""]]);
+    check("nats://h/a.*", expect![[""]]);
+    check("nats://h/a?what=all", expect![[""]]);
+    check("nats://h/a?password_file=/x", expect![[""]]);
+    check("nats://h/a?user=me&password_file=/x", expect![[""]]);
+    check("clickhouse+http://h/flows", expect![[""]]);
+    check("clickhouse+http://h/a.b;drop", expect![[""]]);
+    check("clickhouse+http://h/a.b?user=me&password_file=secret", expect![[""]]);
 }
