@@ -44,6 +44,7 @@ const IMPORTS: &[Import] = &[
     import("spool", &[], &[]),
     import("outbound", &[], &[]),
     import("notify", &["view", "spool", "outbound"], &[]),
+    import("otlp", &["view", "outbound"], &[]),
     import("store", &["model", "view"], &["testkit"]),
     import("api", &["model", "view"], &["testkit"]),
     import("tui", &["model", "view"], &["testkit"]),
