@@ -3,6 +3,7 @@
 //! Reading a line opens no connection. It reads the files with secrets that the line names, so that a wrong mode is told
 //! when the configuration is checked.
 
+use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -24,7 +25,6 @@ pub struct Rate {
 }
 
 /// One channel.
-#[derive(Debug)]
 pub struct Channel {
     /// Its name in counters, errors, and of its queue's file: the host's or the kind's unless `name=` says another.
     pub name: String,
@@ -43,8 +43,14 @@ pub struct Channel {
     pub(crate) kind: Kind,
 }
 
+/// An address can be a secret, and is not shown.
+impl std::fmt::Debug for Channel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Channel").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// Where it goes.
-#[derive(Debug)]
 pub(crate) enum Kind {
     Alertmanager(alertmanager::Target),
     Webhook(webhook::Target),
@@ -163,9 +169,9 @@ impl Channel {
 /// What is safe in a file's name and in a label.
 fn safe_name(name: &str) -> String {
     let safe = |c: char| if c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.') { c } else { '-' };
-    let name: String = name.chars().map(safe).take(100).collect();
-    let name = name.trim_matches(['.', '-']);
-    if name.is_empty() { "channel".to_owned() } else { name.to_owned() }
+    let safe: String = name.chars().map(safe).take(100).collect();
+    let words: Vec<_> = safe.split('-').map(|word| word.trim_matches('.')).filter(|word| !word.is_empty()).collect();
+    if words.is_empty() { "channel".to_owned() } else { words.join("-") }
 }
 
 pub(crate) fn parse_url(address: &str) -> Result<Url, ChannelError> {
@@ -215,7 +221,15 @@ fn url_in_file(rest: &str) -> Result<Secret, ChannelError> {
             example: "webhook+file:///etc/hivewall/slack.url?preset=slack",
         });
     }
-    Ok(Secret::read(path.as_ref())?)
+    let url = Secret::read(path.as_ref())?;
+    // Checked here, since errors further on show what is wrong.
+    let is_web =
+        Url::parse(url.reveal()).is_ok_and(|url| matches!(url.scheme(), "http" | "https") && url.password().is_none());
+    if !is_web {
+        let source = io::Error::new(io::ErrorKind::InvalidData, "an http:// or https:// address is expected in it");
+        return Err(ChannelError::File { path: PathBuf::from(path), source });
+    }
+    Ok(url)
 }
 
 fn severity(value: &str) -> Result<Severity, ChannelError> {

@@ -27,7 +27,6 @@ const REQUEST_ALERTS_MAX: usize = 256;
 const ACTIVE_MAX: usize = 10_000;
 
 /// What the line says.
-#[derive(Debug)]
 pub(crate) struct Target {
     url: String,
     http: HttpOptions,

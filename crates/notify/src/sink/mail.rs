@@ -27,7 +27,6 @@ enum Security {
 }
 
 /// What the line says.
-#[derive(Debug)]
 pub(crate) struct Target {
     pub(crate) host: String,
     port: u16,

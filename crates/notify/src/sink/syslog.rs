@@ -39,7 +39,6 @@ enum Place {
 }
 
 /// What the line says.
-#[derive(Debug)]
 pub(crate) struct Target {
     place: Place,
     facility: u8,

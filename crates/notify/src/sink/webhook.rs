@@ -26,7 +26,6 @@ const TEMPLATE_FUEL: u64 = 1_000_000;
 const BODY: &str = "body";
 
 /// What the line says.
-#[derive(Debug)]
 pub(crate) struct Target {
     url: String,
     http: HttpOptions,
@@ -35,7 +34,6 @@ pub(crate) struct Target {
     content_type: String,
 }
 
-#[derive(Debug)]
 enum Form {
     Json,
     Slack,
