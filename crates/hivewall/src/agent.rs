@@ -15,6 +15,7 @@ use hivewall_host::signal::Signals;
 use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
 use hivewall_view::policy::{FirewallChange, PolicyFailure, PolicyView};
 
+use crate::collectors::{self, Collectors};
 use crate::exit::{Exit, ending};
 use crate::fleet::{Fleet, Setting};
 use crate::history::History;
@@ -67,6 +68,11 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
                 pipeline.miss_history(error.to_string());
             }
         }
+    }
+    let targets = collectors::targets(&config)?;
+    if !targets.is_empty() {
+        let begin = || Collectors::start(targets, Path::new(&config.export.directory));
+        pipeline.export_to(sandbox.enter(Part::Export, begin)??);
     }
     let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));
     if let Some((_, (fleet, _))) = &fleet {

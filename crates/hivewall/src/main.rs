@@ -7,6 +7,7 @@ mod analyze;
 mod check;
 mod cli;
 mod client;
+mod collectors;
 mod demo;
 mod exit;
 mod export;

@@ -18,6 +18,7 @@ use hivewall_view::policy::FirewallChange;
 use hivewall_view::{CaptureInfo, FlowPage, FlowRow, HistoryInfo, Loss, Query, Snapshot};
 use tokio::sync::{broadcast, oneshot};
 
+use crate::collectors::Collectors;
 use crate::fleet::Fleet;
 use crate::flows::FlowPrinter;
 use crate::history::{Archive, History};
@@ -123,6 +124,7 @@ pub(crate) struct Pipeline<S> {
     governed: Option<Governed>,
     /// Detectors; none where they are off.
     watch: Option<Watch>,
+    collectors: Option<Collectors>,
     history: Option<History>,
     /// Why there is none.
     no_history: Option<String>,
@@ -159,6 +161,7 @@ impl<S: Source> Pipeline<S> {
             surroundings: None,
             governed: None,
             watch: None,
+            collectors: None,
             history: None,
             no_history: None,
             handle: Handle {
@@ -189,6 +192,11 @@ impl<S: Source> Pipeline<S> {
     /// Answers for the fleet, too. To be called before [`Pipeline::handle`].
     pub(crate) fn belong(&mut self, fleet: Fleet) {
         self.handle.fleet = Some(fleet);
+    }
+
+    /// Exports flows from now on.
+    pub(crate) fn export_to(&mut self, collectors: Collectors) {
+        self.collectors = Some(collectors);
     }
 
     /// Has detectors look from now on. To be called before [`Pipeline::handle`].
@@ -298,6 +306,9 @@ impl<S: Source> Pipeline<S> {
             watch.stop();
         }
         self.deliver_alerts();
+        if let Some(collectors) = &mut self.collectors {
+            collectors.close();
+        }
         if let Some(history) = &self.history {
             history.flush();
         }
@@ -348,11 +359,14 @@ impl<S: Source> Pipeline<S> {
     fn deliver_alerts(&mut self) {
         let Some(watch) = &self.watch else { return };
         for told in watch.news() {
+            let event = hivewall_export::AlertEvent { alert: told.alert, change: told.change };
+            if let Some(collectors) = &mut self.collectors {
+                collectors.alert(&event);
+            }
             let Some(log) = &self.log else { continue };
             if self.patient {
                 wait_for_room(log, self.log_capacity);
             }
-            let event = hivewall_export::AlertEvent { alert: told.alert, change: told.change };
             log.send(hivewall_export::Event::Alert(Box::new(event)));
         }
     }
@@ -426,6 +440,9 @@ impl<S: Source> Pipeline<S> {
         if let Some(watch) = &mut self.watch {
             watch.seen().interfaces = Some(all.iter().map(|one| (one.index, one.name.to_string())).collect());
         }
+        if let Some(collectors) = &self.collectors {
+            collectors.interfaces(&all);
+        }
         self.engine.step(now, Event::Interfaces { all, captured }, &mut self.effects);
         self.engine.step(now, Event::Tallies(self.source.tallies()?), &mut self.effects);
         self.engine.step(now, Event::Losses(self.losses()), &mut self.effects);
@@ -477,6 +494,12 @@ impl<S: Source> Pipeline<S> {
     fn deliver(&mut self) {
         if let Some(history) = &self.history {
             history.keep(&self.effects.closed, &|ifindex| self.engine.interface_name(ifindex).into());
+        }
+        if let Some(collectors) = &mut self.collectors {
+            let engine = &self.engine;
+            collectors.flows(&self.effects.closed, &|ifindex| engine.interface_name(ifindex).into(), &|flow| {
+                engine.row(flow)
+            });
         }
         self.deliver_names();
         self.deliver_refusals();
@@ -554,6 +577,7 @@ impl<S: Source> Pipeline<S> {
         if let Some(watch) = &self.watch {
             watch.fill(&mut snapshot);
         }
+        snapshot.flow_export = self.collectors.as_ref().map(Collectors::rows).unwrap_or_default();
         snapshot
     }
 

@@ -40,6 +40,8 @@ pub(crate) enum Part {
     Detect,
     /// Who tells people of alerts.
     Delivery,
+    /// Flows to collectors.
+    Export,
     /// Links to other hosts, and what they agree on.
     Fleet,
     /// What the agent's programs cost in the kernel: a process of its own.
@@ -50,7 +52,7 @@ pub(crate) enum Part {
 
 impl Part {
     /// Parts of `run`.
-    const OF_AGENT: [Self; 12] = [
+    const OF_AGENT: [Self; 13] = [
         Self::Pipeline,
         Self::Policy,
         Self::Names,
@@ -61,6 +63,7 @@ impl Part {
         Self::Filters,
         Self::Detect,
         Self::Delivery,
+        Self::Export,
         Self::Fleet,
         Self::Meter,
     ];
@@ -77,6 +80,7 @@ impl Part {
             Self::Filters => "filters",
             Self::Detect => "detect",
             Self::Delivery => "delivery",
+            Self::Export => "export",
             Self::Fleet => "fleet",
             Self::Meter => "meter",
             Self::Guard => "guard",
@@ -102,6 +106,7 @@ impl Part {
             Self::Detect => (Vec::new(), within(places.alerts(), Places::logs_and_zones()), Calls::NoPrograms),
             // Passwords, certificates and the programs of `command:` channels may lie anywhere.
             Self::Delivery => (Vec::new(), writing(places.alerts(), true), Calls::Ordinary),
+            Self::Export => (Vec::new(), writing(places.export(), false), Calls::NoPrograms),
             // Names of interfaces and their addresses come over netlink.
             Self::Fleet => (Vec::new(), within(places.fleet(), Places::zones()), Calls::NoPrograms),
             Self::Meter => (vec![SysAdmin], nothing(), Calls::NoPrograms),

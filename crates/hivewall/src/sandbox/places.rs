@@ -27,6 +27,7 @@ pub(crate) struct Places {
     iptables: bool,
     fleet: Option<PathBuf>,
     alerts: Option<PathBuf>,
+    export: Option<PathBuf>,
 }
 
 impl Places {
@@ -42,6 +43,7 @@ impl Places {
             iptables: state.is_some() && config.policy.backend == Enforcement::Iptables,
             state,
             fleet: path(&config.fleet.directory),
+            export: path(&config.export.directory).filter(|_| !config.export.targets.is_empty()),
             alerts: path(&config.alerts.directory).filter(|_| config.detect.enabled),
         }
     }
@@ -53,7 +55,9 @@ impl Places {
 
     /// Makes what is not there yet. What cannot be made is told where it is needed.
     pub(crate) fn make(&self) {
-        for directory in self.history.iter().chain(&self.state).chain(&self.fleet).chain(&self.alerts) {
+        for directory in
+            self.history.iter().chain(&self.state).chain(&self.fleet).chain(&self.alerts).chain(&self.export)
+        {
             let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         }
         if let Some(pins) = &self.pins
@@ -99,6 +103,10 @@ impl Places {
 
     pub(super) fn fleet(&self) -> Vec<PathBuf> {
         self.fleet.iter().cloned().collect()
+    }
+
+    pub(super) fn export(&self) -> Vec<PathBuf> {
+        self.export.iter().cloned().collect()
     }
 
     pub(super) fn alerts(&self) -> Vec<PathBuf> {

@@ -254,7 +254,7 @@ impl Member {
         let keeper = |key: &[u8]| alive.iter().copied().max_by_key(|id| crate::watch::rank(&id.0, key));
         for (keeper, part) in told.parted(keeper) {
             if keeper == state.id {
-                pipeline.hear(super::view::name_of(&state, keeper), part, Arc::clone(&self.membership));
+                pipeline.hear(view::name_of(&state, keeper), part, Arc::clone(&self.membership));
                 continue;
             }
             let node = self.node.clone();
