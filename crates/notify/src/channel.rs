@@ -66,6 +66,7 @@ struct Defaults {
     rate: Option<Rate>,
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form in which it is used")]
 const fn per_minute(messages: u32) -> Option<Rate> {
     Some(Rate { messages, per: Duration::from_secs(60) })
 }

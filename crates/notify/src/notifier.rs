@@ -29,6 +29,7 @@ pub const TEST_LIMIT: Duration = Duration::from_secs(30);
 /// Notices that are written at once.
 const BATCH_MAX: usize = 512;
 
+#[expect(clippy::struct_field_names, reason = "`told_ms` is the name it has in a notice")]
 struct Told {
     alert: Alert,
     change: Change,

@@ -19,6 +19,7 @@ pub(crate) fn resource(attributes: &[(String, String)]) -> Resource {
     Resource { attributes: attributes.iter().map(|(name, value)| text(name, value)).collect(), ..Resource::default() }
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "the form in which it is used")]
 fn scope() -> Option<InstrumentationScope> {
     let version = env!("CARGO_PKG_VERSION").to_owned();
     Some(InstrumentationScope { name: "hivewall".to_owned(), version, ..InstrumentationScope::default() })

@@ -154,7 +154,8 @@ struct Shared {
 /// Pushes metrics and alerts to one collector. Dropped, it ends after the request that is on its way.
 pub struct Otlp {
     shared: Arc<Shared>,
-    done: Receiver<()>,
+    /// Behind a lock so that threads can share the whole.
+    done: Mutex<Receiver<()>>,
 }
 
 impl std::fmt::Debug for Otlp {
@@ -188,7 +189,7 @@ impl Otlp {
             let _ = say.send(());
         };
         thread::Builder::new().name("otlp".to_owned()).spawn(run).map_err(OtlpError::Thread)?;
-        Ok(Self { shared, done })
+        Ok(Self { shared, done: Mutex::new(done) })
     }
 
     /// Takes what the registry says now. Never waits for the network.
@@ -214,7 +215,7 @@ impl Otlp {
         self.shared.lock().closing = Some(until);
         self.shared.bell.notify_all();
         // Late or done, what is left is told.
-        let _ = self.done.recv_timeout(deadline);
+        let _ = self.done.lock().unwrap_or_else(PoisonError::into_inner).recv_timeout(deadline);
         let state = self.shared.lock();
         state.metrics.counters.queued + state.logs.counters.queued
     }
