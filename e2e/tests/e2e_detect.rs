@@ -51,9 +51,9 @@ fn ssh_that_refuses(host: &Host) {
     });
 }
 
-/// One attempt at a password.
-fn guess(from: &Host, source: &str, to: &str) -> std::io::Result<()> {
-    let target: std::net::SocketAddr = format!("{to}:22").parse().unwrap();
+/// Connects from this address of a host.
+fn connect_as(from: &Host, source: &str, to: &str) -> std::io::Result<std::net::TcpStream> {
+    let target: std::net::SocketAddr = to.parse().unwrap();
     let socket = from.enter(|| {
         let socket = socket2::Socket::new(socket2::Domain::IPV4, socket2::Type::STREAM, None)?;
         let own: std::net::SocketAddr = format!("{source}:0").parse().unwrap();
@@ -61,8 +61,14 @@ fn guess(from: &Host, source: &str, to: &str) -> std::io::Result<()> {
         socket.connect_timeout(&target.into(), Duration::from_millis(500))?;
         std::io::Result::Ok(socket)
     });
-    let mut stream = std::net::TcpStream::from(socket.unwrap()?);
-    stream.set_read_timeout(Some(Duration::from_millis(500)))?;
+    let stream = std::net::TcpStream::from(socket.unwrap()?);
+    stream.set_read_timeout(Some(Duration::from_secs(2)))?;
+    Ok(stream)
+}
+
+/// One attempt at a password.
+fn guess(from: &Host, source: &str, to: &str) -> std::io::Result<()> {
+    let mut stream = connect_as(from, source, &format!("{to}:22"))?;
     let mut bytes = [0; 1024];
     stream.write_all(b"SSH-2.0-libssh_0.10\r\n")?;
     stream.read(&mut bytes).map(drop)?;
@@ -109,7 +115,7 @@ fn every_kind_of_scan_is_an_alert_that_names_the_scanner() {
     let left = agent.stop();
     let mut written = 0;
     left.each(|event| {
-        written += usize::from(event["event_type"] == "alert" && event["hivewall"]["detector"] == "port_scan")
+        written += usize::from(event["event_type"] == "alert" && event["hivewall"]["detector"] == "port_scan");
     });
     assert!(written >= 7, "{written} alerts in the log");
 }
@@ -171,8 +177,8 @@ fn a_guesser_is_cut_off_on_every_host_and_nobody_else_loses_anything() {
             let mut done = 0;
             while !stop.load(std::sync::atomic::Ordering::Relaxed) {
                 for n in 1..=4 {
-                    let mut one = || {
-                        let mut stream = connect(&switch, &format!("10.0.0.{n}:8080")).ok()?;
+                    let one = || {
+                        let mut stream = connect_as(&switch, "10.0.0.201", &format!("10.0.0.{n}:8080")).ok()?;
                         hivewall_e2e::talk::says(&mut stream, b"work").ok()
                     };
                     done += 1;

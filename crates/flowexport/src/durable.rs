@@ -180,18 +180,15 @@ pub(crate) fn send_out(store: &Store, delivery: &mut dyn Delivery) {
         let is_whole = items.len() >= delivery.batch();
         let delivered = delivery.deliver(&items);
         settle(store, &items, &delivered);
-        match delivered.error {
-            Some(error) => {
-                store.counters.fail(error);
-                rest.fail(Instant::now());
-            }
-            None => {
-                rest.end();
-                store.counters.reached();
-                if !is_whole && !complete {
-                    pause(store, delivery.linger());
-                }
-            }
+        if let Some(error) = delivered.error {
+            store.counters.fail(error);
+            rest.fail(Instant::now());
+            continue;
+        }
+        rest.end();
+        store.counters.reached();
+        if !is_whole && !complete {
+            pause(store, delivery.linger());
         }
     }
 }

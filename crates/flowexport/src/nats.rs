@@ -1,7 +1,7 @@
 //! NATS JetStream: each item published with an id and waited for, so that the stream has it before the disk lets it go.
 //!
 //! The client protocol (docs.nats.io, "Client Protocol") is spoken here, because all that is needed is one kind of message
-//! and its answer: the official client builds, but brings a regular expression engine along and turns TLS 1.2 on for every
+//! and its answer: the official client brings a regular expression engine along and turns TLS 1.2 on for every
 //! other connection of the agent. The stream is the operator's: nothing is made on the server. Invariant: what is reported
 //! as done has been acknowledged, in order; after any doubt the connection is given up.
 

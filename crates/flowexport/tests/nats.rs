@@ -1,4 +1,5 @@
 //! A real nats-server with JetStream, killed and started again while lines come: each arrives, and once.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 

@@ -1,4 +1,5 @@
 //! Wireshark's dissectors as the reader: fields, sequence numbers, templates and options as they were meant.
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -79,7 +80,7 @@ fn is_clean(capture: &tempfile::NamedTempFile, dissector: &str) {
 fn receive(socket: &UdpSocket) -> Vec<Vec<u8>> {
     socket.set_read_timeout(Some(Duration::from_millis(1500))).unwrap();
     let mut messages = Vec::new();
-    let mut buffer = [0; 65_536];
+    let mut buffer = vec![0; 65_536];
     while let Ok(length) = socket.recv(&mut buffer) {
         messages.push(buffer[..length].to_vec());
     }
@@ -115,6 +116,7 @@ fn samples() -> Vec<Arc<Flow>> {
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a picture is made where it is compared")]
 fn check(rows: &[Vec<String>], expect: Expect) {
     expect.assert_eq(&rows.iter().map(|row| row.join(" | ")).collect::<Vec<_>>().join("\n"));
 }

@@ -34,6 +34,8 @@ const LIVE_BACKLOG: usize = 4096;
 /// Above this many flows a snapshot is published every [`SNAPSHOT_SLOW`] instead of every second.
 const FLOWS_MANY: usize = 200_000;
 const SNAPSHOT_SLOW: Duration = Duration::from_secs(5);
+/// Longer than a detector waits before it says more of one subject.
+const LAST_WORDS: Duration = Duration::from_secs(12);
 /// Shortest time that a share of CPU time is of.
 const CPU_WINDOW: Duration = Duration::from_millis(900);
 
@@ -303,6 +305,10 @@ impl<S: Source> Pipeline<S> {
         self.deliver();
         self.show_detectors(true);
         if let Some(watch) = &mut self.watch {
+            // A capture that ends within a detector's pause: what it has summed up since is told, too.
+            if self.patient {
+                watch.tell(self.batch.now + LAST_WORDS, true);
+            }
             watch.stop();
         }
         self.deliver_alerts();
@@ -438,7 +444,7 @@ impl<S: Source> Pipeline<S> {
             ..CaptureInfo::default()
         };
         if let Some(watch) = &mut self.watch {
-            watch.seen().interfaces = Some(all.iter().map(|one| (one.index, one.name.to_string())).collect());
+            watch.seen().interfaces = Some(all.iter().map(|one| (one.index, one.name.clone())).collect());
         }
         if let Some(collectors) = &self.collectors {
             collectors.interfaces(&all);
@@ -497,9 +503,7 @@ impl<S: Source> Pipeline<S> {
         }
         if let Some(collectors) = &mut self.collectors {
             let engine = &self.engine;
-            collectors.flows(&self.effects.closed, &|ifindex| engine.interface_name(ifindex).into(), &|flow| {
-                engine.row(flow)
-            });
+            collectors.flows(&self.effects.closed, &|ifindex| engine.interface_name(ifindex), &|flow| engine.row(flow));
         }
         self.deliver_names();
         self.deliver_refusals();

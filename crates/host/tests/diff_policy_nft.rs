@@ -44,7 +44,13 @@ fn a_limit_lets_a_burst_through_and_what_it_let_through_stays() {
         per_source: false,
         over: Action::Drop,
     });
-    let ruleset = with_mark(Ruleset { name: "limit".to_owned(), version: 1, mode: Mode::Enforce, rules: vec![rule] });
+    let ruleset = with_mark(Ruleset {
+        name: "limit".to_owned(),
+        version: 1,
+        mode: Mode::Enforce,
+        rules: vec![rule],
+        ..Ruleset::default()
+    });
     apply(&bench, &ruleset, &[]);
     let flows: Vec<Flow> = (0..8).map(bench::udp_flow).collect();
     // Two hooks ask the one limit: a forwarded flow takes two of three.
@@ -63,7 +69,7 @@ fn observing_counts_and_lets_everything_through() {
     require_root!();
     let bench = Bench::new("observe");
     let rules = vec![bench::udp_rule("no-udp", Action::Reject)];
-    let ruleset = Ruleset { name: "observe".to_owned(), version: 1, mode: Mode::Observe, rules };
+    let ruleset = Ruleset { name: "observe".to_owned(), version: 1, mode: Mode::Observe, rules, ..Ruleset::default() };
     apply(&bench, &ruleset, &[]);
     let flows: Vec<Flow> = (0..8).map(bench::udp_flow).collect();
     assert_eq!(bench.send_forth(&flows, false).len(), 8);

@@ -64,7 +64,7 @@ impl Guarded {
 
     fn enforce(&mut self, rules: Vec<Rule>) {
         self.epoch += 1;
-        let ruleset = Ruleset { name: "test".to_owned(), version: 1, mode: Mode::Enforce, rules };
+        let ruleset = Ruleset { name: "test".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() };
         let tables = compile(&ruleset, &mut self.counters).unwrap();
         let slot = self.maps.free_slot();
         self.maps.fill(slot, &tables, &[]).unwrap();

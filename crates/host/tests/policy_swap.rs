@@ -34,7 +34,7 @@ fn rule(id: &str, port: Option<u16>, action: Action) -> Rule {
 fn policies() -> [PolicyTables; 2] {
     let mut counters = Counters::default();
     let mut tables = |rules: Vec<Rule>| {
-        let ruleset = Ruleset { name: "swap".to_owned(), version: 1, mode: Mode::Enforce, rules };
+        let ruleset = Ruleset { name: "swap".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() };
         compile(&ruleset, &mut counters).unwrap()
     };
     let filler = |from: u16| (0..100).map(move |n| rule(&format!("f{}", from + n), Some(from + n), Action::Drop));

@@ -46,10 +46,7 @@ fn reason(head: &PeekHead, bytes: &[u8]) -> Option<Reason> {
         ifindex: head.key.ifindex().max(1),
         direction: head.key.direction(),
     };
-    match parse(&FrameBytes(bytes), &frame, &mut NoFragments) {
-        Ok(_) => None,
-        Err(reason) => Some(reason),
-    }
+    parse(&FrameBytes(bytes), &frame, &mut NoFragments).err()
 }
 
 /// Fragments are not put together here.

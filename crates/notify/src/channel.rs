@@ -99,7 +99,7 @@ impl Channel {
             "alertmanager+http" | "alertmanager+https" => {
                 let (url, http) = http(address, "alertmanager+", &mut settings)?;
                 let host = host_of(&url);
-                let target = alertmanager::Target::new(url, http, settings.take_duration("resend")?)?;
+                let target = alertmanager::Target::new(&url, http, settings.take_duration("resend")?)?;
                 (Kind::Alertmanager(target), "alertmanager", host, Defaults { rate: None, ..ONE_BY_ONE })
             }
             "webhook+http" | "webhook+https" | "webhook+file" => {

@@ -98,6 +98,7 @@ fn get(attributes: &[KeyValue], name: &str) -> Option<any_value::Value> {
     attributes.iter().find(|attribute| attribute.key == name)?.value.clone()?.value
 }
 
+#[expect(clippy::unnecessary_wraps, reason = "compared with what may be lacking")]
 fn text(value: &str) -> Option<any_value::Value> {
     Some(any_value::Value::StringValue(value.to_owned()))
 }

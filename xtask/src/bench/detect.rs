@@ -81,22 +81,27 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
+/// A word of an alert; empty where it is not there.
+fn word_of<'a>(alert: &'a Value, key: &str) -> &'a str {
+    alert.get(key).and_then(Value::as_str).unwrap_or_default()
+}
+
 fn judge(binary: &Path, capture: &Path, class: &str, truth: &str) -> Result<Row> {
     let output = Command::new(binary).args(["replay", "-o", "json"]).arg(capture).output()?;
     // A capture that is cut off is read as far as it goes.
     let snapshot: Value = serde_json::from_slice(&output.stdout)
         .with_context(|| format!("{}: {}", capture.display(), String::from_utf8_lossy(&output.stderr)))?;
-    let all = snapshot["alerts"]["latest"].as_array().cloned().unwrap_or_default();
-    let alerts: Vec<Value> = all.into_iter().filter(|alert| alert["severity"] != "info").collect();
+    let all = snapshot.pointer("/alerts/latest").and_then(Value::as_array).cloned().unwrap_or_default();
+    let alerts: Vec<Value> = all.into_iter().filter(|alert| word_of(alert, "severity") != "info").collect();
     let kinds = right_kinds(class);
     let text = truth.to_ascii_lowercase();
     let is_named = |alert: &Value| {
-        let targets = alert["targets"].as_array().into_iter().flatten();
-        targets.chain([&alert["source"]]).filter_map(Value::as_str).any(|name| text.contains(name))
+        let targets = alert.get("targets").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+        targets.chain([word_of(alert, "source")]).any(|name| !name.is_empty() && text.contains(name))
             // Some truths tell what, not who.
             || !text.chars().any(|c| c == '.' || c == ':') || !text.contains(|c: char| c.is_ascii_digit())
     };
-    let is_right = |alert: &&Value| kinds.contains(&alert["kind"].as_str().unwrap_or_default()) && is_named(alert);
+    let is_right = |alert: &&Value| kinds.contains(&word_of(alert, "kind")) && is_named(alert);
     let right = alerts.iter().filter(is_right).count();
     let file = capture.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     Ok(Row { file, class: class.to_owned(), alerts, right })
@@ -119,12 +124,8 @@ impl Row {
 
     fn said(&self) -> String {
         let word = |alert: &Value| {
-            let source = alert["source"].as_str().unwrap_or("-");
-            format!(
-                "{} {} {source}",
-                alert["severity"].as_str().unwrap_or_default(),
-                alert["detector"].as_str().unwrap_or_default()
-            )
+            let source = Some(word_of(alert, "source")).filter(|source| !source.is_empty()).unwrap_or("-");
+            format!("{} {} {source}", word_of(alert, "severity"), word_of(alert, "detector"))
         };
         let mut said: Vec<String> = self.alerts.iter().take(4).map(word).collect();
         if self.alerts.len() > 4 {

@@ -142,7 +142,7 @@ fn sign((mac, address): ([u8; 6], IpAddr), sender: &Sender) -> Sign {
     let seconds = sender.last.since(sender.first).as_secs_f64();
     let count = sender.all.count();
     let message =
-        format!("{address} ({}) asked by ARP for {} addresses {}", mac_text(mac), units::count(count), span(seconds),);
+        format!("{address} ({}) asked by ARP for {} addresses {}", mac_text(mac), units::count(count), span(seconds));
     let subject = Subject { other: Some(mac_text(mac).into()), ..Subject::source(address) };
     let mut sign = Sign::new(&DEFINITION, subject, sender.first, sender.last, message);
     if !sender.is_fast {

@@ -126,10 +126,9 @@ impl HostSweep {
         let sweep = self.sweeps.entry(now, &key, make);
         let before = sweep.failing.first;
         sweep.failing.renew(probe.time, self.window);
-        if sweep.failing.first != before && !sweep.failing.pace.has_spoken() && probe.time >= sweep.failing.first {
-            if sweep.failing.at_most() == 0 {
-                sweep.talked.clear();
-            }
+        let is_anew = sweep.failing.first != before && probe.time >= sweep.failing.first;
+        if is_anew && !sweep.failing.pace.has_spoken() && sweep.failing.at_most() == 0 {
+            sweep.talked.clear();
         }
         sweep.failing.note(what, &probe, pulse.id, pulse.last);
         sweep.is_proven |= is_proven;

@@ -115,7 +115,7 @@ impl SynFlood {
             let mut sign = flood.sign(&DEFINITION, key.0, Some(key.1), "connections begun and not opened");
             let opened = flood.answered.total();
             if opened > 0 {
-                sign.message += &format!("; {} others were opened", units::count(opened));
+                sign.message = format!("{}; {} others were opened", sign.message, units::count(opened));
             }
             sign.protocol = Some(TCP);
             sign.figures.push(("opened", opened as f64));

@@ -118,7 +118,7 @@ pub(crate) fn hold(rows: &[Row]) {
         let text = "NOT RUN: there is no corpus at ../shared/cases beside the checkout; no capture was tried";
         assert!(std::env::var_os("HIVEWALL_REQUIRE_CORPUS").is_none_or(|value| value != "1"), "{text}");
         // Not eprintln!: the test runner keeps that to itself when a test passes.
-        writeln!(std::io::stderr(), "\n{text}\n").unwrap();
+        std::io::stderr().write_all(format!("\n{text}\n\n").as_bytes()).unwrap();
         return;
     }
     let wrong: Vec<String> =

@@ -52,9 +52,12 @@ struct AlertPart<'a> {
 /// The names that rules of Emerging Threats use; each holds a list.
 #[derive(Serialize)]
 struct Metadata<'a> {
-    mitre_tactic_name: [&'a str; 1],
-    mitre_technique_id: [&'a str; 1],
-    mitre_technique_name: [&'a str; 1],
+    #[serde(rename = "mitre_tactic_name")]
+    tactic: [&'a str; 1],
+    #[serde(rename = "mitre_technique_id")]
+    id: [&'a str; 1],
+    #[serde(rename = "mitre_technique_name")]
+    name: [&'a str; 1],
 }
 
 #[derive(Serialize)]
@@ -123,9 +126,9 @@ impl<'a> EveAlert<'a> {
                 category: &alert.kind,
                 severity: alert.severity.eve(),
                 metadata: alert.technique.as_ref().map(|technique| Metadata {
-                    mitre_tactic_name: [&technique.tactic],
-                    mitre_technique_id: [&technique.id],
-                    mitre_technique_name: [&technique.name],
+                    tactic: [&technique.tactic],
+                    id: [&technique.id],
+                    name: [&technique.name],
                 }),
             },
             hivewall: Extras {

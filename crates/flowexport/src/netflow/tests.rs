@@ -75,9 +75,10 @@ fn messages(encoder: &mut dyn Encoder, flows: Vec<Flow>) -> (Vec<Message>, bool)
 }
 
 #[track_caller]
+#[expect(clippy::needless_pass_by_value, reason = "a picture is made where it is compared")]
 fn check(encoder: &mut dyn Encoder, expect: Expect) {
     let (messages, _) = messages(encoder, vec![web()]);
-    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().concat();
     let text = messages.iter().map(|message| {
         let words: Vec<_> = message.bytes.chunks(4).map(hex).collect();
         words.chunks(8).map(|line| line.join(" ")).collect::<Vec<_>>().join("\n")

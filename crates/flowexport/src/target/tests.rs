@@ -4,6 +4,7 @@ use expect_test::{Expect, expect};
 
 use super::*;
 
+#[expect(clippy::needless_pass_by_value, reason = "a picture is made where it is compared")]
 fn check(word: &str, expect: Expect) {
     let read = match word.parse::<Target>() {
         Ok(Target { name, kind: Kind::Direct(direct), .. }) => format!("{name} -> {direct:?}"),

@@ -122,14 +122,13 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         (None, None) => !std::io::IsTerminal::is_terminal(&std::io::stdout()),
     };
     let page = if is_html { html::page(&report) } else { text::page(&report) };
-    match file {
-        Some(file) => std::fs::write(file, page)
-            .map_err(|error| ending(Exit::Unwritable, format!("{} cannot be written: {error}", file.display())))?,
-        None => {
-            let mut out = std::io::stdout().lock();
-            out.write_all(page.as_bytes())?;
-            out.flush()?;
-        }
+    if let Some(file) = file {
+        std::fs::write(file, page)
+            .map_err(|error| ending(Exit::Unwritable, format!("{} cannot be written: {error}", file.display())))?;
+    } else {
+        let mut out = std::io::stdout().lock();
+        out.write_all(page.as_bytes())?;
+        out.flush()?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -86,19 +86,11 @@ fn state(report: &Report, page: &mut String) {
     let snapshot = &report.snapshot;
     let policy = &snapshot.firewall_rules;
     let _ = writeln!(page, "\nNow");
-    match policy.name.as_str() {
-        "" => _ = writeln!(page, "  policy   none in force"),
-        name => {
-            _ = writeln!(
-                page,
-                "  policy   {} version {}, {}, {} bans",
-                clean(name),
-                policy.version,
-                policy.mode,
-                policy.bans_total
-            )
-        }
-    }
+    let held = match policy.name.as_str() {
+        "" => "none in force".to_owned(),
+        name => format!("{} version {}, {}, {} bans", clean(name), policy.version, policy.mode, policy.bans_total),
+    };
+    let _ = writeln!(page, "  policy   {held}");
     for failure in &policy.failures {
         let _ = writeln!(page, "           {}", clean(&failure.detail));
     }

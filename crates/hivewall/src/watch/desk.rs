@@ -387,7 +387,7 @@ impl Desk {
             let _ = answer.send(Err(AlertRefusal::Unknown { reason }));
             return;
         };
-        let work = move || _ = answer.send(delivery.test(request.channel.as_deref()));
+        let work = move || _ = answer.send(Ok(delivery.test(request.channel.as_deref())));
         if let Err(error) = std::thread::Builder::new().name("alerts-test".to_owned()).spawn(work) {
             tracing::error!(%error, "channels could not be tried");
         }
@@ -486,7 +486,6 @@ impl Desk {
             failed_logins: self.failed_logins,
             responses: self.responses.clone(),
             channels: self.delivery.as_ref().map(Delivery::rows).unwrap_or_default(),
-            ..AlertSummary::default()
         };
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
     }

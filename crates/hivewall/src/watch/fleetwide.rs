@@ -114,16 +114,11 @@ impl Own {
 }
 
 /// What others told.
+#[derive(Default)]
 pub(super) struct All {
     scan: FleetScan,
     spray: FleetSpray,
     beacon: FleetBeacon,
-}
-
-impl Default for All {
-    fn default() -> Self {
-        Self { scan: FleetScan::default(), spray: FleetSpray::default(), beacon: FleetBeacon::default() }
-    }
 }
 
 impl All {

@@ -15,7 +15,7 @@ pub(crate) fn rule(id: &str, action: Action) -> Rule {
 }
 
 pub(crate) fn ruleset(rules: Vec<Rule>) -> Ruleset {
-    Ruleset { name: "fours".to_owned(), version: 1, mode: Mode::Enforce, rules }
+    Ruleset { name: "fours".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() }
 }
 
 /// A packet that is received; ports apart from each other, since another protocol may read them otherwise.

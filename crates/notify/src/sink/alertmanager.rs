@@ -34,7 +34,7 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    pub(crate) fn new(url: String, http: HttpOptions, resend: Option<Duration>) -> Result<Self, ChannelError> {
+    pub(crate) fn new(url: &str, http: HttpOptions, resend: Option<Duration>) -> Result<Self, ChannelError> {
         let url = format!("{}/api/v2/alerts", url.trim_end_matches('/'));
         Client::new(&url, &http)?;
         Ok(Self { url, http, resend: resend.unwrap_or(RESEND).max(Duration::from_millis(10)) })

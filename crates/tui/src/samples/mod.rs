@@ -164,6 +164,7 @@ pub(crate) fn snapshot(load: Load) -> Snapshot {
                 .into_iter()
                 .collect(),
             half_open: flows / 100,
+            ..SuspiciousTraffic::default()
         },
         ..Snapshot::default()
     };

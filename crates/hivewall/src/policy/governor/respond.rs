@@ -101,7 +101,7 @@ impl Governor {
         match done {
             Ok(()) => {
                 tracing::info!(alert = to.alert, prefix = shown, "{}: {}", act.reaction.word(), to.message);
-                response.outcome = "done".to_owned();
+                "done".clone_into(&mut response.outcome);
                 response.reason =
                     format!("the policy grants it for {} of severity {} and worse", to.detector, to.severity.word());
                 response.undo = Some(format!("hivewall alerts undo {}", to.alert));
@@ -112,7 +112,7 @@ impl Governor {
                     None => _ = self.acts.0.remove(&key),
                 }
                 tracing::error!(alert = to.alert, prefix = shown, error, "a response could not be carried out");
-                response.outcome = "failed".to_owned();
+                "failed".clone_into(&mut response.outcome);
                 response.reason = error;
             }
         }
