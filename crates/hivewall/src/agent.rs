@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
 use clap::ArgMatches;
@@ -69,24 +69,13 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             }
         }
     }
-    let targets = collectors::targets(&config)?;
-    if !targets.is_empty() {
-        let begin = || Collectors::start(targets, Path::new(&config.export.directory));
-        pipeline.export_to(sandbox.enter(Part::Export, begin)??);
-    }
+    export(&mut pipeline, &config, &sandbox)?;
     let fleet = Setting::of(&config, policy.as_ref().map(Running::asks)).map(|setting| (setting, Fleet::new()));
     if let Some((_, (fleet, _))) = &fleet {
         pipeline.belong(fleet.clone());
     }
-    let alerts = Some(PathBuf::from(&config.alerts.directory)).filter(|_| !config.alerts.directory.is_empty());
-    if let Some(mut setting) = watch::Setting::of(&config, alerts, policy.as_ref().map(Running::asks))? {
-        let channels = watch::channels(&config)?;
-        let begin = || watch::Delivery::start(channels, setting.directory.as_deref());
-        setting.delivery = Some(sandbox.enter(Part::Delivery, begin)??);
-        setting.fleet = fleet.as_ref().map(|(_, (fleet, _))| fleet.clone());
-        setting.journal = if setting.logins { watch::follow_journal() } else { None };
-        pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
-    }
+    let asks = policy.as_ref().map(Running::asks);
+    detect(&mut pipeline, &config, &sandbox, (asks, fleet.as_ref().map(|(_, (fleet, _))| fleet.clone())))?;
     let handle = pipeline.handle();
     let desk = |(setting, (fleet, orders)): (Setting, (Fleet, _))| {
         let pipeline = handle.clone();
@@ -113,6 +102,35 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Exports flows to the collectors of the settings.
+fn export(pipeline: &mut Pipeline<Box<dyn Source>>, config: &Config, sandbox: &Sandbox) -> anyhow::Result<()> {
+    let targets = collectors::targets(config)?;
+    if !targets.is_empty() {
+        let begin = || Collectors::start(targets, Path::new(&config.export.directory));
+        pipeline.export_to(sandbox.enter(Part::Export, begin)??);
+    }
+    Ok(())
+}
+
+/// Starts the detectors and who tells people, with whom they work: who carries responses out, and the fleet.
+fn detect(
+    pipeline: &mut Pipeline<Box<dyn Source>>,
+    config: &Config,
+    sandbox: &Sandbox,
+    (governor, fleet): (Option<Sender<crate::policy::governor::Ask>>, Option<Fleet>),
+) -> anyhow::Result<()> {
+    let alerts = Some(PathBuf::from(&config.alerts.directory)).filter(|_| !config.alerts.directory.is_empty());
+    if let Some(mut setting) = watch::Setting::of(config, alerts, governor)? {
+        let channels = watch::channels(config)?;
+        let begin = || watch::Delivery::start(channels, setting.directory.as_deref());
+        setting.delivery = Some(sandbox.enter(Part::Delivery, begin)??);
+        setting.fleet = fleet;
+        setting.journal = if setting.logins { watch::follow_journal() } else { None };
+        pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
+    }
+    Ok(())
 }
 
 fn watch(pipeline: &mut Pipeline<Box<dyn Source>>, signals: &Signals) -> Result<(), SourceError> {
