@@ -36,7 +36,7 @@ pub use guard::HEADER_BYTES_MAX;
 pub use health::{Health, HealthReason, HealthStatus, LOSS_MEMORY_SECONDS, SNAPSHOT_AGE_SECONDS_MAX};
 pub use listen::{ADDRESS_DEFAULT, BindError, bind};
 pub use live::{LIVE_MAX, Lagged};
-pub use metrics::{METRICS, Metric, MetricKind, metrics_reference};
+pub use metrics::{METRICS, Metric, MetricKind, Scraped, Scraper, metrics_reference};
 pub use openapi::openapi_json;
 pub use policy::COMMAND_SECONDS_MAX;
 pub use routes::{FLOW_ANSWER_SECONDS_MAX, FLOW_QUESTIONS_MAX};

@@ -127,6 +127,51 @@ pub(crate) fn text(api: &Shared) -> prometheus::Result<String> {
     TextEncoder::new().encode_to_string(&families)
 }
 
+/// A metric with its samples, for who pushes metrics rather than being scraped.
+#[derive(Clone, Debug)]
+pub struct Scraped {
+    /// Which metric. Summaries are not among those scraped.
+    pub metric: &'static Metric,
+    /// Label values in the order of the metric's label names, and the value.
+    pub samples: Vec<(Vec<String>, f64)>,
+}
+
+/// Scrapes as the server does, without one. Counters that the engine can take back do not fall here either.
+pub struct Scraper(Shared);
+
+impl Scraper {
+    /// Of this agent.
+    pub fn new(source: std::sync::Arc<dyn crate::Source>) -> Self {
+        // Nobody asks over it and nothing ends it.
+        let (_, stop) = tokio::sync::watch::channel(false);
+        let nowhere = std::net::SocketAddr::from(([127, 0, 0, 1], 0));
+        Self(Shared::new(source, crate::Access::none(), nowhere, stop))
+    }
+
+    /// All counters and gauges that have samples now.
+    pub fn scrape(&self) -> Vec<Scraped> {
+        let (snapshot, fleet) = (self.0.source.snapshot(), self.0.source.fleet());
+        let scrape = Scrape { snapshot: &snapshot, fleet: fleet.as_deref(), api: &self.0 };
+        let scraped = |metric: &'static Metric| {
+            let mut samples = Samples::default();
+            (metric.read)(&scrape, &mut samples);
+            let number = |(labels, value)| match value {
+                Value::Number(number) => Some((labels, number)),
+                Value::Latency(_) => None,
+            };
+            let samples: Vec<_> = samples.0.into_iter().filter_map(number).collect();
+            (!samples.is_empty()).then_some(Scraped { metric, samples })
+        };
+        METRICS.iter().filter_map(scraped).collect()
+    }
+}
+
+impl std::fmt::Debug for Metric {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Metric").field("name", &self.name).finish_non_exhaustive()
+    }
+}
+
 /// The family of one metric; none when it has no samples, because an empty one cannot be written.
 fn family(metric: &Metric, scrape: &Scrape<'_>) -> Option<MetricFamily> {
     let mut samples = Samples::default();

@@ -35,7 +35,7 @@ pub use pattern::{NAME_BYTES_MAX, Pattern, PatternError};
 pub use problem::{ConfigError, Fault, PROBLEMS_MAX, Place, Problem};
 pub use setting::{Kind, Section, Setting, settings};
 pub use settings::{
-    Agent, Alerts, Api, Capture, Config, Detect, Export, Fleet, Flows, History, Log, Names, Privileges, Processes,
-    SECTIONS, Traffic,
+    Agent, Alerts, Api, Capture, Config, Detect, Export, Fleet, Flows, History, Log, Names, Otlp, Privileges,
+    Processes, SECTIONS, Traffic,
 };
 pub use word::{NoWord, Word};

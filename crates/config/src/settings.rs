@@ -248,6 +248,15 @@ settings! {
             flag "export-directory", example r#""/srv/hivewall/export""#;
     }
 
+    /// Push of metrics and alerts to an OpenTelemetry collector (OTLP over HTTP).
+    otlp: Otlp {
+        /// The collector, without a path: `/v1/metrics` and `/v1/logs` are added. At most one.
+        endpoint: Vec<Word> = Vec::new(), Kind::Words { what: "a URL such as `http://192.0.2.9:4318`" },
+            flag "otlp-endpoint", example r#"["http://192.0.2.9:4318"]"#;
+        /// Time between two pushes of metrics.
+        interval_s: u64 = 30, number(1, HOUR_S, "seconds"), flag "otlp-interval-s", example "60";
+    }
+
     /// The log of events: flows that ended, names, and statistics.
     log: Log {
         /// Form of the log.

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::{Duration, Instant};
 
@@ -33,6 +34,7 @@ use crate::sandbox::{Part, Sandbox};
 use crate::serve::Bound;
 use crate::settings;
 use crate::surroundings::Surroundings;
+use crate::telemetry::{self, Telemetry};
 use crate::watch;
 
 /// Longest a poll waits, and so the longest a question does.
@@ -77,6 +79,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let asks = policy.as_ref().map(Running::asks);
     detect(&mut pipeline, &config, &sandbox, (asks, fleet.as_ref().map(|(_, (fleet, _))| fleet.clone())))?;
     let handle = pipeline.handle();
+    let telemetry = push(&mut pipeline, &config, &sandbox, handle.clone())?;
     let desk = |(setting, (fleet, orders)): (Setting, (Fleet, _))| {
         let pipeline = handle.clone();
         sandbox.enter(Part::Fleet, move || fleet.run(setting, orders, pipeline))?
@@ -94,7 +97,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     drop(fleet);
     drop(policy);
     pipeline.finish()?;
-    drop(server);
+    drop((server, telemetry));
     if let Some(totals) = pipeline.close_log()
         && totals.dropped_total() > 0
     {
@@ -102,6 +105,21 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     }
     outcome?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Pushes metrics and alerts to the OpenTelemetry collector of the settings.
+fn push(
+    pipeline: &mut Pipeline<Box<dyn Source>>,
+    config: &Config,
+    sandbox: &Sandbox,
+    handle: crate::pipeline::Handle,
+) -> anyhow::Result<Option<Telemetry>> {
+    let Some(options) = telemetry::options(config)? else { return Ok(None) };
+    let interval = Duration::from_secs(config.otlp.interval_s);
+    let begin = || Telemetry::start(&options, interval, Arc::new(handle));
+    let telemetry = sandbox.enter(Part::Export, begin)??;
+    pipeline.push_to(telemetry.alerts());
+    Ok(Some(telemetry))
 }
 
 /// Exports flows to the collectors of the settings.

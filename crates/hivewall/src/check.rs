@@ -16,6 +16,11 @@ use crate::{sandbox, settings};
 
 pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let (config, origins) = settings::load(args)?;
+    // Words whose meaning the settings do not know.
+    crate::watch::Setting::of(&config, None, None)?;
+    crate::watch::channels(&config)?;
+    crate::collectors::targets(&config)?;
+    crate::telemetry::options(&config)?;
     let explained = config.explain(&origins);
     let probes = probe_kernel();
     if args.get_one::<Format>("output") == Some(&Format::Json) {

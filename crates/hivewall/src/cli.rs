@@ -71,6 +71,7 @@ const OF_AGENT: &[&str] = &[
     "detect",
     "alerts",
     "export",
+    "otlp",
     "log",
     "api",
     "privileges",

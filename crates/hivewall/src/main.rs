@@ -31,6 +31,7 @@ mod serve;
 mod settings;
 mod surroundings;
 mod system;
+mod telemetry;
 mod token;
 mod top;
 mod traffic;

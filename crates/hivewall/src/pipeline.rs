@@ -27,6 +27,7 @@ use crate::policy::governor::{Hold, Membership};
 use crate::reading::Reader;
 use crate::surroundings::{Surroundings, Told};
 use crate::system;
+use crate::telemetry;
 use crate::watch::{Alerts, Watch};
 
 /// Closed flows a live listener may fall behind before it misses some, and is told so.
@@ -127,6 +128,8 @@ pub(crate) struct Pipeline<S> {
     /// Detectors; none where they are off.
     watch: Option<Watch>,
     collectors: Option<Collectors>,
+    /// Who pushes alerts to an OpenTelemetry collector.
+    telemetry: Option<telemetry::Alerts>,
     history: Option<History>,
     /// Why there is none.
     no_history: Option<String>,
@@ -164,6 +167,7 @@ impl<S: Source> Pipeline<S> {
             governed: None,
             watch: None,
             collectors: None,
+            telemetry: None,
             history: None,
             no_history: None,
             handle: Handle {
@@ -194,6 +198,11 @@ impl<S: Source> Pipeline<S> {
     /// Answers for the fleet, too. To be called before [`Pipeline::handle`].
     pub(crate) fn belong(&mut self, fleet: Fleet) {
         self.handle.fleet = Some(fleet);
+    }
+
+    /// Pushes alerts there, too, from now on.
+    pub(crate) fn push_to(&mut self, alerts: telemetry::Alerts) {
+        self.telemetry = Some(alerts);
     }
 
     /// Exports flows from now on.
@@ -368,6 +377,9 @@ impl<S: Source> Pipeline<S> {
             let event = hivewall_export::AlertEvent { alert: told.alert, change: told.change };
             if let Some(collectors) = &mut self.collectors {
                 collectors.alert(&event);
+            }
+            if let Some(alerts) = &self.telemetry {
+                telemetry::push(alerts, &event.alert, event.change);
             }
             let Some(log) = &self.log else { continue };
             if self.patient {

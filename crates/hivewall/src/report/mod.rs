@@ -41,6 +41,10 @@ pub(crate) struct Report {
     missing: Vec<String>,
 }
 
+fn plural(count: usize) -> &'static str {
+    if count == 1 { "" } else { "s" }
+}
+
 impl Report {
     /// Alerts of a severity.
     fn count(&self, severity: Severity) -> usize {
@@ -53,9 +57,10 @@ impl Report {
         let open = self.alerts.iter().filter(|alert| alert.acknowledged.is_none()).count();
         match (urgent, open) {
             (0, 0) => format!("Nothing happened in the last {} that somebody should look at.", self.span),
-            (0, open) => format!("{open} alerts in the last {}, none of them high or critical.", self.span),
+            (0, open) => format!("{open} alert{} in the last {}, none high or critical.", plural(open), self.span),
             (urgent, open) => format!(
-                "{urgent} alerts of high or critical severity in the last {}, {open} not acknowledged yet.",
+                "{urgent} alert{} of high or critical severity in the last {}, {open} not acknowledged yet.",
+                plural(urgent),
                 self.span
             ),
         }
