@@ -73,7 +73,7 @@ fn an_unknown_section_names_the_closest_or_all() {
     refused(
         "\n [zebra]\n",
         &expect![
-            "hivewall.toml:2:3: zebra: there is no such section; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [fleet], [log], [api], [privileges], [agent]"
+            "hivewall.toml:2:3: zebra: there is no such section; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [fleet], [detect], [alerts], [export], [otlp], [log], [api], [privileges], [agent]"
         ],
     );
 }
@@ -92,7 +92,7 @@ fn an_unknown_setting_names_the_closest_wherever_it_is() {
         "max = 3\nzebra = 3\nflows_max = 3",
         &expect![[r#"
             hivewall.toml:1:1: max: there is no such setting; did you mean `max` in [flows]?
-            hivewall.toml:2:1: zebra: there is no such setting; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [fleet], [log], [api], [privileges], [agent]
+            hivewall.toml:2:1: zebra: there is no such setting; the sections are [capture], [flows], [traffic], [names], [processes], [history], [policy], [fleet], [detect], [alerts], [export], [otlp], [log], [api], [privileges], [agent]
             hivewall.toml:3:1: flows_max: there is no such setting; did you mean `max` in [flows]?"#]],
     );
     refused(

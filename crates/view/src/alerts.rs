@@ -240,7 +240,6 @@ pub struct Mute {
     /// How silent.
     pub action: MuteAction,
     /// Which alerts.
-    #[serde(flatten)]
     pub of: MuteMatch,
     /// Since when, RFC 3339.
     pub since: String,

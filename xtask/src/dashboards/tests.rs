@@ -10,6 +10,7 @@ use super::*;
 const ELSEWHERE: &[(&str, &str)] = &[
     ("hivewall_interface_errs_total", "its two directions are shown apart"),
     ("hivewall_interface_drop_total", "its two directions are shown apart"),
+    ("hivewall_failed_logins_total", "the alerts made of them are shown"),
     ("hivewall_flow_export_bytes_total", "records are shown"),
     ("hivewall_flow_export_queue_items", "what is lost for it is shown"),
 ];

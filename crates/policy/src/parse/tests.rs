@@ -104,7 +104,7 @@ fn slips_of_keys_are_named_all_at_once() {
               --> edge.yaml:2:32
                2 | metadata: {nam: edge, version: "42"}
                  |                                ^^^^
-            error: a policy has no key `moed` (did you mean `mode`?); it has kind, metadata, hosts, mode, confirm, sets, exempt, tiers
+            error: a policy has no key `moed` (did you mean `mode`?); it has kind, metadata, hosts, mode, confirm, sets, exempt, responses, tiers
               --> edge.yaml:3:1
                3 | moed: observe
                  | ^^^^

@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crossterm::event::{KeyCode, KeyEvent, KeyModifiers};
+use hivewall_view::alerts::{Alert, AlertState, Response, Severity};
 use hivewall_view::{
     AddressTraffic, CaptureInfo, FlowCounts, FlowPage, FlowRow, HostInfo, InterfaceUtilization, Loss, PointRow,
     ProtocolTraffic, Snapshot, Sort, SuspiciousTraffic, TopTalker, TrafficAccuracy,
@@ -168,6 +169,10 @@ pub(crate) fn snapshot(load: Load) -> Snapshot {
         },
         ..Snapshot::default()
     };
+    snapshot.alerts.on = true;
+    if load == Load::Thousands {
+        snapshot.alerts.latest = (0..40).map(alert).collect();
+    }
     fill(&mut snapshot, load);
     depth::fill(&mut snapshot, load);
     policy::fill(&mut snapshot, load);
@@ -312,4 +317,37 @@ pub(crate) fn press(code: KeyCode) -> Event {
 /// The key of a letter.
 pub(crate) fn letter(letter: char) -> Event {
     press(KeyCode::Char(letter))
+}
+
+/// One of some alerts, worse and later ones first.
+fn alert(number: u64) -> Alert {
+    let (detector, title, severity) = match number % 4 {
+        0 => ("port_scan", "Port scan", Severity::Medium),
+        1 => ("syn_flood", "SYN flood", Severity::High),
+        2 => ("beacon", "Beacon", Severity::Low),
+        _ => ("brute_force", "Password guessing", Severity::Medium),
+    };
+    let is_over = number >= 20;
+    Alert {
+        id: format!("{:012x}", number * 0x1_0001),
+        host: "web-1".to_owned(),
+        detector: detector.to_owned(),
+        title: title.to_owned(),
+        severity,
+        message: format!("192.0.2.{number} did what {detector} looks for to 10.0.0.5, {number} times"),
+        source: (number % 4 != 1).then(|| format!("192.0.2.{number}")),
+        targets: vec!["10.0.0.5".to_owned()],
+        target_count: 1,
+        first_seen: "2026-11-21T10:00:00.000000Z".to_owned(),
+        last_seen: format!("2026-11-21T10:{:02}:00.000000Z", 59 - number),
+        signs: number + 1,
+        state: if is_over { AlertState::Ended } else { AlertState::Active },
+        response: (number == 3).then(|| Response {
+            action: "ban".to_owned(),
+            outcome: "done".to_owned(),
+            reason: "the policy grants it".to_owned(),
+            ..Response::default()
+        }),
+        ..Alert::default()
+    }
 }
