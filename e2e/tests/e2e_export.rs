@@ -80,7 +80,7 @@ fn collector(host: &Host, port: u16) -> Arc<Mutex<Vec<String>>> {
         for mut stream in listener.incoming().filter_map(Result::ok) {
             let lines = Arc::clone(&lines);
             std::thread::spawn(move || {
-                let (mut bytes, mut piece) = (Vec::new(), [0; 65_536]);
+                let (mut bytes, mut piece) = (Vec::new(), vec![0; 65_536]);
                 loop {
                     let text = String::from_utf8_lossy(&bytes).to_ascii_lowercase();
                     let head = text.find("\r\n\r\n").map(|at| at + 4);

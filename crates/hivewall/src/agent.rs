@@ -145,7 +145,10 @@ fn detect(
         let begin = || watch::Delivery::start(channels, setting.directory.as_deref());
         setting.delivery = Some(sandbox.enter(Part::Delivery, begin)??);
         setting.fleet = fleet;
-        setting.journal = if setting.logins { watch::follow_journal() } else { None };
+        if setting.logins {
+            // It reads what attackers wrote: no right of the agent's may be left to it.
+            setting.journal = sandbox.enter(Part::Delivery, watch::follow_journal)?;
+        }
         pipeline.detect(sandbox.enter(Part::Detect, || watch::Watch::apart(setting))??);
     }
     Ok(())

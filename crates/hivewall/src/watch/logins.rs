@@ -118,8 +118,8 @@ fn utc_offset() -> i32 {
     jiff::tz::TimeZone::system().to_offset(jiff::Timestamp::now()).seconds()
 }
 
-/// Follows the journal, where there is one. Started before privileges are given up: who reads what attackers wrote has no
-/// right to start programs.
+/// Follows the journal, where there is one. To be called as a part that may start programs and holds no capability: who
+/// reads what attackers wrote has neither.
 pub(crate) fn follow_journal() -> Option<Child> {
     let mut follow = Command::new("journalctl");
     follow.args(["--follow", "--lines=0", "--output=export", "--quiet"]);
