@@ -54,7 +54,16 @@ impl<K: Clone> News<K> {
         }
     }
 
-    /// All that have, to be gone through; whoever cannot speak yet is put back.
+    /// Whether it is time for this one to speak; if not, it is put back, to be asked again.
+    pub(crate) fn is_due(&mut self, now: Timestamp, key: &K, pace: &mut Pace) -> bool {
+        let is_due = pace.is_due(now);
+        if !is_due {
+            self.put(key, pace);
+        }
+        is_due
+    }
+
+    /// All that have, to be gone through; whoever has more to say later is put back.
     pub(crate) fn take(&mut self) -> Vec<K> {
         std::mem::take(&mut self.keys)
     }

@@ -96,8 +96,7 @@ impl Amplification {
             if !flood.is_at(rate) {
                 continue;
             }
-            if !flood.pace.is_due(now) {
-                self.news.put(&key, &mut flood.pace);
+            if !self.news.is_due(now, &key, &mut flood.pace) {
                 continue;
             }
             signs.push(sign(key, flood));

@@ -129,8 +129,7 @@ impl ArpScan {
         for key in self.news.take() {
             let Some(sender) = self.senders.get_mut(&key) else { continue };
             sender.pace.unlist();
-            if !sender.pace.is_due(now) {
-                self.news.put(&key, &mut sender.pace);
+            if !self.news.is_due(now, &key, &mut sender.pace) {
                 continue;
             }
             signs.push(sign(key, sender));

@@ -159,8 +159,7 @@ impl Claimed {
         for address in self.news.take() {
             let Some(claims) = self.addresses.get_mut(&address) else { continue };
             claims.pace.unlist();
-            if !claims.pace.is_due(now) {
-                self.news.put(&address, &mut claims.pace);
+            if !self.news.is_due(now, &address, &mut claims.pace) {
                 continue;
             }
             let is_spoof = self.definition.name == DEFINITION.name;

@@ -113,8 +113,7 @@ impl HighBandwidth {
         for key in self.news.take() {
             let Some(pair) = self.pairs.get_mut(&key) else { continue };
             pair.pace.unlist();
-            if !pair.pace.is_due(now) {
-                self.news.put(&key, &mut pair.pace);
+            if !self.news.is_due(now, &key, &mut pair.pace) {
                 continue;
             }
             signs.push(sign(key, pair));

@@ -160,8 +160,7 @@ impl HostSweep {
             if is_peer_key(&key) && failed < 5 * high_ports {
                 continue;
             }
-            if !sweep.failing.pace.is_due(now) {
-                self.news.put(&key, &mut sweep.failing.pace);
+            if !self.news.is_due(now, &key, &mut sweep.failing.pace) {
                 continue;
             }
             signs.push(sign(key, sweep, failed, is_enough));

@@ -86,8 +86,7 @@ impl IcmpFlood {
             if !flood.is_at(self.rate) {
                 continue;
             }
-            if !flood.pace.is_due(now) {
-                self.news.put(&target, &mut flood.pace);
+            if !self.news.is_due(now, &target, &mut flood.pace) {
                 continue;
             }
             let mut sign = flood.sign(&DEFINITION, target, None, "ICMP packets");

@@ -150,8 +150,7 @@ impl InvalidPackets {
             if matches!(end, End::Target(_)) && seen.others.count() < 2 {
                 continue;
             }
-            if !seen.pace.is_due(now) {
-                self.news.put(&end, &mut seen.pace);
+            if !self.news.is_due(now, &end, &mut seen.pace) {
                 continue;
             }
             let is_few = seen.packets - seen.sound < self.packets;

@@ -98,8 +98,7 @@ impl SlowScan {
             if pair.is_fast {
                 continue;
             }
-            if !pair.attempts.pace.is_due(now) {
-                self.news.put(&key, &mut pair.attempts.pace);
+            if !self.news.is_due(now, &key, &mut pair.attempts.pace) {
                 continue;
             }
             let (attempts, (source, target)) = (&pair.attempts, key);

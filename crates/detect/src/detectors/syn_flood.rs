@@ -108,8 +108,7 @@ impl SynFlood {
             if !flood.is_at(self.rate) || half_open < self.share * (half_open + opened) {
                 continue;
             }
-            if !flood.pace.is_due(now) {
-                self.news.put(&key, &mut flood.pace);
+            if !self.news.is_due(now, &key, &mut flood.pace) {
                 continue;
             }
             let mut sign = flood.sign(&DEFINITION, key.0, Some(key.1), "connections begun and not opened");

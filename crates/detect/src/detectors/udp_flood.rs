@@ -110,8 +110,7 @@ impl UdpFlood {
             if !flood.is_at(rate) || flood.packets.total() < 4 * flood.answered.total() {
                 continue;
             }
-            if !flood.pace.is_due(now) {
-                self.news.put(&target, &mut flood.pace);
+            if !self.news.is_due(now, &target, &mut flood.pace) {
                 continue;
             }
             let mut sign = flood.sign(&DEFINITION, target, None, "UDP packets without an answer");
