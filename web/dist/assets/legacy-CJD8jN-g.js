@@ -1,0 +1,1 @@
+import{u as e}from"./index-BbfN0egn.js";e();
