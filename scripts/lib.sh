@@ -42,3 +42,8 @@ need_cargo() {
         return 1
     fi
 }
+
+# A Node.js that `setup.sh test` brought, where the machine's own is too old.
+if [ -d target/node/node_modules/.bin ]; then
+    PATH="$PWD/target/node/node_modules/.bin:$PATH"
+fi

@@ -9,6 +9,8 @@ cd "$(dirname "$0")/.."
 . scripts/lib.sh
 
 LINKER_VERSION=0.13.0
+NODE_VERSION=22
+SCHEMATHESIS_VERSION=4.32.5
 
 setup_run() {
     need_cargo
@@ -28,11 +30,33 @@ setup_bpf() {
     fi
 }
 
+# Node.js 20 is the least that the page's tools take, and Debian 12 has 18: the registry of npm has newer ones.
+node_ready() {
+    local major
+    major="$(node --version | sed 's/^v\([0-9]*\).*/\1/')"
+    if [ "$major" -lt 20 ]; then
+        npm install --silent --no-save --prefix target/node "node@$NODE_VERSION"
+    fi
+}
+
+# The fuzzer of APIs, in a place of its own.
+schemathesis_ready() {
+    if ! target/api-fuzz/bin/schemathesis --version >/dev/null 2>&1; then
+        python3 -m venv target/api-fuzz
+        target/api-fuzz/bin/pip install --quiet "schemathesis==$SCHEMATHESIS_VERSION"
+    fi
+}
+
 setup_test() {
     setup_bpf
     # Namespaces and offloads; load; second opinions on captures, metrics and rules; receivers of alerts and flows; attackers; a
     # terminal to test in; pinning.
     install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
+    # The web page: built anew and compared, and looked at in a browser; its API fuzzed.
+    command -v npm >/dev/null || install_packages nodejs npm
+    install_packages chromium curl python3-venv
+    node_ready
+    schemathesis_ready
     if ! cargo nextest --version >/dev/null 2>&1; then
         cargo install cargo-nextest --locked || echo "cargo-nextest cannot be built here; the tests will run under cargo test" >&2
     fi

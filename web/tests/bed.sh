@@ -75,6 +75,26 @@ up() {
     echo $! >>"$dir/pids"
     setsid ip netns exec "$peer" bash -c 'for i in $(seq 3000); do curl -s -m 2 -o /dev/null http://10.55.0.1:8081/capture.mjs; curl -gs -m 2 -o /dev/null "http://[fd00:55::1]:8081/"; sleep 2; done' >/dev/null 2>&1 </dev/null &
     echo $! >>"$dir/pids"
+    # Names that would be markup, were they not text: of a host asked for by HTTP, and of a domain.
+    cat >"$dir/names.py" <<'PY'
+import http.client, socket, sys, time
+MARKUP = '<img src=x onerror=window.pwned=1>'
+label = MARKUP.encode()
+query = b'\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00' + bytes([len(label)]) + label + b'\x07example\x00\x00\x01\x00\x01'
+for _ in range(2000):
+    socket.socket(socket.AF_INET, socket.SOCK_DGRAM).sendto(query, ('10.55.0.2', 53))
+    try:
+        asked = http.client.HTTPConnection('10.55.0.2', 8080, timeout=2)
+        asked.putrequest('GET', '/bed.sh', skip_host=True)
+        asked.putheader('Host', MARKUP)
+        asked.endheaders()
+        asked.getresponse().read()
+    except OSError:
+        pass
+    time.sleep(2)
+PY
+    setsid ip netns exec "$bed" python3 "$dir/names.py" >/dev/null 2>&1 </dev/null &
+    echo $! >>"$dir/pids"
     HIVEWALL_TOKEN_FILE="$dir/token" in_bed "$bin" policy apply "$dir/policy.yaml" --host 127.0.0.1:7803 >/dev/null
     ip netns exec "$peer" nmap -n -Pn -sS -S 10.55.0.9 -e lan0 -p 1-300 --max-rate 400 10.55.0.1 >/dev/null
 }

@@ -22,6 +22,7 @@ fn pages() -> Vec<(&'static str, String)> {
         ("metrics.md", hivewall_api::metrics_reference()),
         ("flow-fields.md", flow_fields()),
         ("reasons.md", reasons()),
+        ("openapi.json", hivewall_api::openapi_json() + "\n"),
     ]
 }
 

@@ -13,6 +13,7 @@ mod repo;
 mod sim;
 mod testbed;
 mod tidy;
+mod web;
 
 use std::process::ExitCode;
 
@@ -46,6 +47,8 @@ enum Task {
     Testbed(testbed::Args),
     /// Check the house rules.
     Tidy(tidy::Args),
+    /// Build the web page's bundle and stamp it.
+    Web(web::Args),
 }
 
 fn main() -> ExitCode {
@@ -71,5 +74,6 @@ fn work() -> Result<()> {
         Task::Testbed(args) => testbed::run(&args),
         Task::Sim(args) => sim::run(&args),
         Task::Tidy(args) => tidy::run(&args),
+        Task::Web(args) => web::run(&args),
     }
 }

@@ -43,6 +43,9 @@ pub struct Health {
     pub uptime_seconds: f64,
     /// Where packets come from: `ebpf-tcx`, `ebpf-clsact`, `af-packet` or `file`.
     pub capture_source: String,
+    /// Whether the host is in a fleet, and so whether the operations under `/api/v1/fleet` have answers.
+    #[serde(default)]
+    pub fleet: bool,
 }
 
 /// One thing that is not as it should be.
@@ -59,8 +62,9 @@ pub struct HealthReason {
 }
 
 impl Health {
-    /// The health that a snapshot shows at the time `now`, losses as `watch` has seen them grow.
-    pub(crate) fn new(snapshot: &Snapshot, now: Timestamp, watch: &LossWatch) -> Self {
+    /// The health that a snapshot shows at the time `now`, losses as `watch` has seen them grow; and whether there is a
+    /// `fleet`.
+    pub(crate) fn new(snapshot: &Snapshot, now: Timestamp, watch: &LossWatch, fleet: bool) -> Self {
         let stalled = stalled(snapshot, now);
         let status = if stalled.is_some() { HealthStatus::Failing } else { HealthStatus::Degraded };
         let mut reasons: Vec<HealthReason> =
@@ -80,6 +84,7 @@ impl Health {
             version: snapshot.host.version.clone(),
             uptime_seconds: snapshot.host.uptime_seconds,
             capture_source: snapshot.capture.source.clone(),
+            fleet,
         }
     }
 }
@@ -187,7 +192,7 @@ mod tests {
     }
 
     fn health(watch: &LossWatch, seconds: i64) -> Health {
-        Health::new(&snapshot(at(seconds), 0), at(seconds), watch)
+        Health::new(&snapshot(at(seconds), 0), at(seconds), watch, false)
     }
 
     #[test]
@@ -231,10 +236,10 @@ mod tests {
     #[test]
     fn an_old_snapshot_or_none_is_failing() {
         let watch = LossWatch::default();
-        assert_eq!(Health::new(&snapshot(at(100), 0), at(110), &watch).status, HealthStatus::Ok);
-        let old = Health::new(&snapshot(at(100), 0), at(111), &watch);
+        assert_eq!(Health::new(&snapshot(at(100), 0), at(110), &watch, false).status, HealthStatus::Ok);
+        let old = Health::new(&snapshot(at(100), 0), at(111), &watch, false);
         assert_eq!((old.status, old.reasons[0].kind.as_str()), (HealthStatus::Failing, "stalled"));
-        let none = Health::new(&Snapshot::default(), at(111), &watch);
+        let none = Health::new(&Snapshot::default(), at(111), &watch, false);
         assert_eq!(none.status, HealthStatus::Failing);
     }
 
@@ -243,7 +248,7 @@ mod tests {
         let mut snapshot = snapshot(at(1), 0);
         snapshot.capture.source = "af-packet".to_owned();
         snapshot.capture.fallback_reason = Some("the kernel has no BTF".to_owned());
-        let health = Health::new(&snapshot, at(1), &LossWatch::default());
+        let health = Health::new(&snapshot, at(1), &LossWatch::default(), false);
         assert_eq!(health.status, HealthStatus::Degraded);
         assert_eq!(health.reasons[0].detail, "packets come from af-packet: the kernel has no BTF");
     }
@@ -253,7 +258,7 @@ mod tests {
         let mut snapshot = snapshot(at(1), 0);
         let watch = LossWatch::default();
         snapshot.firewall_rules.problems = vec!["other rules than ours drop what it accepts".to_owned()];
-        assert_eq!(Health::new(&snapshot, at(1), &watch).status, HealthStatus::Ok);
+        assert_eq!(Health::new(&snapshot, at(1), &watch, false).status, HealthStatus::Ok);
         snapshot.firewall_rules.failures = vec![PolicyFailure {
             kind: "expired".to_owned(),
             subject: None,
@@ -261,7 +266,7 @@ mod tests {
         }];
         let fill = |entries| hivewall_view::policy::TableFill { entries, limit: 10, refused: 0 };
         snapshot.firewall_rules.tables = [("bans".to_owned(), fill(10)), ("sessions".to_owned(), fill(9))].into();
-        let health = Health::new(&snapshot, at(1), &watch);
+        let health = Health::new(&snapshot, at(1), &watch, false);
         assert_eq!(health.status, HealthStatus::Degraded);
         let told: Vec<(&str, &str, &str)> = health
             .reasons
@@ -277,7 +282,7 @@ mod tests {
         );
         snapshot.firewall_rules.failures.clear();
         snapshot.firewall_rules.tables.clear();
-        assert_eq!(Health::new(&snapshot, at(1), &watch).status, HealthStatus::Ok);
+        assert_eq!(Health::new(&snapshot, at(1), &watch, false).status, HealthStatus::Ok);
     }
 
     #[test]

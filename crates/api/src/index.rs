@@ -1,4 +1,4 @@
-//! The page at `/`, for people who open the address in a browser: what there is, as plain text.
+//! The page at `/api/v1`, for people who look around by hand: what there is, as plain text. The web page is `web`.
 
 use std::fmt::Write as _;
 
@@ -12,7 +12,7 @@ use crate::params::Pairs;
 /// A list of what this server answers, as plain text.
 #[utoipa::path(
     get,
-    path = "/",
+    path = "/api/v1",
     tag = "agent",
     operation_id = "index",
     responses(

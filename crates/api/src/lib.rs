@@ -9,6 +9,7 @@
 mod access;
 mod alerts;
 mod connection;
+mod editing;
 mod error;
 mod export;
 mod fleet;
@@ -26,6 +27,7 @@ mod routes;
 mod server;
 mod source;
 mod state;
+mod web;
 
 pub use access::{Access, BODIES_MAX, BODY_BYTES_MAX, Caller, TOKEN_BYTES_MIN, WeakToken};
 pub use connection::{ANSWER_WAIT_SECONDS, CONNECTIONS_MAX, REQUEST_BYTES_MAX};

@@ -8,7 +8,7 @@ use utoipa::{Modify, OpenApi};
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{alerts, export, fleet, history, index, live, policy, routes};
+use crate::{alerts, editing, export, fleet, history, index, live, policy, routes};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -26,10 +26,15 @@ use crate::{alerts, export, fleet, history, index, live, policy, routes};
         routes::snapshot,
         routes::flows,
         live::flows_live,
+        editing::fields,
         history::top,
         history::series,
         export::export,
         policy::policy,
+        editing::schema,
+        editing::check,
+        editing::diff,
+        editing::statement,
         policy::explain,
         policy::rehearse,
         policy::apply,

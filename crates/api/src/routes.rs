@@ -88,7 +88,8 @@ pub(crate) async fn in_turn<T>(shared: &Shared, ask: impl FnOnce() -> BoxFuture<
 pub(crate) async fn health(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
     pairs.expect_none()?;
     shared.observe_losses();
-    let health = Health::new(&shared.source.snapshot(), shared.source.now(), &shared.losses());
+    let fleet = shared.source.fleet().is_some();
+    let health = Health::new(&shared.source.snapshot(), shared.source.now(), &shared.losses(), fleet);
     let failing = health.status == HealthStatus::Failing;
     let status = if failing { StatusCode::SERVICE_UNAVAILABLE } else { StatusCode::OK };
     json(status, Arc::new(health)).await

@@ -19,7 +19,7 @@ use crate::guard::guard;
 use crate::listen::refuse_beyond_loopback;
 use crate::source::Source;
 use crate::state::Shared;
-use crate::{alerts, export, fleet, history, index, live, openapi, policy, routes};
+use crate::{alerts, editing, export, fleet, history, index, live, openapi, policy, routes, web};
 
 /// How often losses are looked at between requests, so that their growth is noticed when nobody asks.
 const LOSS_LOOK: Duration = Duration::from_secs(5);
@@ -29,18 +29,23 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 35] {
+fn table() -> [(&'static str, Handlers); 40] {
     [
-        ("/", get(index::index)),
+        ("/api/v1", get(index::index)),
         ("/metrics", get(routes::metrics)),
         ("/api/v1/metrics", get(routes::metrics_v1)),
         ("/api/v1/snapshot", get(routes::snapshot)),
         ("/api/v1/flows", get(routes::flows)),
         ("/api/v1/flows/live", get(live::flows_live)),
+        ("/api/v1/fields", get(editing::fields)),
         ("/api/v1/top", get(history::top)),
         ("/api/v1/series", get(history::series)),
         ("/api/v1/export", get(export::export)),
         ("/api/v1/policy", get(policy::policy)),
+        ("/api/v1/policy/schema", get(editing::schema)),
+        ("/api/v1/policy/check", post(editing::check)),
+        ("/api/v1/policy/diff", post(editing::diff)),
+        ("/api/v1/policy/statement", post(editing::statement)),
         ("/api/v1/policy/explain", post(policy::explain)),
         ("/api/v1/policy/rehearse", post(policy::rehearse)),
         ("/api/v1/policy/apply", post(policy::apply)),
@@ -107,6 +112,7 @@ fn router(shared: &Arc<Shared>) -> Router {
     table()
         .into_iter()
         .fold(Router::new(), |router, (path, handlers)| router.route(path, handlers))
+        .merge(web::router())
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state(Arc::clone(shared), guard))

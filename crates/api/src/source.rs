@@ -12,6 +12,7 @@ use hivewall_view::alerts::{
     AcknowledgeRequest, AlertOutcome, AlertPage, AlertQuery, ChannelTestRequest, DetectorPage, MutePage, MuteRequest,
     UndoRequest, UnmuteRequest,
 };
+use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
     AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
     InvitationPage, MemberPage,
@@ -268,6 +269,26 @@ pub trait Source: Send + Sync + 'static {
         Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
     }
 
+    /// The JSON Schema of policies, where they are read at all.
+    fn policy_schema(&self) -> Option<serde_json::Value> {
+        None
+    }
+
+    /// What is wrong with a document.
+    fn policy_check(&self, _: String) -> BoxFuture<'static, Result<PolicyCheck, PolicyRefusal>> {
+        no_policy()
+    }
+
+    /// What changes from the policy in force to a document.
+    fn policy_diff(&self, _: String) -> BoxFuture<'static, Result<PolicyDifferences, PolicyRefusal>> {
+        no_policy()
+    }
+
+    /// What is to be signed so that a document can follow the one that is there.
+    fn policy_statement(&self, _: String) -> BoxFuture<'static, Result<PolicyStatement, PolicyRefusal>> {
+        no_policy()
+    }
+
     /// What becomes of a packet, and why.
     fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
         drop(request);
@@ -395,4 +416,8 @@ fn no_fleet<T: Send + 'static>() -> BoxFuture<'static, Result<T, FleetRefusal>> 
 /// The answer of an agent without detectors.
 fn no_alerts<T: Send + 'static>() -> BoxFuture<'static, Result<T, AlertRefusal>> {
     Box::pin(std::future::ready(Err(AlertRefusal::Off)))
+}
+
+fn no_policy<T: Send + 'static>() -> BoxFuture<'static, Result<T, PolicyRefusal>> {
+    Box::pin(std::future::ready(Err(PolicyRefusal::Off)))
 }

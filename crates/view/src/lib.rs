@@ -5,7 +5,9 @@
 #![forbid(unsafe_code)]
 
 pub mod alerts;
+pub mod catalogue;
 pub mod depth;
+pub mod editing;
 pub mod fields;
 pub mod filter;
 pub mod fleet;

@@ -2,6 +2,8 @@
 //
 // Keys do nothing while somebody types, but Escape, which leaves the field.
 
+import { untrack } from 'svelte';
+
 export interface Shortcut {
   /** `/`, `?`, `g f`, `Escape`: one key, or two after one another. */
   keys: string;
@@ -24,7 +26,8 @@ class Keys {
 
   /** Adds them; gives what takes them away, for `$effect`. */
   add(shortcuts: Shortcut[]): () => void {
-    this.held = [...this.held, ...shortcuts];
+    // An effect that adds keys does not depend on which others there are: two of them would call each other for ever.
+    this.held = [...untrack(() => this.held), ...shortcuts];
     return () => (this.held = this.held.filter((one) => !shortcuts.includes(one)));
   }
 
@@ -36,8 +39,10 @@ class Keys {
     const now = performance.now();
     const pair = this.#first && now - this.#at < SECOND_MS_MAX ? `${this.#first} ${event.key}` : '';
     // The latest added holds: a page's own before the whole's.
-    const found = [...this.held].reverse().find((one) => one.keys === (pair || event.key));
-    this.#first = pair ? '' : event.key;
+    const held = [...this.held].reverse();
+    // What is no second key of a pair stands for itself.
+    const found = held.find((one) => one.keys === pair) ?? held.find((one) => one.keys === event.key);
+    this.#first = event.key;
     this.#at = now;
     if (found) {
       event.preventDefault();

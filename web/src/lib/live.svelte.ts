@@ -84,14 +84,10 @@ class Live {
   }
 }
 
-/** An agent in no fleet says so with 404 or 409; that is an answer. */
+/** Asked only where there is a fleet, which health tells: an agent in none has no answer. */
 async function fleet(signal: AbortSignal): Promise<FleetView | null> {
-  try {
-    return await get<FleetView>('fleet', {}, signal);
-  } catch (error) {
-    if (error instanceof Error && 'code' in error && (error as { code: string }).code === 'no_fleet') return null;
-    throw error;
-  }
+  const { fleet: joined } = await get<Health>('health', {}, signal);
+  return joined ? get<FleetView>('fleet', {}, signal) : null;
 }
 
 export const live = new Live();

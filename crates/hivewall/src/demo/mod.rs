@@ -27,10 +27,12 @@ use self::talk::address;
 use crate::exit::{Exit, ending};
 use crate::fleet::disk::{Directory, Facts};
 use crate::fleet::{Fleet, Running, Setting};
+use crate::history::History;
 use crate::pipeline::Pipeline;
 use crate::serve::Server;
 use crate::settings;
 use crate::system::random;
+use crate::watch::{self, Watch};
 
 /// Most hosts: each is a handful of threads.
 const HOSTS_MAX: u16 = 32;
@@ -164,10 +166,18 @@ fn start(
     };
     let mut own = config.clone();
     own.agent.name.clone_from(&name);
+    // The host's own log of logins has nothing to do with the demo.
+    own.detect.logins = false;
     let seed = random_seed().map_err(hivewall_host::source::SourceError::from)?;
     let mut pipeline = Pipeline::new(DemoSource::new(at as u64, ports.len() as u64, seed), &own, None, false);
     let (fleet, orders) = Fleet::new();
     pipeline.belong(fleet.clone());
+    let kept = state.0.join(&name);
+    pipeline.keep_history(History::open(&kept.join("history"), &own)?);
+    if let Some(mut setting) = watch::Setting::of(&own, Some(kept.join("alerts")), None)? {
+        setting.fleet = Some(fleet.clone());
+        pipeline.detect(Watch::here(setting)?);
+    }
     let handle = pipeline.handle();
     let running = fleet.run(setting, orders, handle.clone())?;
     // The first is where every command looks; the others wherever there is room.

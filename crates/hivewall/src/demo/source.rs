@@ -27,6 +27,9 @@ pub(crate) struct DemoSource {
     hosts: u64,
     /// The second that was made last.
     second: u64,
+    /// Packets and bytes that it received and sent, as a driver counts them.
+    received: (u64, u64),
+    sent: (u64, u64),
 }
 
 impl DemoSource {
@@ -34,7 +37,7 @@ impl DemoSource {
     pub(super) fn new(number: u64, hosts: u64, seed: HashSeed) -> Self {
         let mut soft = SoftDatapath::new(LINES, seed);
         soft.watch(true);
-        Self { soft, own: address(number), hosts, second: 0 }
+        Self { soft, own: address(number), hosts, second: 0, received: (0, 0), sent: (0, 0) }
     }
 
     fn make(&mut self, talk: &Talk, now: Timestamp) {
@@ -42,6 +45,9 @@ impl DemoSource {
         self.soft.set_time(now.0.cast_unsigned());
         for (from_client, bytes) in talk.packets() {
             let is_sent = (talk.client == self.own) == from_client;
+            let counted = if is_sent { &mut self.sent } else { &mut self.received };
+            counted.0 += 1;
+            counted.1 += bytes.len() as u64;
             let frame = Frame {
                 link: Link::Ip,
                 len: bytes.len() as u32,
@@ -90,6 +96,10 @@ impl Source for DemoSource {
             mtu: 1500,
             speed: Some(1_000_000_000),
             addresses: vec![IpAddr::V4(self.own)],
+            rx_packets: self.received.0,
+            rx_bytes: self.received.1,
+            tx_packets: self.sent.0,
+            tx_bytes: self.sent.1,
             ..Interface::default()
         };
         Ok((vec![demo], vec![IFINDEX]))

@@ -103,7 +103,7 @@ impl Talk {
     /// Its packets, in order, as bytes from the IP header on, each with whether the client sent it.
     pub(super) fn packets(&self) -> Vec<(bool, Vec<u8>)> {
         if !self.is_tcp {
-            return vec![(true, self.udp(true, &[0; 40])), (false, self.udp(false, &vec![0; self.answer.min(FULL)]))];
+            return vec![(true, self.udp(true, &self.dns(false))), (false, self.udp(false, &self.dns(true)))];
         }
         let mut packets = vec![(true, self.tcp(true, b"S", &[]))];
         if self.is_probe {
@@ -123,9 +123,39 @@ impl Talk {
         packets
     }
 
-    fn question(&self) -> Vec<u8> {
+    /// Whom it wants to talk to.
+    fn name(&self) -> &'static str {
         let names = ["shop.example", "wiki.example", "mirror.example", "api.example"];
-        let name = names.get(self.answer % names.len()).copied().unwrap_or("shop.example");
+        names.get(self.answer % names.len()).copied().unwrap_or("shop.example")
+    }
+
+    /// A question for an address, or its answer (RFC 1035 §4.1); now and then there is no such name.
+    fn dns(&self, is_answer: bool) -> Vec<u8> {
+        let is_known = self.answer % 16 != 0;
+        let flags: u16 = match (is_answer, is_known) {
+            (false, _) => 0x0100,
+            (true, true) => 0x8180,
+            (true, false) => 0x8183,
+        };
+        let answers = u16::from(is_answer && is_known);
+        let mut message = Vec::new();
+        for word in [self.client_port, flags, 1, answers, 0, 0] {
+            message.extend_from_slice(&word.to_be_bytes());
+        }
+        for label in self.name().split('.') {
+            message.push(label.len() as u8);
+            message.extend_from_slice(label.as_bytes());
+        }
+        message.extend_from_slice(&[0, 0, 1, 0, 1]);
+        if answers > 0 {
+            // The name above, type A, class IN, 300 s, four bytes.
+            message.extend_from_slice(&[0xc0, 12, 0, 1, 0, 1, 0, 0, 1, 44, 0, 4, 203, 0, 113, self.answer as u8 % 60]);
+        }
+        message
+    }
+
+    fn question(&self) -> Vec<u8> {
+        let name = self.name();
         match self.server_port {
             80 => format!("GET /{} HTTP/1.1\r\nHost: {name}\r\n\r\n", self.answer % 9).into_bytes(),
             _ => vec![0; 120],

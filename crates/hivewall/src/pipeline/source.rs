@@ -11,6 +11,7 @@ use hivewall_api::{
 use hivewall_host::privileges::Desk;
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, DetectorPage, MutePage};
+use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
     AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
     InvitationPage, MemberPage,
@@ -22,7 +23,7 @@ use tokio::sync::{broadcast, oneshot};
 
 use super::{Handle, Question};
 use crate::fleet::Fleet;
-use crate::policy::answers;
+use crate::policy::{answers, editing};
 use crate::watch::Alerts;
 
 impl Handle {
@@ -99,6 +100,28 @@ impl hivewall_api::Source for Handle {
     fn policy_document(&self) -> BoxFuture<'static, Result<Option<String>, PolicyRefusal>> {
         match self.answers.clone() {
             Some(answers) => Box::pin(answers.document()),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
+        }
+    }
+
+    fn policy_schema(&self) -> Option<serde_json::Value> {
+        Some(hivewall_policy::policy_schema())
+    }
+
+    fn policy_check(&self, document: String) -> BoxFuture<'static, Result<PolicyCheck, PolicyRefusal>> {
+        Box::pin(async move { Ok(beside(move || editing::check(&document)).await?) })
+    }
+
+    fn policy_diff(&self, document: String) -> BoxFuture<'static, Result<PolicyDifferences, PolicyRefusal>> {
+        match self.answers.clone() {
+            Some(answers) => Box::pin(answers.diff(document)),
+            None => Box::pin(std::future::ready(Err(self.no_policy()))),
+        }
+    }
+
+    fn policy_statement(&self, document: String) -> BoxFuture<'static, Result<PolicyStatement, PolicyRefusal>> {
+        match self.answers.clone() {
+            Some(answers) => Box::pin(answers.statement(document)),
             None => Box::pin(std::future::ready(Err(self.no_policy()))),
         }
     }

@@ -5,9 +5,11 @@ use std::sync::mpsc::Sender;
 
 use hivewall_api::{Caller, PolicyCommand, PolicyRefusal, SourceGone};
 use hivewall_policy::{Rehearsal, Ruleset};
+use hivewall_view::editing::{PolicyDifferences, PolicyStatement};
 use hivewall_view::policy as shown;
 use tokio::sync::oneshot;
 
+use super::editing;
 use super::governor::Ask;
 use super::rehearse::Lines;
 
@@ -33,6 +35,18 @@ impl Answers {
 
     pub(crate) async fn document(self) -> Result<Option<String>, PolicyRefusal> {
         self.ask(Ask::Document).await
+    }
+
+    /// What changes from the policy in force to a document.
+    pub(crate) async fn diff(self, document: String) -> Result<PolicyDifferences, PolicyRefusal> {
+        let in_force = self.ask(Ask::Document).await?;
+        beside(move || editing::diff(in_force.as_deref(), &document)).await
+    }
+
+    /// What is to be signed so that a document can follow the one that is there.
+    pub(crate) async fn statement(self, document: String) -> Result<PolicyStatement, PolicyRefusal> {
+        let highest = self.ask(Ask::Highest).await?;
+        beside(move || editing::statement(highest, document)).await
     }
 
     pub(crate) async fn command(
@@ -69,6 +83,13 @@ impl Answers {
         let judged = |rules: Ruleset| if request.without_guard { rules.without_hosts_own() } else { rules };
         Ok((judged(new), is_there.then(|| judged(current))))
     }
+}
+
+/// Reads long texts where nobody waits for the thread.
+async fn beside<T: Send + 'static>(
+    work: impl FnOnce() -> Result<T, PolicyRefusal> + Send + 'static,
+) -> Result<T, PolicyRefusal> {
+    tokio::task::spawn_blocking(work).await.map_err(|_| SourceGone)?
 }
 
 /// Rehearses a policy over closed flows of the history, a JSON line each, as they come. Blocks.

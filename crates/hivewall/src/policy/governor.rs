@@ -19,7 +19,7 @@ use hivewall_config::Config;
 use hivewall_engine::{Event, PolicyTold, RulesTold};
 use hivewall_host::bans::{Bans, Origin};
 use hivewall_model::RuleNames;
-use hivewall_policy::ledger::{Alert, Effect, Held, Ledger, LedgerError, Moment, Outcome, Request};
+use hivewall_policy::ledger::{Alert, Effect, Held, Ledger, LedgerError, Mark, Moment, Outcome, Request};
 use hivewall_policy::sign::{Signed, is_signed};
 use hivewall_policy::{Counters, Document, Mode, Ruleset, parse, resolve};
 use hivewall_view::policy::{
@@ -69,6 +69,8 @@ pub(crate) enum Ask {
     Document(Answer<Option<String>>),
     /// The rules as they hold here, of a document or of the one in force.
     Rules(Option<String>, Answer<Ruleset>),
+    /// The highest version that was ever taken up here.
+    Highest(Answer<Option<Mark>>),
     /// The bans there are.
     Bans(Answer<Vec<IpNet>>),
     /// What the fleet tells.
@@ -214,6 +216,7 @@ impl Governor {
                 Ok(Ask::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 // Whoever asked may be gone: then nobody needs the answer.
                 Ok(Ask::Document(answer)) => _ = answer.send(self.document()),
+                Ok(Ask::Highest(answer)) => _ = answer.send(self.highest()),
                 Ok(Ask::Rules(document, answer)) => _ = answer.send(self.rules_of(document.as_deref())),
                 Ok(Ask::Fleet(told)) => self.hear_fleet(told),
                 Ok(Ask::Respond(to, told)) => {
@@ -379,6 +382,11 @@ impl Governor {
         let Some(held) = ledger.in_force() else { return Ok(None) };
         let bytes = vault::read_document(&self.state, held.digest).map_err(|error| failed(&error))?;
         text_of(&bytes).map(Some)
+    }
+
+    fn highest(&self) -> Result<Option<Mark>, PolicyRefusal> {
+        let (ledger, _) = vault::read(&self.state).map_err(|error| failed(&error))?;
+        Ok(ledger.highest())
     }
 
     /// A document, and its rules as they hold on this host.

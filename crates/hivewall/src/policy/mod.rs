@@ -7,6 +7,7 @@ pub(crate) mod beside;
 mod check;
 mod diff;
 mod drift;
+pub(crate) mod editing;
 pub(crate) mod enforce;
 pub(crate) mod enforcer;
 mod explain;

@@ -200,7 +200,7 @@ impl Statement {
     }
 
     /// What is hashed and signed.
-    fn text(&self) -> String {
+    pub fn text(&self) -> String {
         self.with(&BTreeMap::new())
     }
 

@@ -1,1 +1,0 @@
-import{a as e,c as t,i as n,l as r,n as i,o as a,r as o,s,t as c}from"./index-BbfN0egn.js";import"./legacy-CJD8jN-g.js";var l=e(`<p class="dim"> </p>`);function u(e,u){r(u,!1),i();var d=l(),f=s(d,!0);a(()=>o(f,c.parts.loading)),n(e,d),t()}export{u as default};

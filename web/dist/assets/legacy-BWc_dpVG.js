@@ -1,0 +1,1 @@
+import{et as e}from"./text-CEEmLbEa.js";e();

@@ -1,1 +1,0 @@
-import{u as e}from"./index-BbfN0egn.js";e();

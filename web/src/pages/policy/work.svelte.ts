@@ -1,0 +1,133 @@
+// What the steps found out about the draft, and whether that still is about the draft as it stands.
+import { ApiError, get, post } from '../../lib/api';
+import type { PolicyOutcome, Rehearsal } from '../../lib/types';
+import type { Schema } from './completion';
+import { draft, inForce } from './state.svelte';
+import type { CheckResult, DiffResult, Fault, Statement } from './types';
+
+export type Standing = 'todo' | 'done' | 'old' | 'wrong' | 'warn';
+
+/** An answer about a text, with the text. */
+class Answer<T> {
+  result = $state.raw<T | undefined>(undefined);
+  error = $state.raw<unknown>(undefined);
+  about = $state('');
+  busy = $state(false);
+
+  async ask(text: string, question: () => Promise<T>): Promise<T | undefined> {
+    this.busy = true;
+    this.error = undefined;
+    try {
+      this.result = await question();
+      this.about = text;
+      return this.result;
+    } catch (error) {
+      this.error = error;
+      this.result = undefined;
+      this.about = text;
+      return undefined;
+    } finally {
+      this.busy = false;
+    }
+  }
+
+  clear(): void {
+    this.result = undefined;
+    this.error = undefined;
+    this.about = '';
+  }
+
+  get fresh(): boolean {
+    return this.result !== undefined && this.about === draft.text;
+  }
+}
+
+class Work {
+  readonly check = new Answer<CheckResult>();
+  readonly diff = new Answer<DiffResult>();
+  readonly rehearsal = new Answer<Rehearsal>();
+  readonly statement = new Answer<Statement>();
+  readonly applied = new Answer<PolicyOutcome>();
+  schema = $state.raw<Schema | undefined>(undefined);
+  schemaError = $state.raw<unknown>(undefined);
+  last = $state('24h');
+
+  /** For the editor, too: what is wrong, as the agent reads it. */
+  async runCheck(text = draft.text): Promise<Fault[]> {
+    if (text.trim() === '') return [];
+    const found = await this.check.ask(text, () => post<CheckResult>('policy/check', { document: text }));
+    return found?.problems ?? [];
+  }
+
+  async runDiff(): Promise<void> {
+    const text = draft.text;
+    await this.diff.ask(text, () => post<DiffResult>('policy/diff', { document: text }));
+  }
+
+  async runRehearsal(): Promise<void> {
+    const text = draft.text;
+    await this.rehearsal.ask(text, () => post<Rehearsal>('policy/rehearse', { document: text, last: this.last }));
+  }
+
+  async runStatement(): Promise<void> {
+    const text = draft.text;
+    await this.statement.ask(text, () => post<Statement>('policy/statement', { document: text }));
+  }
+
+  async apply(confirm: string): Promise<boolean> {
+    const body = { document: draft.toApply, ...(confirm ? { confirm } : {}) };
+    const done = await this.applied.ask(draft.text, () => post<PolicyOutcome>('policy/apply', body));
+    await inForce.refresh();
+    return done !== undefined;
+  }
+
+  async loadSchema(): Promise<void> {
+    if (this.schema) return;
+    try {
+      this.schema = await get<Schema>('policy/schema');
+      this.schemaError = undefined;
+    } catch (error) {
+      this.schemaError = error;
+    }
+  }
+
+  /** The rehearsal says that somebody is cut who is not now. */
+  get cuts(): number {
+    const { result } = this.rehearsal;
+    return result ? (result.newly_refused ?? result.refused).flows : 0;
+  }
+
+  get checkStanding(): Standing {
+    const { result, error, about } = this.check;
+    if (error instanceof ApiError && error.status !== 404) return 'wrong';
+    if (!result) return 'todo';
+    if (about !== draft.text) return 'old';
+    if (!result.sound) return 'wrong';
+    return result.problems.length > 0 ? 'warn' : 'done';
+  }
+
+  get diffStanding(): Standing {
+    if (this.diff.error) return 'wrong';
+    if (!this.diff.result) return 'todo';
+    return this.diff.fresh ? 'done' : 'old';
+  }
+
+  get rehearsalStanding(): Standing {
+    if (this.rehearsal.error) return 'wrong';
+    const { result } = this.rehearsal;
+    if (!result) return 'todo';
+    if (!this.rehearsal.fresh) return 'old';
+    return this.cuts > 0 || result.guard.saved.flows > 0 || result.seen.flows === 0 ? 'warn' : 'done';
+  }
+
+  get applyStanding(): Standing {
+    if (this.applied.about !== draft.text) return 'todo';
+    return this.applied.error ? 'wrong' : this.applied.result ? 'done' : 'todo';
+  }
+
+  clear(): void {
+    for (const one of [this.check, this.diff, this.rehearsal, this.statement, this.applied]) one.clear();
+  }
+}
+
+export const work = new Work();
