@@ -22,6 +22,7 @@ mod password_spray;
 mod port_scan;
 mod slow_scan;
 mod syn_flood;
+mod tcp_flood;
 mod traffic_spike;
 mod udp_flood;
 
@@ -36,6 +37,7 @@ static ALL: &[Made] = &[
     (&host_sweep::DEFINITION, host_sweep::HostSweep::make),
     (&arp_scan::DEFINITION, arp_scan::ArpScan::make),
     (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
+    (&tcp_flood::DEFINITION, tcp_flood::TcpFlood::make),
     (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
     (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
     (&amplification::DEFINITION, amplification::Amplification::make),
