@@ -10,6 +10,7 @@ mod dns_tunnel;
 mod exfiltration;
 mod failed_logins;
 mod firewall_tampering;
+mod heavy_talker;
 mod high_bandwidth;
 mod host_sweep;
 mod icmp_flood;
@@ -46,6 +47,7 @@ static ALL: &[Made] = &[
     (&invalid_packets::DEFINITION, invalid_packets::InvalidPackets::make),
     (&traffic_spike::DEFINITION, traffic_spike::TrafficSpike::make),
     (&high_bandwidth::DEFINITION, high_bandwidth::HighBandwidth::make),
+    (&heavy_talker::DEFINITION, heavy_talker::HeavyTalker::make),
     (&brute_force::DEFINITION, brute_force::BruteForce::make),
     (&failed_logins::DEFINITION, failed_logins::FailedLogins::make),
     (&password_spray::DEFINITION, password_spray::PasswordSpray::make),
