@@ -17,6 +17,8 @@ mod icmp_flood;
 mod icmp_tunnel;
 mod invalid_packets;
 mod lateral_movement;
+#[cfg(test)]
+mod limits;
 mod new_listener;
 mod new_outbound;
 mod password_spray;
