@@ -70,6 +70,8 @@ struct Seen {
     others: Distinct,
     other: IpAddr,
     ifindex: u32,
+    /// Whether more than a note was told.
+    is_loud: bool,
     pace: Pace,
 }
 
@@ -116,6 +118,7 @@ impl InvalidPackets {
                 others: Distinct::default(),
                 other,
                 ifindex: broken.ifindex,
+                is_loud: false,
                 pace: Pace::default(),
             };
             let seen = self.ends.entry(now, &end, make);
@@ -150,10 +153,16 @@ impl InvalidPackets {
             if matches!(end, End::Target(_)) && seen.others.count() < 2 {
                 continue;
             }
+            let is_few = seen.packets - seen.sound < self.packets;
+            // A note holds back no alert.
+            let is_worse = !is_few && !seen.is_loud;
+            if is_worse {
+                seen.pace = Pace::default();
+            }
             if !self.news.is_due(now, &end, &mut seen.pace) {
                 continue;
             }
-            let is_few = seen.packets - seen.sound < self.packets;
+            seen.is_loud |= !is_few;
             signs.push(Sign { severity: if is_few { Severity::Info } else { DEFINITION.severity }, ..sign(end, seen) });
         }
     }
@@ -278,6 +287,18 @@ mod tests {
             let loud = watch.signs.iter().filter(|sign| sign.severity > Severity::Info).count();
             assert_eq!((watch.signs.len(), loud), (1, found), "{:?}", watch.lines());
         }
+    }
+
+    #[test]
+    fn a_note_a_second_ago_holds_back_no_alert() {
+        let mut watch = Watch::new(&DEFINITION);
+        for number in 0..12 {
+            let time = s(2) + Duration::from_millis(if number == 0 { 0 } else { 2_000 + number });
+            watch.stray(&invalid(time, Reason::BadTcpHeader, Some(host(9)), Some(host(1))));
+        }
+        watch.pass(s(5));
+        let told: Vec<_> = watch.signs.iter().map(|sign| sign.severity).collect();
+        assert_eq!(told, [Severity::Info, Severity::Low], "{:?}", watch.lines());
     }
 
     #[test]
