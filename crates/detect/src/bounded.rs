@@ -95,11 +95,14 @@ impl<K: Hash + Eq + Clone, V> Bounded<K, V> {
     }
 
     fn make_room(&mut self) {
-        let gone = std::mem::replace(&mut self.old, std::mem::take(&mut self.young));
-        let is_rich = self.is_rich;
-        let before = gone.len();
-        let dear = gone.into_iter().filter(|(_, value)| is_rich(value)).take(self.max / (2 * RICH_SHARE));
-        self.young.extend(dear);
+        // The table that goes is emptied in place: under a flood, growing a new one again and again costs more than all else.
+        std::mem::swap(&mut self.old, &mut self.young);
+        let (is_rich, before, mut room) = (self.is_rich, self.young.len(), self.max / (2 * RICH_SHARE));
+        self.young.retain(|_, value| {
+            let is_kept = room > 0 && is_rich(value);
+            room -= usize::from(is_kept);
+            is_kept
+        });
         self.given_up += (before - self.young.len()) as u64;
     }
 

@@ -108,6 +108,26 @@ ro ic ne ea ra ce li ch ll be ma si om ur ca el ta la ns di fo ho pe ec pr no ct
 wh ee wi em ad ol rt po we na ul ni ts mo ow pa im mi ai sh ir su id os iv ia am fi ci vi pl ig tu ev ld ry mp fe bl ab gh ty op wo \
 sa ay ex ke ui fr oo ag if do bo ap up og oc ei da bi ga go ub ob ck ki od av br cl ue ep gr va ef cr au ba bu ho ru im eb oo pi mu";
 
+/// The same, to look up: a bit for each second letter, by the first.
+static IS_COMMON: [u32; 26] = pairs(COMMON.as_bytes());
+
+const fn pairs(mut words: &[u8]) -> [u32; 26] {
+    let mut table = [0; 26];
+    while let [first, second, rest @ ..] = words {
+        table[(*first - b'a') as usize] |= 1 << (*second - b'a');
+        words = match rest {
+            [_, rest @ ..] => rest,
+            [] => rest,
+        };
+    }
+    table
+}
+
+fn is_common(pair: &[u8]) -> bool {
+    let [first @ b'a'..=b'z', second @ b'a'..=b'z'] = pair else { return false };
+    IS_COMMON.get(usize::from(first - b'a')).is_some_and(|seconds| seconds >> (second - b'a') & 1 == 1)
+}
+
 /// Whether a label looks like letters drawn by a machine rather than words: few of its pairs are those of words, or digits stand
 /// in the middle of it.
 pub(crate) fn is_random(label: &str) -> bool {
@@ -117,8 +137,7 @@ pub(crate) fn is_random(label: &str) -> bool {
     }
     let bytes: Vec<u8> = label.bytes().filter(u8::is_ascii_alphanumeric).collect();
     let pairs = bytes.windows(2).count().max(1);
-    let common =
-        bytes.windows(2).filter(|pair| COMMON.as_bytes().chunks(3).any(|known| known.starts_with(pair))).count();
+    let common = bytes.windows(2).filter(|pair| is_common(pair)).count();
     let changes =
         bytes.windows(2).filter(|pair| matches!(pair, [a, b] if a.is_ascii_digit() != b.is_ascii_digit())).count();
     common as f64 / (pairs as f64) < 0.45 || changes >= 4
@@ -127,6 +146,16 @@ pub(crate) fn is_random(label: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_table_holds_the_pairs_of_the_list_and_no_others() {
+        for first in 0..=u8::MAX {
+            for second in 0..=u8::MAX {
+                let is_listed = COMMON.split(' ').any(|pair| pair.as_bytes() == [first, second]);
+                assert_eq!(is_common(&[first, second]), is_listed, "{first} {second}");
+            }
+        }
+    }
 
     #[test]
     fn the_registered_part_is_found() {

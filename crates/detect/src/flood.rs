@@ -63,10 +63,11 @@ impl Flood {
         }
     }
 
-    /// Adds what is new of a flow and was not answered.
-    pub(crate) fn add(&mut self, pulse: &Pulse, source: IpAddr, new: Moves) {
+    /// Adds what is new of a flow and was not answered. Whether all before was forgotten, as too long ago.
+    pub(crate) fn add(&mut self, pulse: &Pulse, source: IpAddr, new: Moves) -> bool {
         let (from, to) = when(pulse);
-        if !self.pace.has_spoken() && from.since(self.last) > Duration::from_secs(SECONDS) {
+        let is_anew = !self.pace.has_spoken() && from.since(self.last) > Duration::from_secs(SECONDS);
+        if is_anew {
             *self = Self { answered: self.answered.clone(), ..Self::new(from) };
         }
         self.first = self.first.min(from);
@@ -83,6 +84,7 @@ impl Flood {
             }
         }
         self.majority.add(source, new.packets);
+        is_anew
     }
 
     /// Whether so many packets a second came, over the whole window or in one burst.

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::net::IpAddr;
+use std::ops::Add;
 use std::sync::Arc;
 
 use hivewall_model::{FlowId, Learned, Process, Pulse, Stray, Timestamp, Tuple};
@@ -202,6 +203,19 @@ pub struct Held {
     pub entries_max: u64,
     /// Entries that were forgotten before their time because there were too many, since the start.
     pub given_up: u64,
+}
+
+impl Add for Held {
+    type Output = Self;
+
+    /// Of two tables together.
+    fn add(self, other: Self) -> Self {
+        Self {
+            entries: self.entries + other.entries,
+            entries_max: self.entries_max + other.entries_max,
+            given_up: self.given_up + other.given_up,
+        }
+    }
 }
 
 /// One detector at work. Pure: time comes with each call, and goes forward.

@@ -47,6 +47,7 @@ fn noise(name: &str, rng: &mut Rng, frames: &mut Generator) -> Vec<u8> {
         "names" => payloads(rng),
         "filter" => words(rng, FILTER_WORDS),
         "policy_text" => words(rng, POLICY_WORDS),
+        "authlog" => [&[rng.bits() as u8, rng.bits() as u8][..], &words(rng, AUTHLOG_WORDS)].concat(),
         _ => words(rng, CONFIG_WORDS),
     }
 }
@@ -161,6 +162,43 @@ const CONFIG_WORDS: &[&str] = &[
     ".",
     ",",
     "1.5",
+];
+
+/// Of all four forms.
+const AUTHLOG_WORDS: &[&str] = &[
+    "Failed password for ",
+    "invalid user ",
+    "root",
+    " from ",
+    "192.0.2.7",
+    "::ffff:192.0.2.7",
+    " port 4242 ssh2",
+    "Connection closed by authenticating user ",
+    " [preauth]",
+    "Nov 14 22:13:20 box ",
+    "2023-11-14T22:13:20+01:00 box ",
+    "sshd[12]: ",
+    "[bob] FAIL LOGIN: Client \"",
+    "(to root) bob on ",
+    "user=<bob>, ",
+    "rip=",
+    "auth failed, ",
+    "rhost=",
+    "authentication failure; ",
+    "pam_unix(sshd:auth): ",
+    "MESSAGE\n\u{5}\0\0\0\0\0\0\0",
+    "MESSAGE=",
+    "__REALTIME_TIMESTAMP=1700000000000000\n",
+    "SYSLOG_IDENTIFIER=sshd\n",
+    "_PID=7\n",
+    "\n",
+    "\n",
+    "\n\n",
+    "\0",
+    "é",
+    ": ",
+    "[",
+    "]",
 ];
 
 const POLICY_WORDS: &[&str] = &[

@@ -25,6 +25,9 @@ pub(crate) struct Args {
     /// Print the table as Markdown, as it stands in docs/detection.md.
     #[arg(long)]
     markdown: bool,
+    /// Measure what detectors cost, in release form, instead.
+    #[arg(long, conflicts_with_all = ["corpus", "binary", "markdown"])]
+    cost: bool,
 }
 
 /// Kinds of alerts that are right for a class of captures; none for those in which nothing should be found.
@@ -54,6 +57,9 @@ struct Row {
 
 /// Runs it.
 pub(crate) fn run(args: &Args) -> Result<()> {
+    if args.cost {
+        return cost();
+    }
     let corpus = match &args.corpus {
         Some(corpus) => corpus.clone(),
         None => repo::root()?.join("../shared/cases"),
@@ -78,6 +84,15 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         rows.push(judge(&binary, &corpus.join(file), class, truth)?);
     }
     print!("{}", if args.markdown { markdown(&rows) } else { table(&rows) });
+    Ok(())
+}
+
+/// Nanoseconds of each detector, by its crate's own benchmark, which knows what a pulse is.
+fn cost() -> Result<()> {
+    let mut command = Command::new("cargo");
+    command.args(["run", "--release", "--locked", "--package", "hivewall-detect", "--example", "bench"]);
+    let status = command.current_dir(repo::root()?).status().context("cannot start cargo")?;
+    ensure!(status.success(), "the benchmark ended with {status}");
     Ok(())
 }
 

@@ -10,18 +10,22 @@ mod dns_tunnel;
 mod exfiltration;
 mod failed_logins;
 mod firewall_tampering;
+mod heavy_talker;
 mod high_bandwidth;
 mod host_sweep;
 mod icmp_flood;
 mod icmp_tunnel;
 mod invalid_packets;
 mod lateral_movement;
+#[cfg(test)]
+mod limits;
 mod new_listener;
 mod new_outbound;
 mod password_spray;
 mod port_scan;
 mod slow_scan;
 mod syn_flood;
+mod tcp_flood;
 mod traffic_spike;
 mod udp_flood;
 
@@ -36,6 +40,7 @@ static ALL: &[Made] = &[
     (&host_sweep::DEFINITION, host_sweep::HostSweep::make),
     (&arp_scan::DEFINITION, arp_scan::ArpScan::make),
     (&syn_flood::DEFINITION, syn_flood::SynFlood::make),
+    (&tcp_flood::DEFINITION, tcp_flood::TcpFlood::make),
     (&udp_flood::DEFINITION, udp_flood::UdpFlood::make),
     (&icmp_flood::DEFINITION, icmp_flood::IcmpFlood::make),
     (&amplification::DEFINITION, amplification::Amplification::make),
@@ -44,6 +49,7 @@ static ALL: &[Made] = &[
     (&invalid_packets::DEFINITION, invalid_packets::InvalidPackets::make),
     (&traffic_spike::DEFINITION, traffic_spike::TrafficSpike::make),
     (&high_bandwidth::DEFINITION, high_bandwidth::HighBandwidth::make),
+    (&heavy_talker::DEFINITION, heavy_talker::HeavyTalker::make),
     (&brute_force::DEFINITION, brute_force::BruteForce::make),
     (&failed_logins::DEFINITION, failed_logins::FailedLogins::make),
     (&password_spray::DEFINITION, password_spray::PasswordSpray::make),

@@ -308,14 +308,14 @@ mod tests {
     }
 
     #[test]
-    fn a_million_made_up_sources_stay_within_the_limit_and_hide_no_scan() {
+    fn a_table_filled_many_times_over_hides_no_scan() {
         let mut watch = watch();
         (1..15).for_each(|port| watch.pulse(&Make::refused(host(1), A, host(2), port).at(ms(1))));
-        for number in 0..1_000_000 {
+        for number in 0..200_000 {
             watch.pulse(&Make::syn(host(0x10_0000 + number), A, host(2), 80).at(ms(2)));
         }
         let held = watch.held();
-        assert!(held.entries <= PAIRS_MAX as u64 && held.given_up > 900_000, "{held:?}");
+        assert!(held.given_up > 4 * held.entries_max, "{held:?}");
         // An entry with one port: itself, one vector of four words, one of four flows.
         assert!(held.entries_max as usize * (size_of::<Attempts>() + 40 + 64) < 16 << 20);
         (15..30).for_each(|port| watch.pulse(&Make::refused(host(1), A, host(2), port).at(ms(900))));

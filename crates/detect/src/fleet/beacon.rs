@@ -11,7 +11,7 @@ use hivewall_view::alerts::Severity;
 use crate::bounded::Bounded;
 use crate::wire::is_public;
 use crate::words::{Voice, median};
-use crate::{Attack, Definition, Held, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
+use crate::{Attack, Definition, Held, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end};
 
@@ -31,7 +31,7 @@ pub(crate) static DEFINITION: Definition = Definition {
         name: "hosts",
         unit: "hosts",
         default: 3.0,
-        range: (2.0, 1_000.0),
+        range: (2.0, HOSTS_OF_DESTINATION_MAX as f64),
         doc: "Hosts with the same beacon. Two may be a pair of one purpose.",
     }],
 };
@@ -101,17 +101,17 @@ pub struct FleetBeacon {
 
 impl Default for FleetBeacon {
     fn default() -> Self {
-        Self::new(3)
+        Self::make(&Settings::default())
     }
 }
 
 impl FleetBeacon {
-    /// With a threshold of its own: hosts.
-    pub fn new(hosts: usize) -> Self {
+    /// By the thresholds of `settings`.
+    pub fn make(settings: &Settings) -> Self {
         Self {
             hosts: Hosts::default(),
             destinations: Bounded::new(DESTINATIONS_MAX, WINDOW),
-            needed: hosts.clamp(2, HOSTS_OF_DESTINATION_MAX),
+            needed: settings.value(&DEFINITION, "hosts") as usize,
         }
     }
 

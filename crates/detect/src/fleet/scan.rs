@@ -15,7 +15,7 @@ use hivewall_view::units;
 use crate::bounded::Bounded;
 use crate::wire::is_host;
 use crate::words::Voice;
-use crate::{Attack, Definition, Held, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
+use crate::{Attack, Definition, Held, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
 
@@ -36,7 +36,7 @@ pub(crate) static DEFINITION: Definition = Definition {
             name: "hosts",
             unit: "hosts",
             default: 10.0,
-            range: (3.0, 10_000.0),
+            range: (2.0, HOSTS_OF_SOURCE_MAX as f64),
             doc: "Hosts that a source touched in vain within an hour. A client whose server is down tries one or two.",
         },
         Threshold {
@@ -181,19 +181,19 @@ pub struct FleetScan {
 
 impl Default for FleetScan {
     fn default() -> Self {
-        Self::new(10, 0.5)
+        Self::make(&Settings::default())
     }
 }
 
 impl FleetScan {
-    /// With thresholds of its own: hosts touched, and the share of answers up to which it is a scan.
-    pub fn new(hosts: usize, answered_share: f64) -> Self {
+    /// By the thresholds of `settings`.
+    pub fn make(settings: &Settings) -> Self {
         Self {
             hosts: Hosts::default(),
             told: Bounded::new(1 << 20, WINDOW),
             sources: Bounded::new(SOURCES_MAX, WINDOW),
-            needed: hosts.clamp(2, HOSTS_OF_SOURCE_MAX),
-            share: answered_share,
+            needed: settings.value(&DEFINITION, "hosts") as usize,
+            share: settings.value(&DEFINITION, "answered_share"),
         }
     }
 

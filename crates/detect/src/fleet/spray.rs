@@ -11,7 +11,7 @@ use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::words::Voice;
-use crate::{Attack, Definition, Held, Login, SAMPLES_MAX, Sign, Spoofable, Subject, Threshold};
+use crate::{Attack, Definition, Held, Login, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
 
@@ -30,9 +30,10 @@ pub(crate) static DEFINITION: Definition = Definition {
         name: "hosts",
         unit: "hosts",
         default: 5.0,
-        range: (2.0, 10_000.0),
-        doc: "Hosts at which logins of one source or account failed within an hour. A password that was changed fails at one or two, until \
-              its owner notices.",
+        // An account takes twice as many.
+        range: (2.0, (HOSTS_OF_SUBJECT_MAX / 2) as f64),
+        doc: "Hosts at which logins of one source failed within an hour; one account takes twice as many. A password that was changed \
+              fails at one or two, until its owner notices.",
     }],
 };
 
@@ -119,18 +120,18 @@ pub struct FleetSpray {
 
 impl Default for FleetSpray {
     fn default() -> Self {
-        Self::new(5)
+        Self::make(&Settings::default())
     }
 }
 
 impl FleetSpray {
-    /// With a threshold of its own: hosts.
-    pub fn new(hosts: usize) -> Self {
+    /// By the thresholds of `settings`.
+    pub fn make(settings: &Settings) -> Self {
         Self {
             hosts: Hosts::default(),
             told: Bounded::new(1 << 20, WINDOW),
             subjects: Bounded::new(SUBJECTS_MAX, WINDOW),
-            needed: hosts.clamp(2, HOSTS_OF_SUBJECT_MAX),
+            needed: settings.value(&DEFINITION, "hosts") as usize,
         }
     }
 

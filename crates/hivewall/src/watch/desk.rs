@@ -127,6 +127,7 @@ impl Desk {
         }
         let mut desk = Self {
             detection: Detection::new(&setting.settings),
+            all: All::new(&setting.settings),
             settings: setting.settings,
             book,
             signs: Vec::new(),
@@ -142,7 +143,6 @@ impl Desk {
             fleet: setting.fleet,
             epoch: 0,
             own: Own::default(),
-            all: All::default(),
             reads_logins: setting.logins,
             journal: setting.journal,
             logins: None,
@@ -431,7 +431,7 @@ impl Desk {
     }
 
     fn detectors(&self) -> DetectorPage {
-        let held: BTreeMap<&str, hivewall_detect::Held> = self.detection.held().collect();
+        let held: BTreeMap<&str, hivewall_detect::Held> = self.detection.held().chain(self.all.held()).collect();
         let row = |definition: &'static Definition| {
             let held = held.get(definition.name).copied().unwrap_or_default();
             let threshold = |threshold: &hivewall_detect::Threshold| {

@@ -8,10 +8,10 @@
 use std::net::IpAddr;
 
 use hivewall_detect::fleet::{
-    FleetBeacon, FleetScan, FleetSpray, HostBeacons, HostFailures, HostTouches, SeenBeacon, SourceFailures,
+    self, FleetBeacon, FleetScan, FleetSpray, HostBeacons, HostFailures, HostTouches, SeenBeacon, SourceFailures,
     TOUCHES_MAX, Touch, Touches,
 };
-use hivewall_detect::{Login, Sign};
+use hivewall_detect::{Held, Login, Settings, Sign};
 use hivewall_model::Pulse;
 use serde::{Deserialize, Serialize};
 
@@ -89,7 +89,7 @@ impl Own {
     }
 
     pub(super) fn see_sign(&mut self, sign: &Sign) {
-        if self.beacons.len() < hivewall_detect::fleet::BEACONS_MAX {
+        if self.beacons.len() < fleet::BEACONS_MAX {
             self.beacons.extend(SeenBeacon::from_sign(sign));
         }
     }
@@ -113,15 +113,33 @@ impl Own {
     }
 }
 
-/// What others told.
-#[derive(Default)]
+/// What others told; the detectors that are on.
 pub(super) struct All {
-    scan: FleetScan,
-    spray: FleetSpray,
-    beacon: FleetBeacon,
+    scan: Option<FleetScan>,
+    spray: Option<FleetSpray>,
+    beacon: Option<FleetBeacon>,
 }
 
 impl All {
+    pub(super) fn new(settings: &Settings) -> Self {
+        let [scan, spray, beacon] = fleet::definitions().map(|definition| settings.is_on(definition));
+        Self {
+            scan: scan.then(|| FleetScan::make(settings)),
+            spray: spray.then(|| FleetSpray::make(settings)),
+            beacon: beacon.then(|| FleetBeacon::make(settings)),
+        }
+    }
+
+    /// What each remembers, by name.
+    pub(super) fn held(&self) -> impl Iterator<Item = (&'static str, Held)> {
+        let held = [
+            self.scan.as_ref().map(FleetScan::held),
+            self.spray.as_ref().map(FleetSpray::held),
+            self.beacon.as_ref().map(FleetBeacon::held),
+        ];
+        fleet::definitions().into_iter().zip(held).filter_map(|(definition, held)| Some((definition.name, held?)))
+    }
+
     /// Takes what one host tells; what it says of another time than this is left out.
     pub(super) fn take(
         &mut self,
@@ -144,7 +162,9 @@ impl All {
             proven,
         };
         let touches: Vec<Touch> = told.touches.iter().take(TOUCHES_MAX).map(touch).collect();
-        self.scan.take(&HostTouches { host, epoch, touches: &touches }, is_member, signs);
+        if let Some(scan) = &mut self.scan {
+            scan.take(&HostTouches { host, epoch, touches: &touches }, is_member, signs);
+        }
         let failure = |(source, user, failures, successes): &(Option<IpAddr>, String, u32, u32)| SourceFailures {
             source: *source,
             user: user.as_str().into(),
@@ -152,7 +172,9 @@ impl All {
             successes: *successes,
         };
         let failures: Vec<SourceFailures> = told.failures.iter().map(failure).collect();
-        self.spray.take(&HostFailures { host, epoch, failures: &failures }, signs);
+        if let Some(spray) = &mut self.spray {
+            spray.take(&HostFailures { host, epoch, failures: &failures }, signs);
+        }
         let beacon = |&(destination, port, ms, is_loud): &(IpAddr, u16, u32, bool)| SeenBeacon {
             destination,
             port,
@@ -160,7 +182,9 @@ impl All {
             is_loud,
         };
         let beacons: Vec<SeenBeacon> = told.beacons.iter().map(beacon).collect();
-        self.beacon.take(&HostBeacons { host, epoch, beacons: &beacons }, is_member, signs);
+        if let Some(beacon) = &mut self.beacon {
+            beacon.take(&HostBeacons { host, epoch, beacons: &beacons }, is_member, signs);
+        }
     }
 }
 
@@ -189,7 +213,7 @@ mod tests {
     #[test]
     fn a_source_that_touches_each_host_once_is_found_by_its_keeper_and_by_no_host_alone() {
         let members = Membership::default();
-        let mut all = All::default();
+        let mut all = All::new(&Settings::default());
         let source: IpAddr = "192.0.2.66".parse().unwrap();
         let mut signs = Vec::new();
         // One packet a minute: six epochs between two hosts.
@@ -201,13 +225,45 @@ mod tests {
         let first = signs.first().expect("a sign");
         assert_eq!((first.detector.name, first.subject.source), ("fleet_scan", Some(source)), "{first:?}");
         // What is of another time is no news.
-        let mut late = All::default();
+        let mut late = All::new(&Settings::default());
         let mut none = Vec::new();
         for host in 0..50u64 {
             let told = Sightings { epoch: 1, touches: vec![(source, 1, 22, 1, 0, 0)], ..Sightings::default() };
             late.take((1000, &format!("h{host}")), &told, &members, &mut none);
         }
         assert!(none.is_empty());
+    }
+
+    #[test]
+    fn thresholds_of_the_fleet_hold_and_what_is_off_says_nothing() {
+        let hosts_at_first_sign = |off: &[&str], thresholds: &[&str]| {
+            let settings = Settings::read(off.iter().copied(), thresholds.iter().copied()).unwrap();
+            let (mut all, mut signs) = (All::new(&settings), Vec::new());
+            let source = IpAddr::from([192, 0, 2, 66]);
+            let told = Sightings {
+                epoch: 1000,
+                touches: vec![(source, 1, 22, 1, 0, 0)],
+                failures: vec![(Some(source), "root".to_owned(), 1, 0)],
+                beacons: vec![(IpAddr::from([198, 51, 100, 1]), 443, 60_000, true)],
+            };
+            let mut first = std::collections::BTreeMap::new();
+            for host in 1..=12u64 {
+                all.take((1000, &format!("h{host}")), &told, &Membership::default(), &mut signs);
+                for sign in signs.drain(..) {
+                    first.entry(sign.detector.name).or_insert(host);
+                }
+            }
+            assert_eq!(all.held().count(), 3 - off.len());
+            assert!(all.held().all(|(_, held)| held.entries > 0 && held.entries <= held.entries_max));
+            first.into_iter().collect::<Vec<_>>()
+        };
+        let usual = [("fleet_beacon", 3), ("fleet_scan", 10), ("fleet_spray", 5)];
+        assert_eq!(hosts_at_first_sign(&[], &[]), usual);
+        let set = ["fleet_beacon.hosts=4", "fleet_scan.hosts=3", "fleet_spray.hosts=2"];
+        assert_eq!(hosts_at_first_sign(&[], &set), [("fleet_beacon", 4), ("fleet_scan", 3), ("fleet_spray", 2)]);
+        assert_eq!(hosts_at_first_sign(&["fleet_scan"], &[]), [usual[0], usual[2]]);
+        // More than is remembered of one source would never be reached.
+        assert!(Settings::read([], ["fleet_scan.hosts=257"]).is_err());
     }
 
     #[test]

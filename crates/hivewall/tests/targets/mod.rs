@@ -20,6 +20,7 @@ use hivewall_view::Filter;
 
 use crate::play;
 
+pub(crate) mod authlog;
 pub(crate) mod names;
 pub(crate) mod policy;
 
@@ -36,6 +37,7 @@ pub(crate) const TARGETS: &[(&str, Body)] = &[
     ("names", names::names),
     ("policy_tables", policy::policy_tables),
     ("policy_text", policy::policy_text),
+    ("authlog", authlog::authlog),
 ];
 
 #[derive(Default)]
