@@ -270,3 +270,87 @@ fn alerts_are_acknowledged_silenced_excluded_and_outlive_the_agent() {
     let bad = agent.tell(&["alerts", "show", "zzz"]);
     assert!(bad.code != Some(0) && bad.err.contains("no alert"), "{bad:?}");
 }
+
+/// What tshark reads of a capture file, a line for each packet.
+fn fields(host: &Host, file: &std::path::Path, fields: &[&str]) -> Vec<String> {
+    let named = fields.iter().flat_map(|field| ["-e", field]);
+    let args: Vec<&str> = ["-n", "-r", file.to_str().unwrap(), "-T", "fields"].into_iter().chain(named).collect();
+    tool(host, "tshark", &args).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn the_packets_that_an_alert_rests_on_are_in_a_file_that_tshark_reads() {
+    require_root!();
+    let pair = Pair::new("evidence");
+    echo(&pair.a, 80);
+    let kept = tempfile::tempdir().unwrap();
+    let directory = kept.path().join("alerts");
+    let agent = Agent::start(&pair.a, &["--interface", "eth0", "--alerts-directory", directory.to_str().unwrap()]);
+    // Somebody else, whose packets have no business in it.
+    pair.b.ip(&["address", "add", "10.0.0.30/24", "dev", "eth0"]).unwrap();
+    hivewall_e2e::talk::says(&mut connect_as(&pair.b, "10.0.0.30", "10.0.0.1:80").unwrap(), b"a secret").unwrap();
+    let quick = ["-sS", "-Pn", "-n", "-T4", "--max-retries", "0", "--min-rate", "500", "-p", "1-200"];
+    pair.b.ip(&["address", "add", "10.0.0.31/24", "dev", "eth0"]).unwrap();
+    tool(&pair.b, "nmap", &[&quick[..], &["-e", "eth0", "-S", "10.0.0.31", "10.0.0.1"]].concat());
+    let (alert, _) = alert_of(&agent, "detector=port_scan&source=10.0.0.31");
+    let id = alert["id"].as_str().unwrap();
+    let named = alert["evidence"]["capture"].as_str().unwrap_or_else(|| panic!("no capture: {alert:#}"));
+    assert!(named.ends_with(&format!("captures/{id}.pcapng")) && std::path::Path::new(named).exists(), "{named}");
+
+    let file = kept.path().join("scan.pcapng");
+    agent.tell(&["alerts", "capture", id, "-w", file.to_str().unwrap()]).fine();
+    let lines = fields(&pair.a, &file, &["ip.src", "ip.dst", "tcp.flags.syn", "tcp.len", "frame.interface_name"]);
+    println!("{} packets: {:?} …", lines.len(), lines.first());
+    assert!((20..=100).contains(&lines.len()), "{lines:#?}");
+    assert!(lines.iter().all(|line| line.contains("10.0.0.31") && line.ends_with("eth0")), "{lines:#?}");
+    assert!(lines.iter().any(|line| line.starts_with("10.0.0.31\t10.0.0.1\t")), "{lines:#?}");
+    let comments =
+        tool(&pair.a, "tshark", &["-n", "-r", file.to_str().unwrap(), "-T", "fields", "-e", "frame.comment"]);
+    assert!(comments.contains(&format!("port_scan {id}")), "{comments}");
+    // The whole file is sound, and the scan is in it for others as well.
+    let wrong = tool(&pair.a, "tshark", &["-n", "-r", file.to_str().unwrap(), "-Y", "_ws.malformed"]);
+    assert!(wrong.is_empty(), "{wrong}");
+    let times = fields(&pair.a, &file, &["frame.time_epoch"]);
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap().as_secs_f64();
+    assert!(times.iter().all(|time| (now - time.parse::<f64>().unwrap()).abs() < 60.0), "{times:?}");
+
+    // Without the token nobody has it.
+    let refused = agent.get(&format!("/api/v1/alerts/capture?id={id}")).unwrap_err();
+    assert!(refused.starts_with("401"), "{refused}");
+    let snapshot = agent.snapshot();
+    assert!(snapshot["alerts"]["captures"]["files"].as_u64() >= Some(1), "{:#}", snapshot["alerts"]["captures"]);
+}
+
+#[test]
+fn payload_is_in_a_capture_only_where_it_is_allowed() {
+    require_root!();
+    let pair = Pair::new("payload");
+    ssh_that_refuses(&pair.a);
+    let kept = tempfile::tempdir().unwrap();
+    for (mode, is_there) in [("off", false), ("headers", false), ("peek", true)] {
+        let directory = kept.path().join(mode);
+        let flags =
+            ["--interface", "eth0", "--alerts-capture", mode, "--alerts-directory", directory.to_str().unwrap()];
+        let agent = Agent::start(&pair.a, &flags);
+        let source = "10.0.0.2";
+        let alert = until("an alert about the guesser", || {
+            let _ = guess(&pair.b, source, "10.0.0.1");
+            alerts(&agent, "detector=brute_force").pop().ok_or("none yet")
+        });
+        let id = alert["id"].as_str().unwrap();
+        let file = kept.path().join(format!("{mode}.pcapng"));
+        let said = agent.tell(&["alerts", "capture", id, "-w", file.to_str().unwrap()]);
+        if mode == "off" {
+            assert!(said.code != Some(0) && said.err.contains("alerts.capture"), "{said:?}");
+            assert!(!directory.join("captures").exists());
+            continue;
+        }
+        said.fine();
+        let bytes = std::fs::read(&file).unwrap();
+        let banner = bytes.windows(6).any(|window| window == b"libssh");
+        assert_eq!(banner, is_there, "{mode}");
+        let lengths = fields(&pair.a, &file, &["frame.cap_len", "frame.len"]);
+        assert!(!lengths.is_empty());
+        agent.stop();
+    }
+}

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use hivewall_view::alerts::{
     AcknowledgeRequest, AlertOutcome, AlertPage, ChannelTestRequest, DetectorPage, MutePage, MuteRequest, UndoRequest,
     UnmuteRequest,
@@ -68,6 +68,39 @@ pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, pairs: Pairs) -> R
     let query = pairs.alerts(&shared)?;
     let page = in_turn(&shared, || shared.source.alerts(query)).await?.map_err(refusal)?;
     json(StatusCode::OK, Arc::new(page)).await
+}
+
+/// The packets that an alert rests on, as a capture file. Needs the token, since payload may be in it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/alerts/capture",
+    tag = "alerts",
+    operation_id = "alert_capture",
+    params(("id" = String, Query, description = "Id of the alert, or how it begins.", example = "3fa")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The file.", body = String, content_type = "application/x-pcapng"),
+        (status = 400, description = "The request is not understood.", body = Problem),
+        (status = 401, description = "The token is missing or wrong.", body = Problem),
+        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
+        (status = 404, description = "There is no such thing here.", body = Problem),
+        (status = 500, description = "It could not be done.", body = Problem),
+        (status = 503, description = "The agent is busy or has stopped.", body = Problem),
+    )
+)]
+pub(crate) async fn capture(
+    Commander(caller): Commander,
+    State(shared): State<Arc<Shared>>,
+    pairs: Pairs,
+) -> Result<Response, Refusal> {
+    let id = pairs.one("id")?;
+    let file = in_turn(&shared, || shared.source.alert_capture(id)).await?.map_err(refusal)?;
+    // Whoever takes packets away stands in the agent's log.
+    tracing::info!(peer = %caller.peer, file = file.name, "the packets of an alert are handed out");
+    let disposition = format!("attachment; filename=\"{}\"", file.name);
+    let headers =
+        [(header::CONTENT_TYPE, "application/x-pcapng".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    Ok((headers, file.bytes).into_response())
 }
 
 /// What is silenced and excluded.

@@ -41,6 +41,7 @@ use crate::{alerts, export, fleet, history, index, live, policy, routes};
         policy::rules,
         alerts::alerts,
         alerts::acknowledge,
+        alerts::capture,
         alerts::mutes,
         alerts::mute,
         alerts::unmute,

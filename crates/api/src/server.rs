@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 35] {
+fn table() -> [(&'static str, Handlers); 36] {
     [
         ("/", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -49,6 +49,7 @@ fn table() -> [(&'static str, Handlers); 35] {
         ("/api/v1/bans", get(policy::bans).post(policy::ban).delete(policy::unban)),
         ("/api/v1/rules", get(policy::rules)),
         ("/api/v1/alerts", get(alerts::alerts)),
+        ("/api/v1/alerts/capture", get(alerts::capture)),
         ("/api/v1/alerts/acknowledge", post(alerts::acknowledge)),
         ("/api/v1/alerts/mutes", get(alerts::mutes).post(alerts::mute).delete(alerts::unmute)),
         ("/api/v1/alerts/undo", post(alerts::undo)),

@@ -147,6 +147,15 @@ pub enum AlertRefusal {
     Gone(#[from] SourceGone),
 }
 
+/// The packets that an alert rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertFile {
+    /// What to call it.
+    pub name: String,
+    /// A capture in the pcapng format.
+    pub bytes: Vec<u8>,
+}
+
 /// What changes alerts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum AlertCommand {
@@ -301,7 +310,13 @@ pub trait Source: Send + Sync + 'static {
         no_alerts()
     }
 
-    /// What is muted.
+    /// The packets that an alert rests on; `id` is how its id begins.
+    fn alert_capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        drop(id);
+        no_alerts()
+    }
+
+    /// What is silenced and excluded.
     fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
         no_alerts()
     }

@@ -60,6 +60,8 @@ pub struct Book {
     signs: BTreeMap<&'static str, u64>,
     muted: u64,
     forgotten: u64,
+    /// Ids of alerts that were forgotten and not asked for yet.
+    retired: Vec<String>,
 }
 
 fn clip(text: &str, most: usize) -> String {
@@ -141,6 +143,7 @@ impl Book {
                 if self.live.get(&key) == Some(&number) {
                     self.live.remove(&key);
                 }
+                self.retired.push(entry.alert.id);
             }
             self.forgotten += 1;
         }
@@ -208,9 +211,14 @@ impl Book {
         self.change(id, |alert| alert.response = Some(response))
     }
 
-    /// Where its capture lies.
-    pub fn capture(&mut self, id: &str, path: String) -> Option<Alert> {
-        self.change(id, |alert| alert.evidence.capture = Some(path))
+    /// Where its capture lies; `None` where it is gone.
+    pub fn capture(&mut self, id: &str, path: Option<String>) -> Option<Alert> {
+        self.change(id, |alert| alert.evidence.capture = path)
+    }
+
+    /// Ids of alerts that were forgotten for want of room since this was asked last.
+    pub fn take_retired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.retired)
     }
 
     /// Takes up an alert of an earlier run: as history, since nobody knows whether it went on.

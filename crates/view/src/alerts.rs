@@ -91,7 +91,8 @@ pub struct Evidence {
     /// What was seen, in words: names asked for, user names tried; at most 8 of at most 128 characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
-    /// A capture of its first packets on the host that raised it, where one was allowed.
+    /// File with a capture of its first packets on the host that raised it, where one was allowed; `GET
+    /// /api/v1/alerts/capture` and `hivewall alerts capture` hand it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<String>,
 }
@@ -361,6 +362,17 @@ pub struct ChannelRow {
     pub last_success: Option<String>,
 }
 
+/// Captures of the packets that alerts rest on.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct CaptureSummary {
+    /// Files on disk.
+    pub files: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// Reason → what is missing since the agent began: `full` and `undelivered` packets, `busy`, `unseen`, `unwritten` and `removed` captures.
+    pub lost: BTreeMap<String, u64>,
+}
+
 /// Alerts in the snapshot.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct AlertSummary {
@@ -381,6 +393,9 @@ pub struct AlertSummary {
     pub failed_logins: u64,
     /// Ways to tell people.
     pub channels: Vec<ChannelRow>,
+    /// Captures of the packets that alerts rest on.
+    #[serde(default)]
+    pub captures: CaptureSummary,
 }
 
 /// To say that one has seen an alert (`POST /api/v1/alerts/acknowledge`).

@@ -10,8 +10,8 @@ use hivewall_model::{
     Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
 };
 use hivewall_view::alerts::{
-    Acknowledgement, Alert, AlertState, AlertSummary, ChannelRow, DetectorRow, Evidence, Mute, MuteAction, MuteMatch,
-    Response, Severity, Technique,
+    Acknowledgement, Alert, AlertState, AlertSummary, CaptureSummary, ChannelRow, DetectorRow, Evidence, Mute,
+    MuteAction, MuteMatch, Response, Severity, Technique,
 };
 use hivewall_view::fleet::HostDigest;
 use hivewall_view::policy::{
@@ -589,6 +589,7 @@ fn alerts() -> AlertSummary {
             last_error: Some("no such socket".to_owned()),
             last_success: Some(rfc3339(NOW)),
         }],
+        captures: CaptureSummary { files: 2, bytes: 4_000, lost: map([("full", 7)]) },
     }
 }
 

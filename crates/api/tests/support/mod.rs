@@ -18,8 +18,8 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hivewall_api::{
-    Access, AlertCommand, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal,
-    Invite, PageOf, PolicyCommand, PolicyRefusal, Source, SourceGone,
+    Access, AlertCommand, AlertFile, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal,
+    HistoryRefusal, Invite, PageOf, PolicyCommand, PolicyRefusal, Source, SourceGone,
 };
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, ChannelTest, DetectorPage, MutePage};
@@ -229,6 +229,11 @@ impl Source for Fake {
     fn alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
         self.asked.lock().unwrap().push(format!("{query:?}"));
         self.warn(AlertPage { time: rfc3339(data::NOW), alerts: vec![data::alert()], matched: 1 })
+    }
+
+    fn alert_capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        self.asked.lock().unwrap().push(id);
+        self.warn(AlertFile { name: "00c0ffee1234.pcapng".to_owned(), bytes: b"blocks".to_vec() })
     }
 
     fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {

@@ -5,8 +5,8 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use hivewall_api::{
-    AlertCommand, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal, Invite,
-    PageOf, PolicyCommand, PolicyRefusal, SourceGone,
+    AlertCommand, AlertFile, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal,
+    Invite, PageOf, PolicyCommand, PolicyRefusal, SourceGone,
 };
 use hivewall_host::privileges::Desk;
 use hivewall_model::Timestamp;
@@ -148,6 +148,10 @@ impl hivewall_api::Source for Handle {
 
     fn alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
         self.of_detectors(|alerts| alerts.find(query))
+    }
+
+    fn alert_capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        self.of_detectors(|alerts| alerts.capture(id))
     }
 
     fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
