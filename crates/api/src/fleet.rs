@@ -9,14 +9,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, InvitationRequest, InvitationWithdrawal, MemberPage, RemoveRequest, RolloutPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, InvitationRequest, InvitationWithdrawal, MemberPage, RemoveRequest, RolloutPage,
 };
 use serde::Serialize;
 
 use crate::access::{Body, Caller, Commander};
 use crate::error::{Problem, Refusal};
-use crate::params::{FlowParams, PageParams, Pairs};
+use crate::params::{AlertParams, FlowParams, PageParams, Pairs};
 use crate::policy::{patiently, span};
 use crate::routes::{in_turn, json};
 use crate::source::{BoxFuture, FleetCommand, FleetRefusal, Invite};
@@ -134,6 +134,24 @@ pub(crate) async fn flows(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
 pub(crate) async fn snapshot(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
     pairs.expect_none()?;
     answer(&shared, || shared.source.fleet_snapshot()).await
+}
+
+/// Alerts of all hosts: the same alert on many of them is one row that names them; and which hosts did not answer.
+#[utoipa::path(
+    get,
+    path = "/api/v1/fleet/alerts",
+    tag = "fleet",
+    operation_id = "fleet_alerts",
+    params(AlertParams),
+    responses(
+        (status = 200, description = "The alerts.", body = FleetAlertPage),
+        (status = 400, description = "A parameter is not understood.", body = Problem),
+        (status = 404, description = "This agent is in no fleet.", body = Problem),
+    )
+)]
+pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
+    let query = pairs.alerts(&shared)?;
+    answer(&shared, || shared.source.fleet_alerts(query)).await
 }
 
 /// The rules that hold on the hosts, counters added up; and which hosts did not answer.

@@ -51,6 +51,7 @@ use crate::{alerts, export, fleet, history, index, live, policy, routes};
         fleet::fleet,
         fleet::members,
         fleet::flows,
+        fleet::alerts,
         fleet::snapshot,
         fleet::rules,
         fleet::policy,

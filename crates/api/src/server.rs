@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 36] {
+fn table() -> [(&'static str, Handlers); 37] {
     [
         ("/", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -57,6 +57,7 @@ fn table() -> [(&'static str, Handlers); 36] {
         ("/api/v1/detectors", get(alerts::detectors)),
         ("/api/v1/fleet", get(fleet::fleet)),
         ("/api/v1/fleet/members", get(fleet::members)),
+        ("/api/v1/fleet/alerts", get(fleet::alerts)),
         ("/api/v1/fleet/flows", get(fleet::flows)),
         ("/api/v1/fleet/snapshot", get(fleet::snapshot)),
         ("/api/v1/fleet/rules", get(fleet::rules)),

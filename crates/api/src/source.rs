@@ -13,8 +13,8 @@ use hivewall_view::alerts::{
     UndoRequest, UnmuteRequest,
 };
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, MemberPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, MemberPage,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
@@ -360,6 +360,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// The rules that hold on the hosts, asked of all.
     fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
+        no_fleet()
+    }
+
+    /// Alerts of all hosts.
+    fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
+        drop(query);
         no_fleet()
     }
 

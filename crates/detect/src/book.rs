@@ -10,12 +10,13 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use hivewall_model::{Timestamp, protocol_name};
 use hivewall_view::alerts::{
-    Acknowledgement, Alert, AlertQuery, AlertState, Evidence, Mute, MuteAction, Response, Severity, Technique,
+    Acknowledgement, Alert, AlertQuery, AlertState, Evidence, Mute, MuteAction, OwnersEvidence, Response, Severity,
+    Technique,
 };
 use hivewall_view::time::{parse_rfc3339, rfc3339};
 
 use crate::mutes::Muted;
-use crate::{Definition, SAMPLE_CHARS_MAX, SAMPLES_MAX, Sign, Subject, TARGETS_MAX};
+use crate::{Definition, HOSTS_MAX, SAMPLE_CHARS_MAX, SAMPLES_MAX, Sign, Subject, TARGETS_MAX};
 
 /// Most alerts that are kept, over and going on.
 pub const ALERTS_MAX: usize = 10_000;
@@ -216,6 +217,11 @@ impl Book {
         self.change(id, |alert| alert.evidence.capture = path)
     }
 
+    /// What hosts of the fleet have of it.
+    pub fn owners(&mut self, id: &str, owners: OwnersEvidence) -> Option<Alert> {
+        self.change(id, |alert| alert.evidence.owners = Some(owners))
+    }
+
     /// Ids of alerts that were forgotten for want of room since this was asked last.
     pub fn take_retired(&mut self) -> Vec<String> {
         std::mem::take(&mut self.retired)
@@ -316,6 +322,10 @@ impl Entry {
         merge(&mut alert.evidence.flows, sign.flows.iter().map(|flow| flow.0), TARGETS_MAX);
         let samples = sign.samples.iter().map(|sample| clip(sample, SAMPLE_CHARS_MAX));
         merge(&mut alert.evidence.samples, samples, SAMPLES_MAX);
+        if !sign.hosts.is_empty() {
+            // A detector of the fleet tells of all it remembers each time.
+            alert.hosts = hosts_of(sign);
+        }
         alert.evidence.figures.extend(sign.figures.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         if sign.severity > alert.severity {
             alert.severity = sign.severity;
@@ -323,6 +333,12 @@ impl Entry {
         }
         Change::Updated
     }
+}
+
+fn hosts_of(sign: &Sign) -> Vec<String> {
+    let mut hosts: Vec<String> = sign.hosts.iter().take(HOSTS_MAX).map(|host| clip(host, SAMPLE_CHARS_MAX)).collect();
+    hosts.sort();
+    hosts
 }
 
 fn id_of(host: &str, number: u64, sign: &Sign) -> String {
@@ -393,8 +409,9 @@ fn new_alert(host: &str, sign: &Sign, interface: Option<String>) -> Alert {
             flows: sign.flows.iter().take(TARGETS_MAX).map(|flow| flow.0).collect(),
             samples,
             capture: None,
+            owners: None,
         },
-        hosts: Vec::new(),
+        hosts: hosts_of(sign),
         acknowledged: None,
         silenced_until: None,
         response: None,

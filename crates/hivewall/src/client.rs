@@ -180,8 +180,8 @@ pub(crate) mod serde_json_de {
     use anyhow::Context as _;
     use hivewall_view::alerts::{AlertOutcome, AlertPage, DetectorPage, MutePage};
     use hivewall_view::fleet::{
-        AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-        InvitationPage, MemberPage, RolloutPage,
+        AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+        InvitationIssued, InvitationPage, MemberPage, RolloutPage,
     };
     use hivewall_view::policy::{Explanation, PolicyOutcome, Rehearsal};
     use hivewall_view::{FlowPage, SeriesPage, Snapshot, TopPage};
@@ -231,7 +231,7 @@ pub(crate) mod serde_json_de {
     answers! { "alerts": AlertOutcome, AlertPage, DetectorPage, MutePage, }
 
     answers! {
-        "its fleet": AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+        "its fleet": AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
         InvitationPage, MemberPage, RolloutPage,
     }
 

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::fleet::FleetAnswer;
+
 pub use text::{render_alert, render_alerts, render_detectors, render_mutes};
 
 /// How bad it is.
@@ -95,6 +97,33 @@ pub struct Evidence {
     /// /api/v1/alerts/capture` and `hivewall alerts capture` hand it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<String>,
+    /// What hosts of the fleet that saw it have of it, where it is an alert of the fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<OwnersEvidence>,
+}
+
+/// What hosts of the fleet have of an alert that no host sees alone.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct OwnersEvidence {
+    /// Who answered, of the hosts that saw it.
+    pub answer: FleetAnswer,
+    /// What each of those has.
+    pub owners: Vec<OwnerEvidence>,
+}
+
+/// What one host of the fleet has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct OwnerEvidence {
+    /// Its name.
+    pub host: String,
+    /// Flows of the last hour that match.
+    pub flows: u64,
+    /// Packets of the latest 8 of them.
+    pub packets: u64,
+    /// IP bytes of those.
+    pub bytes: u64,
+    /// Numbers of those, at that host.
+    pub flow_ids: Vec<u64>,
 }
 
 /// That somebody has seen it.
@@ -187,7 +216,7 @@ pub struct Alert {
     pub state: AlertState,
     /// On what it rests.
     pub evidence: Evidence,
-    /// Hosts of the fleet that saw it, where more than one did.
+    /// Hosts of the fleet that saw it, where more than one did, at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// Who has seen it.
@@ -257,7 +286,7 @@ pub struct Mute {
 }
 
 /// Which alerts are asked for; what is set has to agree.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AlertQuery {
     /// Going on, or over.
     pub state: Option<AlertState>,

@@ -24,8 +24,9 @@ use hivewall_api::{
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, ChannelTest, DetectorPage, MutePage};
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_flows, merge_rules,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_alerts,
+    merge_flows, merge_rules,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
@@ -195,6 +196,13 @@ impl Source for Fake {
     fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
         let policy = data::snapshot().firewall_rules;
         self.tell(merge_rules(rfc3339(data::NOW), example_answer(), [&policy, &policy]))
+    }
+
+    fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
+        self.asked.lock().unwrap().push(format!("{query:?}"));
+        let page = || AlertPage { time: rfc3339(data::NOW), alerts: vec![data::alert()], matched: 1 };
+        let said = ["host-1", "host-2"].map(|host| (format!("{host}-id"), host.to_owned(), page()));
+        self.tell(merge_alerts(&query, rfc3339(data::NOW), example_answer(), said))
     }
 
     fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {

@@ -12,8 +12,8 @@ use hivewall_host::privileges::Desk;
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, DetectorPage, MutePage};
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, MemberPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, MemberPage,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
@@ -196,6 +196,10 @@ impl hivewall_api::Source for Handle {
 
     fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
         self.of_fleet(|fleet| fleet.rules(self.clone()))
+    }
+
+    fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
+        self.of_fleet(|fleet| fleet.alerts(query, self.clone()))
     }
 
     fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {

@@ -21,6 +21,7 @@ use serde_json::json;
 use crate::cli;
 use crate::client::Client;
 use crate::exit::{Exit, ending};
+use crate::fleet_client;
 use crate::flows::{Format, width};
 
 /// How often `--follow` looks.
@@ -66,6 +67,7 @@ fn listing(command: Command) -> Command {
                 .help("Acknowledged and silenced alerts, too, and those of severity info"),
         )
         .arg(Arg::new("limit").long("limit").value_name("N").default_value("50").help("At most so many"))
+        .arg(fleet_client::flag().conflicts_with("follow"))
 }
 
 fn muting(name: &'static str, about: &'static str) -> Command {
@@ -212,6 +214,9 @@ fn parameters(args: &ArgMatches) -> Vec<(String, String)> {
 fn list(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let client = Client::from(args);
     let parameters = parameters(args);
+    if fleet_client::asked(args) {
+        return fleet_client::alerts(&client, &parameters, args);
+    }
     let page: AlertPage = client.get("alerts", &parameters)?;
     let lines = args.get_one::<Format>("output") == Some(&Format::Jsonl);
     if !lines && !args.get_flag("follow") {

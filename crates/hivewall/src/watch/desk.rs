@@ -29,7 +29,7 @@ use super::fleetwide::{All, Own};
 use super::kept::Kept;
 use super::logins::Logins;
 use super::{Ask, Order, Seen, Told};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Owners};
 use crate::policy::governor::{self, Respondent};
 
 /// Directory of captures in that of alerts.
@@ -244,6 +244,9 @@ impl Desk {
             let interface = sign.ifindex.and_then(|index| self.interfaces.get(&index)).cloned();
             if let Some((change, alert)) = self.book.take(self.now, &sign, interface) {
                 let alert = if change == Change::Raised { self.with_evidence(alert, &sign) } else { alert };
+                if change == Change::Raised {
+                    self.ask_owners(&alert, &sign);
+                }
                 self.changed(change, alert);
             }
         }
@@ -254,6 +257,18 @@ impl Desk {
         let Some(evidence) = &mut self.evidence else { return alert };
         let path = evidence.raise(self.now, (&alert, sign), &self.interfaces);
         path.and_then(|path| self.book.capture(&alert.id, Some(path))).unwrap_or(alert)
+    }
+
+    /// Asks hosts of the fleet that saw it what they have of it.
+    fn ask_owners(&self, alert: &Alert, sign: &Sign) {
+        let (Some(fleet), Some(orders)) = (&self.fleet, &self.orders) else { return };
+        let Some(address) = sign.subject.source.or(sign.subject.target).filter(|_| !sign.hosts.is_empty()) else {
+            return;
+        };
+        let (id, orders) = (alert.id.clone(), orders.clone());
+        let owners = Owners { hosts: alert.hosts.clone(), address, port: sign.port };
+        // The desk is gone when the agent stops.
+        fleet.owners(owners, Box::new(move |found| _ = orders.send(Order::Owners(id, Box::new(found)))));
     }
 
     /// Writes packets that followed, and has captures go with their alerts.
@@ -327,6 +342,13 @@ impl Desk {
                 self.book_signs();
             }
             Order::Responded(id, response) => self.responded(&id, response),
+            Order::Owners(id, found) => {
+                if let Some(alert) = self.book.owners(&id, *found) {
+                    self.keep(&alert);
+                    self.is_stale = true;
+                    self.publish();
+                }
+            }
             Order::Logins(logins) => self.logins(&logins),
             Order::Seen(seen) => self.take(&seen),
             Order::Stop => {}

@@ -88,6 +88,8 @@ pub(crate) enum Order {
     Sightings(String, Box<Sightings>, Arc<Membership>),
     /// What was done about an alert.
     Responded(String, hivewall_view::alerts::Response),
+    /// What hosts of the fleet have of an alert.
+    Owners(String, Box<hivewall_view::alerts::OwnersEvidence>),
     /// Logins that the host's logs told of.
     Logins(Vec<hivewall_detect::Login>),
     Stop,
