@@ -298,7 +298,7 @@ metrics! {
     Gauge "hivewall_alerts_active", "alerts", &["detector", "severity"], "Alerts that go on.",
         |s, out| alerts::tally(&s.snapshot.alerts.active, out);
     Counter "hivewall_alerts_total", "alerts", &["detector", "severity"], "Alerts that were raised.",
-        |s, out| alerts::tally(&s.snapshot.alerts.raised, out);
+        |s, out| alerts::raised(s, out);
     Counter "hivewall_alert_signs_total", "signs", &["detector"],
         "What detectors saw; signs of one thing are one alert.",
         |s, out| s.snapshot.alerts.signs.iter().for_each(|(detector, signs)| out.count(&[detector], *signs));
