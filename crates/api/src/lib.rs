@@ -22,6 +22,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod policy;
+mod refusals;
 mod routes;
 mod server;
 mod source;
