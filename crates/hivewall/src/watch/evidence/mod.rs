@@ -101,8 +101,8 @@ impl Rests {
         is_named
             && self.source.as_ref().is_none_or(is_end)
             && (self.targets.is_empty() || self.targets.iter().any(is_end))
-            && self.protocol.is_none_or(|protocol| ends.protocol.is_none_or(|of| of == protocol))
-            && self.port.is_none_or(|port| ends.ports.is_none_or(|ports| ports.contains(&port)))
+            && self.protocol.is_none_or(|protocol| ends.protocol == Some(protocol))
+            && self.port.is_none_or(|port| ends.ports.is_some_and(|ports| ports.contains(&port)))
     }
 }
 
