@@ -32,7 +32,7 @@ setup_test() {
     setup_bpf
     # Namespaces and offloads; load; second opinions on captures, metrics and rules; receivers of alerts and flows; attackers; a
     # terminal to test in; pinning.
-    install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
+    install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 hydra iodine openssh-server iputils-ping openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
     if ! cargo nextest --version >/dev/null 2>&1; then
         cargo install cargo-nextest --locked || echo "cargo-nextest cannot be built here; the tests will run under cargo test" >&2
     fi
