@@ -51,7 +51,7 @@ setup_test() {
     setup_bpf
     # Namespaces and offloads; load; second opinions on captures, metrics and rules; receivers of alerts and flows; attackers; a
     # terminal to test in; pinning.
-    install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
+    install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 hydra iodine openssh-server iputils-ping openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
     # The web page: built anew and compared, and looked at in a browser; its API fuzzed.
     command -v npm >/dev/null || install_packages nodejs npm
     install_packages chromium curl python3-venv

@@ -29,6 +29,7 @@ const MAY_LACK: &[(&str, &str)] = &[
     ("hivewall_alerts_active", "nothing was found yet"),
     ("hivewall_alerts_total", "nothing was found yet"),
     ("hivewall_security_alerts", "nothing was found yet"),
+    ("hivewall_alert_captures_lost_total", "nothing was left out"),
     ("hivewall_responses_total", "nobody is to be answered"),
     ("hivewall_delivery_total", "no channel is set up"),
     ("hivewall_delivery_queue_items", "no channel is set up"),

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::StatusCode;
-use axum::response::Response;
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse as _, Response};
 use hivewall_view::alerts::{
     AcknowledgeRequest, AlertOutcome, AlertPage, ChannelTestRequest, DetectorPage, MutePage, MuteRequest, UndoRequest,
     UnmuteRequest,
@@ -15,6 +15,7 @@ use crate::access::{Body, Caller, Commander};
 use crate::error::{Problem, Refusal};
 use crate::params::{AlertParams, Pairs};
 use crate::policy::patiently;
+use crate::refusals::{AlertsUnasked, AlertsUndone, CommandRefused, Forbidden};
 use crate::routes::{in_turn, json};
 use crate::source::{AlertCommand, AlertRefusal};
 use crate::state::Shared;
@@ -59,15 +60,44 @@ async fn carry_out(shared: &Shared, command: AlertCommand, caller: Caller) -> Re
     params(AlertParams),
     responses(
         (status = 200, description = "The alerts.", body = AlertPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "No detectors work here.", body = Problem),
         (status = 503, description = "The agent is busy or has stopped.", body = Problem),
+        AlertsUnasked,
     )
 )]
 pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
     let query = pairs.alerts(&shared)?;
     let page = in_turn(&shared, || shared.source.alerts(query)).await?.map_err(refusal)?;
     json(StatusCode::OK, Arc::new(page)).await
+}
+
+/// The packets that an alert rests on, as a capture file. Needs the token, since payload may be in it.
+#[utoipa::path(
+    get,
+    path = "/api/v1/alerts/capture",
+    tag = "alerts",
+    operation_id = "alert_capture",
+    params(("id" = String, Query, description = "Id of the alert, or how it begins.", example = "3fa")),
+    security(("token" = [])),
+    responses(
+        (status = 200, description = "The file.", body = String, content_type = "application/x-pcapng"),
+        (status = 503, description = "The agent is busy or has stopped.", body = Problem),
+        AlertsUndone,
+        Forbidden,
+    )
+)]
+pub(crate) async fn capture(
+    Commander(caller): Commander,
+    State(shared): State<Arc<Shared>>,
+    pairs: Pairs,
+) -> Result<Response, Refusal> {
+    let id = pairs.one("id")?;
+    let file = in_turn(&shared, || shared.source.alert_capture(id)).await?.map_err(refusal)?;
+    // Whoever takes packets away stands in the agent's log.
+    tracing::info!(peer = %caller.peer, file = file.name, "the packets of an alert are handed out");
+    let disposition = format!("attachment; filename=\"{}\"", file.name);
+    let headers =
+        [(header::CONTENT_TYPE, "application/x-pcapng".to_owned()), (header::CONTENT_DISPOSITION, disposition)];
+    Ok((headers, file.bytes).into_response())
 }
 
 /// What is silenced and excluded.
@@ -78,8 +108,7 @@ pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, pairs: Pairs) -> R
     operation_id = "alert_mutes",
     responses(
         (status = 200, description = "The mutes.", body = MutePage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "No detectors work here.", body = Problem),
+        AlertsUnasked,
     )
 )]
 pub(crate) async fn mutes(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -96,8 +125,7 @@ pub(crate) async fn mutes(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
     operation_id = "detectors",
     responses(
         (status = 200, description = "The detectors.", body = DetectorPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "No detectors work here.", body = Problem),
+        AlertsUnasked,
     )
 )]
 pub(crate) async fn detectors(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -116,12 +144,8 @@ pub(crate) async fn detectors(State(shared): State<Arc<Shared>>, pairs: Pairs) -
     security(("token" = [])),
     responses(
         (status = 200, description = "It is acknowledged.", body = AlertOutcome),
-        (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
-        (status = 404, description = "There is no such thing here.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 500, description = "It could not be done.", body = Problem),
+        AlertsUndone,
+        CommandRefused,
     )
 )]
 pub(crate) async fn acknowledge(
@@ -144,12 +168,8 @@ pub(crate) async fn acknowledge(
     security(("token" = [])),
     responses(
         (status = 200, description = "It is muted.", body = AlertOutcome),
-        (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
-        (status = 404, description = "There is no such thing here.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 500, description = "It could not be done.", body = Problem),
+        AlertsUndone,
+        CommandRefused,
     )
 )]
 pub(crate) async fn mute(
@@ -172,12 +192,8 @@ pub(crate) async fn mute(
     security(("token" = [])),
     responses(
         (status = 200, description = "It is heard of again.", body = AlertOutcome),
-        (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
-        (status = 404, description = "There is no such thing here.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 500, description = "It could not be done.", body = Problem),
+        AlertsUndone,
+        CommandRefused,
     )
 )]
 pub(crate) async fn unmute(
@@ -200,12 +216,8 @@ pub(crate) async fn unmute(
     security(("token" = [])),
     responses(
         (status = 200, description = "It is taken back.", body = AlertOutcome),
-        (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
-        (status = 404, description = "There is no such thing here.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 500, description = "It could not be done.", body = Problem),
+        AlertsUndone,
+        CommandRefused,
     )
 )]
 pub(crate) async fn undo(
@@ -228,12 +240,8 @@ pub(crate) async fn undo(
     security(("token" = [])),
     responses(
         (status = 200, description = "They were tried; each says how it did.", body = AlertOutcome),
-        (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
-        (status = 404, description = "There is no such thing here.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 500, description = "It could not be done.", body = Problem),
+        AlertsUndone,
+        CommandRefused,
     )
 )]
 pub(crate) async fn test(

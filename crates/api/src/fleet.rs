@@ -9,15 +9,16 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, InvitationRequest, InvitationWithdrawal, MemberPage, RemoveRequest, RolloutPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, InvitationRequest, InvitationWithdrawal, MemberPage, RemoveRequest, RolloutPage,
 };
 use serde::Serialize;
 
 use crate::access::{Body, Caller, Commander};
 use crate::error::{Problem, Refusal};
-use crate::params::{FlowParams, PageParams, Pairs};
+use crate::params::{AlertParams, FlowParams, PageParams, Pairs};
 use crate::policy::{patiently, span};
+use crate::refusals::{CommandRefused, FleetUnasked, Forbidden};
 use crate::routes::{in_turn, json};
 use crate::source::{BoxFuture, FleetCommand, FleetRefusal, Invite};
 use crate::state::Shared;
@@ -73,8 +74,7 @@ async fn answer<T: Serialize + Send + Sync + 'static>(
     operation_id = "fleet",
     responses(
         (status = 200, description = "The fleet.", body = FleetView),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn fleet(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -91,8 +91,7 @@ pub(crate) async fn fleet(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
     params(PageParams),
     responses(
         (status = 200, description = "The page.", body = MemberPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn members(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -127,13 +126,29 @@ pub(crate) async fn flows(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
     operation_id = "fleet_snapshot",
     responses(
         (status = 200, description = "The hosts.", body = FleetSnapshotPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn snapshot(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
     pairs.expect_none()?;
     answer(&shared, || shared.source.fleet_snapshot()).await
+}
+
+/// Alerts of all hosts: the same alert on many of them is one row that names them; and which hosts did not answer.
+#[utoipa::path(
+    get,
+    path = "/api/v1/fleet/alerts",
+    tag = "fleet",
+    operation_id = "fleet_alerts",
+    params(AlertParams),
+    responses(
+        (status = 200, description = "The alerts.", body = FleetAlertPage),
+        FleetUnasked,
+    )
+)]
+pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
+    let query = pairs.alerts(&shared)?;
+    answer(&shared, || shared.source.fleet_alerts(query)).await
 }
 
 /// The rules that hold on the hosts, counters added up; and which hosts did not answer.
@@ -144,8 +159,7 @@ pub(crate) async fn snapshot(State(shared): State<Arc<Shared>>, pairs: Pairs) ->
     operation_id = "fleet_rules",
     responses(
         (status = 200, description = "The rules.", body = FleetRulesPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn rules(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -161,8 +175,7 @@ pub(crate) async fn rules(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
     operation_id = "fleet_policy",
     responses(
         (status = 200, description = "The roll-out.", body = RolloutPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn policy(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -181,8 +194,7 @@ pub(crate) async fn policy(State(shared): State<Arc<Shared>>, pairs: Pairs) -> R
     params(PageParams),
     responses(
         (status = 200, description = "The page.", body = AuditPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn audit(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -198,8 +210,7 @@ pub(crate) async fn audit(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
     operation_id = "fleet_invitations",
     responses(
         (status = 200, description = "The invitations.", body = InvitationPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        FleetUnasked,
     )
 )]
 pub(crate) async fn invitations(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -218,12 +229,10 @@ pub(crate) async fn invitations(State(shared): State<Arc<Shared>>, pairs: Pairs)
     responses(
         (status = 200, description = "It is issued.", body = InvitationIssued),
         (status = 400, description = "The time, the uses or an address is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "This agent is in no fleet.", body = Problem),
         (status = 409, description = "This host may not issue invitations.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
         (status = 500, description = "It could not be issued.", body = Problem),
+        CommandRefused,
     )
 )]
 pub(crate) async fn invite(
@@ -249,11 +258,9 @@ pub(crate) async fn invite(
     responses(
         (status = 200, description = "It is withdrawn.", body = FleetOutcome),
         (status = 400, description = "The id is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "This agent is in no fleet.", body = Problem),
         (status = 409, description = "This host issued no such invitation.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        CommandRefused,
     )
 )]
 pub(crate) async fn withdraw(
@@ -277,12 +284,10 @@ pub(crate) async fn withdraw(
     responses(
         (status = 200, description = "It is removed.", body = FleetOutcome),
         (status = 400, description = "No host, or more than one, is meant by that.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "This agent is in no fleet.", body = Problem),
         (status = 409, description = "This host cannot remove others, or not that one.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
         (status = 500, description = "It could not be removed.", body = Problem),
+        CommandRefused,
     )
 )]
 pub(crate) async fn remove(
@@ -309,10 +314,9 @@ pub(crate) async fn remove(
     security(("token" = [])),
     responses(
         (status = 200, description = "It has left.", body = FleetOutcome),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "This agent is in no fleet.", body = Problem),
         (status = 500, description = "It could not leave in order.", body = Problem),
+        Forbidden,
     )
 )]
 pub(crate) async fn leave(

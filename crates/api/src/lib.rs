@@ -23,6 +23,7 @@ mod metrics;
 mod openapi;
 mod params;
 mod policy;
+mod refusals;
 mod routes;
 mod server;
 mod source;
@@ -44,6 +45,6 @@ pub use policy::COMMAND_SECONDS_MAX;
 pub use routes::{FLOW_ANSWER_SECONDS_MAX, FLOW_QUESTIONS_MAX};
 pub use server::{paths, serve};
 pub use source::{
-    AlertCommand, AlertRefusal, BoxFuture, FleetCommand, FleetRefusal, HistoryRefusal, Invite, PageOf, PolicyCommand,
-    PolicyRefusal, Source, SourceGone,
+    AlertCommand, AlertFile, AlertRefusal, BoxFuture, FleetCommand, FleetRefusal, HistoryRefusal, Invite, PageOf,
+    PolicyCommand, PolicyRefusal, Source, SourceGone,
 };

@@ -2,6 +2,7 @@
 //! is what the engine counted (and one that can be taken back there is kept from falling by `state`). Invariant: [`METRICS`] is the only list; what is served, and the reference page, come
 //! from it.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use hivewall_view::fleet::FleetView;
@@ -16,10 +17,13 @@ use crate::state::Shared;
 mod alerts;
 mod depth;
 mod fleet;
+mod openmetrics;
 mod policy;
 mod table;
 mod traffic;
 
+use openmetrics::Exemplar;
+pub(crate) use openmetrics::is_wanted as is_open_wanted;
 pub use table::METRICS;
 
 /// Media type of the text format.
@@ -79,9 +83,9 @@ enum Value {
     Latency(Latency),
 }
 
-/// Samples of one metric: label values, in the order of its label names, and what they say.
+/// Samples of one metric: label values, in the order of its label names, and what they say; and by place, one thing of what was counted.
 #[derive(Default)]
-struct Samples(Vec<(Vec<String>, Value)>);
+struct Samples(Vec<(Vec<String>, Value)>, BTreeMap<usize, Exemplar>);
 
 impl Samples {
     fn add(&mut self, labels: &[&str], value: f64) {
@@ -93,6 +97,14 @@ impl Samples {
 
     fn latency(&mut self, labels: &[&str], latency: &Latency) {
         self.push(labels, Value::Latency(latency.clone()));
+    }
+
+    /// A count, and one thing of what was counted.
+    fn count_of(&mut self, labels: &[&str], value: u64, exemplar: Option<Exemplar>) {
+        if let Some(exemplar) = exemplar {
+            self.1.insert(self.0.len(), exemplar);
+        }
+        self.count(labels, value);
     }
 
     fn push(&mut self, labels: &[&str], value: Value) {
@@ -125,6 +137,13 @@ pub(crate) fn text(api: &Shared) -> prometheus::Result<String> {
     let scrape = Scrape { snapshot: &snapshot, fleet: fleet.as_deref(), api };
     let families: Vec<MetricFamily> = METRICS.iter().filter_map(|metric| family(metric, &scrape)).collect();
     TextEncoder::new().encode_to_string(&families)
+}
+
+/// All metrics as OpenMetrics text, and its media type.
+pub(crate) fn open_text(api: &Shared) -> (&'static str, String) {
+    let snapshot = api.source.snapshot();
+    let fleet = api.source.fleet();
+    (openmetrics::CONTENT_TYPE, openmetrics::text(&Scrape { snapshot: &snapshot, fleet: fleet.as_deref(), api }))
 }
 
 /// A metric with its samples, for who pushes metrics rather than being scraped.
@@ -239,6 +258,8 @@ pub fn metrics_reference() -> String {
          headers, VLAN tags and padding. A metric without samples is left out. Addresses are a label of\n\
          `hivewall_top_talker_*`, `hivewall_peer_*` and `hivewall_half_open_target_flows` only, which never have more than\n\
          ten and `other`; server ports are one of `hivewall_service_*` only, with as many. Quantiles of summaries are over all since the start, to a factor of √2.\n\n\
+         Who asks for `application/openmetrics-text`, as Prometheus does, gets the same as OpenMetrics 1.0, where `hivewall_alerts_total` and\n\
+         `hivewall_responses_total` have an exemplar: `alert_id`, for `hivewall alerts show`. Round trips are summaries, which can have none.\n\n\
          | Metric | Type | Unit | Labels | Meaning |\n|---|---|---|---|---|\n",
     );
     for metric in METRICS {

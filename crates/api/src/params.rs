@@ -163,6 +163,16 @@ impl Pairs {
         })
     }
 
+    /// The one parameter that there has to be.
+    pub(crate) fn one(&self, name: &str) -> Result<String, Refusal> {
+        if let Some((other, _)) = self.0.iter().find(|(other, _)| other != name) {
+            let detail = format!("there is no parameter `{other}` here");
+            return Err(bad("unknown_parameter", detail, format!("there is: {name}")));
+        }
+        let value = self.once(name)?.filter(|value| !value.is_empty()).map(str::to_owned);
+        value.ok_or_else(|| bad("bad_parameter", format!("`{name}` is missing"), format!("say which: `?{name}=…`")))
+    }
+
     fn limit(&self) -> Result<usize, Refusal> {
         match self.once("limit")? {
             None => Ok(LIMIT_DEFAULT),

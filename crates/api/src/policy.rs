@@ -17,6 +17,7 @@ use ipnet::IpNet;
 use crate::access::{Body, Commander};
 use crate::error::{Problem, Refusal};
 use crate::params::Pairs;
+use crate::refusals::{CommandRefused, Forbidden};
 use crate::routes::{in_turn, json};
 use crate::source::{BoxFuture, PolicyCommand, PolicyRefusal};
 use crate::state::Shared;
@@ -145,12 +146,10 @@ pub(crate) async fn rehearse(
     responses(
         (status = 200, description = "It is in force.", body = PolicyOutcome),
         (status = 400, description = "The document is refused.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "No policy can be enforced here.", body = Problem),
         (status = 409, description = "It does not fit what holds now.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
         (status = 500, description = "It could not be brought into force.", body = Problem),
+        CommandRefused,
     )
 )]
 pub(crate) async fn apply(
@@ -174,9 +173,8 @@ pub(crate) async fn apply(
     security(("token" = [])),
     responses(
         (status = 200, description = "It stays in force.", body = PolicyOutcome),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 409, description = "Nothing waits, or the connection is older than the change.", body = Problem),
+        Forbidden,
     )
 )]
 pub(crate) async fn confirm(
@@ -197,9 +195,8 @@ pub(crate) async fn confirm(
     security(("token" = [])),
     responses(
         (status = 200, description = "The one before is in force.", body = PolicyOutcome),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 409, description = "There was none before.", body = Problem),
+        Forbidden,
     )
 )]
 pub(crate) async fn rollback(
@@ -241,11 +238,9 @@ pub(crate) async fn bans(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Res
     responses(
         (status = 200, description = "It is banned.", body = PolicyOutcome),
         (status = 400, description = "The prefix or the time is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "Nothing can be banned here.", body = Problem),
         (status = 409, description = "It is exempt, or there is no room for more bans.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        CommandRefused,
     )
 )]
 pub(crate) async fn ban(
@@ -272,11 +267,9 @@ pub(crate) async fn ban(
     responses(
         (status = 200, description = "It is no longer banned.", body = PolicyOutcome),
         (status = 400, description = "The prefix is not understood.", body = Problem),
-        (status = 401, description = "The token is missing or wrong.", body = Problem),
-        (status = 403, description = "No commands are taken, or not from that page.", body = Problem),
         (status = 404, description = "Nothing can be banned here.", body = Problem),
         (status = 409, description = "It was not banned.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        CommandRefused,
     )
 )]
 pub(crate) async fn unban(

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::State;
-use axum::http::{StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use hivewall_view::{FlowPage, Snapshot};
 use serde::Serialize;
@@ -95,7 +95,7 @@ pub(crate) async fn health(State(shared): State<Arc<Shared>>, pairs: Pairs) -> R
     json(status, Arc::new(health)).await
 }
 
-/// The agent's metrics in the text format of Prometheus.
+/// The agent's metrics in the text format of Prometheus, or as OpenMetrics for who accepts `application/openmetrics-text`.
 #[utoipa::path(
     get,
     path = "/metrics",
@@ -106,8 +106,16 @@ pub(crate) async fn health(State(shared): State<Arc<Shared>>, pairs: Pairs) -> R
         (status = 400, description = "A parameter is not understood.", body = Problem),
     )
 )]
-pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
+pub(crate) async fn metrics(
+    State(shared): State<Arc<Shared>>,
+    headers: HeaderMap,
+    pairs: Pairs,
+) -> Result<Response, Refusal> {
     pairs.expect_none()?;
+    if metrics::is_open_wanted(&headers) {
+        let (kind, text) = metrics::open_text(&shared);
+        return Ok(([(header::CONTENT_TYPE, kind), (header::VARY, "accept")], text).into_response());
+    }
     let text = metrics::text(&shared).map_err(|error| {
         tracing::error!(%error, "metrics could not be written");
         Refusal::new(
@@ -117,7 +125,7 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, pairs: Pairs) -> 
             "see the agent's log, and report it as a fault of hivewall",
         )
     })?;
-    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE)], text).into_response())
+    Ok(([(header::CONTENT_TYPE, metrics::CONTENT_TYPE), (header::VARY, "accept")], text).into_response())
 }
 
 /// The same as `/metrics`.
@@ -131,8 +139,12 @@ pub(crate) async fn metrics(State(shared): State<Arc<Shared>>, pairs: Pairs) -> 
         (status = 400, description = "A parameter is not understood.", body = Problem),
     )
 )]
-pub(crate) async fn metrics_v1(state: State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
-    metrics(state, pairs).await
+pub(crate) async fn metrics_v1(
+    state: State<Arc<Shared>>,
+    headers: HeaderMap,
+    pairs: Pairs,
+) -> Result<Response, Refusal> {
+    metrics(state, headers, pairs).await
 }
 
 /// A page of a hundred thousand rows takes a good part of a second to write, so that is done beside the threads that

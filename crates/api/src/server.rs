@@ -29,7 +29,7 @@ const GOODBYE: Duration = Duration::from_secs(3);
 type Handlers = MethodRouter<Arc<Shared>>;
 
 /// Every path and what answers it.
-fn table() -> [(&'static str, Handlers); 40] {
+fn table() -> [(&'static str, Handlers); 42] {
     [
         ("/api/v1", get(index::index)),
         ("/metrics", get(routes::metrics)),
@@ -54,6 +54,7 @@ fn table() -> [(&'static str, Handlers); 40] {
         ("/api/v1/bans", get(policy::bans).post(policy::ban).delete(policy::unban)),
         ("/api/v1/rules", get(policy::rules)),
         ("/api/v1/alerts", get(alerts::alerts)),
+        ("/api/v1/alerts/capture", get(alerts::capture)),
         ("/api/v1/alerts/acknowledge", post(alerts::acknowledge)),
         ("/api/v1/alerts/mutes", get(alerts::mutes).post(alerts::mute).delete(alerts::unmute)),
         ("/api/v1/alerts/undo", post(alerts::undo)),
@@ -61,6 +62,7 @@ fn table() -> [(&'static str, Handlers); 40] {
         ("/api/v1/detectors", get(alerts::detectors)),
         ("/api/v1/fleet", get(fleet::fleet)),
         ("/api/v1/fleet/members", get(fleet::members)),
+        ("/api/v1/fleet/alerts", get(fleet::alerts)),
         ("/api/v1/fleet/flows", get(fleet::flows)),
         ("/api/v1/fleet/snapshot", get(fleet::snapshot)),
         ("/api/v1/fleet/rules", get(fleet::rules)),

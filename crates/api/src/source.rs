@@ -14,8 +14,8 @@ use hivewall_view::alerts::{
 };
 use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, MemberPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, MemberPage,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
@@ -146,6 +146,15 @@ pub enum AlertRefusal {
     /// Who answers has stopped.
     #[error(transparent)]
     Gone(#[from] SourceGone),
+}
+
+/// The packets that an alert rests on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AlertFile {
+    /// What to call it.
+    pub name: String,
+    /// A capture in the pcapng format.
+    pub bytes: Vec<u8>,
 }
 
 /// What changes alerts.
@@ -322,7 +331,13 @@ pub trait Source: Send + Sync + 'static {
         no_alerts()
     }
 
-    /// What is muted.
+    /// The packets that an alert rests on; `id` is how its id begins.
+    fn alert_capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        drop(id);
+        no_alerts()
+    }
+
+    /// What is silenced and excluded.
     fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
         no_alerts()
     }
@@ -366,6 +381,12 @@ pub trait Source: Send + Sync + 'static {
 
     /// The rules that hold on the hosts, asked of all.
     fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
+        no_fleet()
+    }
+
+    /// Alerts of all hosts.
+    fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
+        drop(query);
         no_fleet()
     }
 

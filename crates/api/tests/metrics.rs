@@ -317,3 +317,38 @@ fn promtool_finds_nothing_to_say() {
     let said = format!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     assert!(output.status.success() && said.trim().is_empty(), "{said}");
 }
+
+/// Asks for a form by name.
+fn accepting(server: &Server, accept: &str) -> (String, String) {
+    let agent: ureq::Agent = ureq::Agent::config_builder().build().into();
+    let mut answer = agent.get(format!("http://{}/metrics", server.address)).header("accept", accept).call().unwrap();
+    let kind = answer.headers()["content-type"].to_str().unwrap().to_owned();
+    (kind, answer.body_mut().read_to_string().unwrap())
+}
+
+#[test]
+fn who_asks_for_openmetrics_gets_the_same_numbers_and_the_id_of_an_alert() {
+    let server = Server::start();
+    let plain = server.get("/metrics");
+    let (kind, open) = accepting(&server, "application/openmetrics-text;version=1.0.0;q=0.5,text/plain;q=0.3");
+    assert_eq!(kind, "application/openmetrics-text; version=1.0.0; charset=utf-8");
+    assert!(open.ends_with("\n# EOF\n") && open.matches("# EOF").count() == 1);
+    assert!(open.contains("# TYPE hivewall_alerts counter\n"), "a counter's family has no ending");
+    let exemplars: Vec<&str> = open.lines().filter(|line| line.contains(" # {")).collect();
+    let alerts: Vec<&&str> = exemplars.iter().filter(|line| line.starts_with("hivewall_alerts_total{")).collect();
+    assert!(alerts.len() == 1 && alerts[0].contains("3 # {alert_id=\"00c0ffee1234\"} 1 "), "{exemplars:?}");
+    assert!(exemplars.iter().any(|line| line.starts_with("hivewall_responses_total{")), "{exemplars:?}");
+    assert!(!plain.body.contains(" # {") && plain.header("content-type") == "text/plain; version=0.0.4");
+    // What counts requests to the server itself goes on meanwhile.
+    let numbers = |text: &str| -> BTreeSet<String> {
+        let lines = text.lines().filter(|line| !line.starts_with('#') && !line.contains("hivewall_api_"));
+        let lines = lines.map(|line| line.split(" # ").next().unwrap());
+        lines
+            .map(|line| line.rsplit_once(' ').unwrap())
+            .map(|(name, value)| format!("{name} {}", value.parse::<f64>().unwrap()))
+            .collect()
+    };
+    let (one, other) = (numbers(&plain.body), numbers(&open));
+    let different: Vec<_> = one.symmetric_difference(&other).collect();
+    assert!(one.len() > 100 && different.is_empty(), "{different:?}");
+}

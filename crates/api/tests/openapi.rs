@@ -98,6 +98,9 @@ fn every_operation_says_what_it_does_in_one_line_and_has_an_id_of_its_own() {
 
 /// Makes the server answer `path` with `status`; a documented answer that nothing here can bring about fails the test.
 fn provoke(path: &str, status: &str) -> Answer {
+    if path == CAPTURE {
+        return provoke_capture(status);
+    }
     let server = Server::start();
     if path == "/api/v1/rules" && status == "404" {
         *server.fake.policy.lock().unwrap() = Some(PolicyRefusal::Off);
@@ -143,6 +146,22 @@ fn provoke(path: &str, status: &str) -> Answer {
         }
         _ => panic!("nothing makes {path} answer {status}: say here what does"),
     }
+}
+
+const CAPTURE: &str = "/api/v1/alerts/capture";
+
+/// The one question that is answered only to who may command.
+fn provoke_capture(status: &str) -> Answer {
+    let server = if status == "403" { Server::start_with(Access::none()) } else { Server::start() };
+    let reason = "it is so".to_owned();
+    *server.fake.alert_refusal.lock().unwrap() = match status {
+        "400" => Some(AlertRefusal::Invalid { reason }),
+        "404" => Some(AlertRefusal::Unknown { reason }),
+        "500" => Some(AlertRefusal::Failed { reason }),
+        "503" => Some(AlertRefusal::Gone(SourceGone)),
+        _ => None,
+    };
+    server.send("GET", &format!("{CAPTURE}?id=00c0"), (status != "401").then_some(TOKEN), None)
 }
 
 /// The same for what is not a GET.

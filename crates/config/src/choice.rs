@@ -48,6 +48,18 @@ macro_rules! choice {
 }
 
 choice! {
+    /// What is kept of the packets that an alert rests on.
+    AlertCapture {
+        /// Nothing.
+        Off = "off",
+        /// Addresses, ports, flags and lengths: what flows tell as well. No payload.
+        Headers = "headers",
+        /// The first bytes of payload, too, which may hold names, commands and passwords.
+        Peek = "peek",
+    }
+}
+
+choice! {
     /// How packets are seen.
     Backend {
         /// eBPF where the kernel has it, else AF_PACKET; the log says which, and why.

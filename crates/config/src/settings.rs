@@ -9,7 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::{
-    Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting, Word,
+    AlertCapture, Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting,
+    Word,
 };
 
 const HOUR_S: u64 = 3_600;
@@ -232,6 +233,10 @@ settings! {
         /// Directory for alerts of earlier days, for what was acknowledged and silenced, and for messages that wait.
         directory: String = "/var/lib/hivewall/alerts".to_owned(), Kind::Path { empty: "nothing is kept" },
             flag "alerts-directory", example r#""/srv/hivewall/alerts""#;
+        /// What is kept of the packets that an alert rests on: a small capture file beside the alerts, removed with the
+        /// alert. `hivewall alerts capture ID` hands it out.
+        capture: AlertCapture = AlertCapture::Headers, Kind::Choice(AlertCapture::CHOICES), flag "alerts-capture",
+            example r#""peek""#;
         /// Who is told, and how.
         channels: Vec<Word> = Vec::new(),
             Kind::Words { what: "a channel such as `alertmanager+http://192.0.2.9:9093` or `journald:`" },

@@ -12,7 +12,9 @@ use toml::de::DeValue;
 
 use crate::problem::{Fault, Finding, quoted, shown};
 use crate::setting::{ADDRESSES_MAX, Fill, HOST_NAME_BYTES_MAX, LABELS_MAX, NETWORKS_MAX, PATTERNS_MAX, WORDS_MAX};
-use crate::{Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Word};
+use crate::{
+    AlertCapture, Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Word,
+};
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
 const PATH_BYTES_MAX: usize = 4_095;
@@ -209,7 +211,7 @@ macro_rules! choice_value {
     )+};
 }
 
-choice_value!(Backend, Enforcement, Front, LogFormat, LogLevel, Sandboxing);
+choice_value!(AlertCapture, Backend, Enforcement, Front, LogFormat, LogLevel, Sandboxing);
 
 impl Value for String {
     fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {

@@ -10,12 +10,13 @@ use std::net::IpAddr;
 use hashbrown::HashMap;
 use hivewall_model::{Timestamp, protocol_name};
 use hivewall_view::alerts::{
-    Acknowledgement, Alert, AlertQuery, AlertState, Evidence, Mute, MuteAction, Response, Severity, Technique,
+    Acknowledgement, Alert, AlertQuery, AlertState, Evidence, Mute, MuteAction, OwnersEvidence, Response, Severity,
+    Technique,
 };
 use hivewall_view::time::{parse_rfc3339, rfc3339};
 
 use crate::mutes::Muted;
-use crate::{Definition, SAMPLE_CHARS_MAX, SAMPLES_MAX, Sign, Subject, TARGETS_MAX};
+use crate::{Definition, HOSTS_MAX, SAMPLE_CHARS_MAX, SAMPLES_MAX, Sign, Subject, TARGETS_MAX};
 
 /// Most alerts that are kept, over and going on.
 pub const ALERTS_MAX: usize = 10_000;
@@ -60,6 +61,8 @@ pub struct Book {
     signs: BTreeMap<&'static str, u64>,
     muted: u64,
     forgotten: u64,
+    /// Ids of alerts that were forgotten and not asked for yet.
+    retired: Vec<String>,
 }
 
 fn clip(text: &str, most: usize) -> String {
@@ -141,6 +144,7 @@ impl Book {
                 if self.live.get(&key) == Some(&number) {
                     self.live.remove(&key);
                 }
+                self.retired.push(entry.alert.id);
             }
             self.forgotten += 1;
         }
@@ -208,9 +212,19 @@ impl Book {
         self.change(id, |alert| alert.response = Some(response))
     }
 
-    /// Where its capture lies.
-    pub fn capture(&mut self, id: &str, path: String) -> Option<Alert> {
-        self.change(id, |alert| alert.evidence.capture = Some(path))
+    /// Where its capture lies; `None` where it is gone.
+    pub fn capture(&mut self, id: &str, path: Option<String>) -> Option<Alert> {
+        self.change(id, |alert| alert.evidence.capture = path)
+    }
+
+    /// What hosts of the fleet have of it.
+    pub fn owners(&mut self, id: &str, owners: OwnersEvidence) -> Option<Alert> {
+        self.change(id, |alert| alert.evidence.owners = Some(owners))
+    }
+
+    /// Ids of alerts that were forgotten for want of room since this was asked last.
+    pub fn take_retired(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.retired)
     }
 
     /// Takes up an alert of an earlier run: as history, since nobody knows whether it went on.
@@ -308,6 +322,10 @@ impl Entry {
         merge(&mut alert.evidence.flows, sign.flows.iter().map(|flow| flow.0), TARGETS_MAX);
         let samples = sign.samples.iter().map(|sample| clip(sample, SAMPLE_CHARS_MAX));
         merge(&mut alert.evidence.samples, samples, SAMPLES_MAX);
+        if !sign.hosts.is_empty() {
+            // A detector of the fleet tells of all it remembers each time.
+            alert.hosts = hosts_of(sign);
+        }
         alert.evidence.figures.extend(sign.figures.iter().map(|(name, value)| ((*name).to_owned(), *value)));
         if sign.severity > alert.severity {
             alert.severity = sign.severity;
@@ -315,6 +333,12 @@ impl Entry {
         }
         Change::Updated
     }
+}
+
+fn hosts_of(sign: &Sign) -> Vec<String> {
+    let mut hosts: Vec<String> = sign.hosts.iter().take(HOSTS_MAX).map(|host| clip(host, SAMPLE_CHARS_MAX)).collect();
+    hosts.sort();
+    hosts
 }
 
 fn id_of(host: &str, number: u64, sign: &Sign) -> String {
@@ -385,8 +409,9 @@ fn new_alert(host: &str, sign: &Sign, interface: Option<String>) -> Alert {
             flows: sign.flows.iter().take(TARGETS_MAX).map(|flow| flow.0).collect(),
             samples,
             capture: None,
+            owners: None,
         },
-        hosts: Vec::new(),
+        hosts: hosts_of(sign),
         acknowledged: None,
         silenced_until: None,
         response: None,

@@ -33,5 +33,5 @@ pub use detectors::{all, definitions};
 pub use mutes::MuteError;
 pub use settings::{Settings, SettingsError};
 pub use sign::{
-    Detector, Event, Held, Listener, Login, SAMPLE_CHARS_MAX, SAMPLES_MAX, Said, Sign, Subject, TARGETS_MAX,
+    Detector, Event, HOSTS_MAX, Held, Listener, Login, SAMPLE_CHARS_MAX, SAMPLES_MAX, Said, Sign, Subject, TARGETS_MAX,
 };

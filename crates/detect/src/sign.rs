@@ -117,6 +117,8 @@ impl Subject {
 pub const TARGETS_MAX: usize = 16;
 /// Most words of evidence.
 pub const SAMPLES_MAX: usize = 8;
+/// Hosts of a fleet named in a sign, and in an alert.
+pub const HOSTS_MAX: usize = 64;
 /// Most characters of one.
 pub const SAMPLE_CHARS_MAX: usize = 128;
 
@@ -160,6 +162,8 @@ pub struct Sign {
     pub flows: Vec<FlowId>,
     /// What was seen, in words; not cleaned: it may come from the network.
     pub samples: Vec<String>,
+    /// Hosts of the fleet that saw it, where a fleet did, at most [`HOSTS_MAX`](crate::HOSTS_MAX).
+    pub hosts: Vec<String>,
 }
 
 impl Sign {
@@ -190,6 +194,7 @@ impl Sign {
             figures: Vec::new(),
             flows: Vec::new(),
             samples: Vec::new(),
+            hosts: Vec::new(),
         }
     }
 }

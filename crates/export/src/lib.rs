@@ -12,9 +12,11 @@ mod encode;
 mod eve;
 mod event;
 mod log;
+mod pcapng;
 mod writer;
 
 pub use counters::{DropReason, LogCounters, LogTotals};
 pub use encode::{EncodeError, Encoder, LogFormat, UnknownFormat};
 pub use event::{AlertEvent, Event, NameEvent, RefusalEvent, Said, StatsEvent};
+pub use pcapng::{CapturedPacket, LinkType, Pcapng};
 pub use writer::{LogError, LogOptions, LogSender, LogWriter};

@@ -114,9 +114,16 @@ fn replay() -> Command {
                 .short('o')
                 .value_parser(value_parser!(Format))
                 .help("Print at the end: table (overview), json (snapshot), jsonl or csv (all flows) [default: table, without a log]"),
+        )
+        .arg(
+            Arg::new("evidence")
+                .long("evidence")
+                .value_name("DIRECTORY")
+                .value_parser(value_parser!(PathBuf))
+                .help("Write the packets that each alert rests on to a capture file in this directory"),
         );
     settings::add(
-        command,
+        settings::add_one(command, "alerts.capture"),
         &["capture", "flows", "traffic", "names", "processes", "history", "detect", "log", "api", "agent"],
     )
 }

@@ -152,6 +152,19 @@ impl Client {
         T::read(&body.with_config().limit(1 << 30).read_to_string()?).map(Some)
     }
 
+    /// A file that is given only to who may command.
+    pub(crate) fn file(&self, path: &str, parameters: &[(String, String)]) -> anyhow::Result<Vec<u8>> {
+        let url = format!("{}/api/v1/{path}", self.base);
+        let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+        let request = self.agent.get(&url).query_pairs(pairs).config().timeout_global(Some(TIMEOUT)).build();
+        let request = match token::read() {
+            Some(token) => request.header("authorization", format!("Bearer {token}")),
+            None => request,
+        };
+        let mut body = answered(request.call().map_err(|error| self.unreachable(&error))?, &url)?;
+        Ok(body.with_config().limit(1 << 30).read_to_vec()?)
+    }
+
     /// An answer that goes on.
     pub(crate) fn stream(
         &self,
@@ -167,8 +180,8 @@ pub(crate) mod serde_json_de {
     use anyhow::Context as _;
     use hivewall_view::alerts::{AlertOutcome, AlertPage, DetectorPage, MutePage};
     use hivewall_view::fleet::{
-        AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-        InvitationPage, MemberPage, RolloutPage,
+        AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+        InvitationIssued, InvitationPage, MemberPage, RolloutPage,
     };
     use hivewall_view::policy::{Explanation, PolicyOutcome, Rehearsal};
     use hivewall_view::{FlowPage, SeriesPage, Snapshot, TopPage};
@@ -218,7 +231,7 @@ pub(crate) mod serde_json_de {
     answers! { "alerts": AlertOutcome, AlertPage, DetectorPage, MutePage, }
 
     answers! {
-        "its fleet": AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
+        "its fleet": AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
         InvitationPage, MemberPage, RolloutPage,
     }
 

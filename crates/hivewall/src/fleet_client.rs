@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use hivewall_view::fields::{csv_header, csv_line, csv_values};
 use hivewall_view::fleet::{
-    FleetAnswer, FleetFlowPage, FleetFlowRow, FleetRulesPage, FleetSnapshotPage, FleetView, MemberPage, RolloutPage,
-    RolloutView, named, render_digests, render_fleet_flows, render_fleet_rules, render_fleet_status, render_fleet_text,
-    render_keys, render_members,
+    FleetAlertPage, FleetAnswer, FleetFlowPage, FleetFlowRow, FleetRulesPage, FleetSnapshotPage, FleetView, MemberPage,
+    RolloutPage, RolloutView, named, render_digests, render_fleet_alerts, render_fleet_flows, render_fleet_rules,
+    render_fleet_status, render_fleet_text, render_keys, render_members,
 };
 use hivewall_view::policy::PolicyOutcome;
 
@@ -147,6 +147,30 @@ pub(crate) fn snapshot(client: &Client, args: &ArgMatches) -> anyhow::Result<Exi
     let page: FleetSnapshotPage = client.get("fleet/snapshot", &[])?;
     print_as!(args, &page, render_digests(&page.hosts, width()));
     tell(&page.answer, args.get_one::<Format>("output") == Some(&Format::Table));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hivewall alerts --fleet`, with the parameters of `hivewall alerts`.
+pub(crate) fn alerts(client: &Client, parameters: &[(String, String)], args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let page: FleetAlertPage = client.get("fleet/alerts", parameters)?;
+    let format = args.get_one::<Format>("output");
+    if format == Some(&Format::Jsonl) {
+        let mut out = std::io::stdout().lock();
+        for row in &page.alerts {
+            writeln!(out, "{}", serde_json::to_string(row)?)?;
+        }
+        out.flush()?;
+    } else {
+        print_as!(args, &page, render_fleet_alerts(&page.alerts, width()));
+    }
+    if format == Some(&Format::Table) {
+        eprintln!(
+            "{} rows of {} alerts; `hivewall alerts show ID` on one of the hosts tells more",
+            page.alerts.len(),
+            page.matched
+        );
+    }
+    tell(&page.answer, format != Some(&Format::Json));
     Ok(ExitCode::SUCCESS)
 }
 

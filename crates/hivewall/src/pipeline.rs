@@ -356,6 +356,9 @@ impl<S: Source> Pipeline<S> {
             && !self.batch.peeks.is_empty()
         {
             let findings = reader.read(&mut self.batch.peeks);
+            if let Some(watch) = &mut self.watch {
+                watch.see_packets(&self.batch.peeks);
+            }
             self.engine.step(self.batch.now, Event::Findings(findings), &mut self.effects);
         }
         self.deliver();

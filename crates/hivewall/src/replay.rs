@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::ArgMatches;
+use hivewall_config::Config;
 use hivewall_export::LogWriter;
 use hivewall_host::signal::Signals;
 use hivewall_host::source::{FileSource, Progress, random_seed};
@@ -40,7 +41,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         args.value_source("log.format") == Some(clap::parser::ValueSource::CommandLine) || config.log.file().is_some();
     let log = if wants_log { Some(LogWriter::start(&settings::log_options(&config))?) } else { None };
     let mut pipeline = Pipeline::new(source, &config, log, true);
-    if let Some(setting) = watch::Setting::of(&config, None, None)? {
+    if let Some(mut setting) = watch::Setting::of(&config, None, None)? {
+        setting.captures = evidence(&config, args)?;
         pipeline.detect(watch::Watch::here(setting)?);
     }
     // Only where it was asked for: what a capture holds is not this host's history.
@@ -88,6 +90,14 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(error) => Err(anyhow::Error::new(hivewall_host::source::SourceError::File(error))
             .context(format!("{} could not be read to its end; everything before was used", path.display()))),
     }
+}
+
+/// Where packets that alerts rest on go. Alerts of a replay are kept nowhere, so that their packets are only where it is said.
+fn evidence(config: &Config, args: &ArgMatches) -> anyhow::Result<Option<watch::CapturePlace>> {
+    let Some(directory) = args.get_one::<PathBuf>("evidence") else { return Ok(None) };
+    let place = watch::CapturePlace::of(config.alerts.capture, directory.clone(), false);
+    let off = "--evidence writes nothing while alerts.capture is off; set it to headers or peek with --alerts-capture";
+    place.map(Some).ok_or_else(|| ending(Exit::Usage, off))
 }
 
 fn play(pipeline: &mut Pipeline<FileSource>, real_time: bool, signals: &Signals) -> anyhow::Result<()> {

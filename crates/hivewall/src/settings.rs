@@ -30,6 +30,12 @@ pub(crate) fn add(mut command: Command, sections: &[&str]) -> Command {
     command
 }
 
+/// Adds one setting of a section that is of no use otherwise.
+pub(crate) fn add_one(command: Command, key: &str) -> Command {
+    let found = SECTIONS.iter().flat_map(|section| section.settings).find(|setting| setting.key == key);
+    found.into_iter().fold(command, |command, setting| command.arg(flag(setting).help_heading("Settings: alerts")))
+}
+
 fn flag(setting: &'static Setting) -> Arg {
     let arg = Arg::new(setting.key).long(setting.flag).help(setting.help());
     let arg = if setting.flag == "interface" { arg.short('i') } else { arg };

@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use crate::fleet::FleetAnswer;
+
 pub use text::{render_alert, render_alerts, render_detectors, render_mutes};
 
 /// How bad it is.
@@ -91,9 +93,37 @@ pub struct Evidence {
     /// What was seen, in words: names asked for, user names tried; at most 8 of at most 128 characters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub samples: Vec<String>,
-    /// A capture of its first packets on the host that raised it, where one was allowed.
+    /// File with a capture of its first packets on the host that raised it, where one was allowed; `GET
+    /// /api/v1/alerts/capture` and `hivewall alerts capture` hand it out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub capture: Option<String>,
+    /// What hosts of the fleet that saw it have of it, where it is an alert of the fleet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub owners: Option<OwnersEvidence>,
+}
+
+/// What hosts of the fleet have of an alert that no host sees alone.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
+pub struct OwnersEvidence {
+    /// Who answered, of the hosts that saw it.
+    pub answer: FleetAnswer,
+    /// What each of those has.
+    pub owners: Vec<OwnerEvidence>,
+}
+
+/// What one host of the fleet has of it.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct OwnerEvidence {
+    /// Its name.
+    pub host: String,
+    /// Flows of the last hour that match.
+    pub flows: u64,
+    /// Packets of the latest 8 of them.
+    pub packets: u64,
+    /// IP bytes of those.
+    pub bytes: u64,
+    /// Numbers of those, at that host.
+    pub flow_ids: Vec<u64>,
 }
 
 /// That somebody has seen it.
@@ -186,7 +216,7 @@ pub struct Alert {
     pub state: AlertState,
     /// On what it rests.
     pub evidence: Evidence,
-    /// Hosts of the fleet that saw it, where more than one did.
+    /// Hosts of the fleet that saw it, where more than one did, at most 64.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub hosts: Vec<String>,
     /// Who has seen it.
@@ -256,7 +286,7 @@ pub struct Mute {
 }
 
 /// Which alerts are asked for; what is set has to agree.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct AlertQuery {
     /// Going on, or over.
     pub state: Option<AlertState>,
@@ -361,6 +391,17 @@ pub struct ChannelRow {
     pub last_success: Option<String>,
 }
 
+/// Captures of the packets that alerts rest on.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize, ToSchema)]
+pub struct CaptureSummary {
+    /// Files on disk.
+    pub files: u64,
+    /// Their size, in bytes.
+    pub bytes: u64,
+    /// Reason → what is missing since the agent began: `full` and `undelivered` packets, `busy`, `unseen`, `unwritten` and `removed` captures.
+    pub lost: BTreeMap<String, u64>,
+}
+
 /// Alerts in the snapshot.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize, ToSchema)]
 pub struct AlertSummary {
@@ -381,6 +422,9 @@ pub struct AlertSummary {
     pub failed_logins: u64,
     /// Ways to tell people.
     pub channels: Vec<ChannelRow>,
+    /// Captures of the packets that alerts rest on.
+    #[serde(default)]
+    pub captures: CaptureSummary,
 }
 
 /// To say that one has seen an alert (`POST /api/v1/alerts/acknowledge`).

@@ -298,7 +298,7 @@ metrics! {
     Gauge "hivewall_alerts_active", "alerts", &["detector", "severity"], "Alerts that go on.",
         |s, out| alerts::tally(&s.snapshot.alerts.active, out);
     Counter "hivewall_alerts_total", "alerts", &["detector", "severity"], "Alerts that were raised.",
-        |s, out| alerts::tally(&s.snapshot.alerts.raised, out);
+        |s, out| alerts::raised(s, out);
     Counter "hivewall_alert_signs_total", "signs", &["detector"],
         "What detectors saw; signs of one thing are one alert.",
         |s, out| s.snapshot.alerts.signs.iter().for_each(|(detector, signs)| out.count(&[detector], *signs));
@@ -309,6 +309,13 @@ metrics! {
         |s, out| alerts::responses(s, out);
     Counter "hivewall_delivery_total", "messages", &["channel", "outcome"], "Messages about alerts, by channel and outcome.",
         |s, out| alerts::delivery(s, out);
+    Gauge "hivewall_alert_captures", "files", NONE, "Capture files of the packets that alerts rest on.",
+        |s, out| out.count(&[], s.snapshot.alerts.captures.files);
+    Gauge "hivewall_alert_captures_bytes", "bytes", NONE, "Size of those files.",
+        |s, out| out.count(&[], s.snapshot.alerts.captures.bytes);
+    Counter "hivewall_alert_captures_lost_total", "1", &["reason"],
+        "Packets (`full`, `undelivered`) and whole captures (`busy`, `unseen`, `unwritten`, `removed`) that are missing in those files.",
+        |s, out| s.snapshot.alerts.captures.lost.iter().for_each(|(reason, lost)| out.count(&[reason], *lost));
     Gauge "hivewall_delivery_queue_items", "messages", &["channel"], "Messages about alerts that wait to be delivered.",
         |s, out| s.snapshot.alerts.channels.iter().for_each(|row| out.count(&[&row.channel], row.queued));
     Counter "hivewall_flow_export_records_total", "records", &["target"], "Records sent to flow collectors.",

@@ -10,10 +10,10 @@ use hivewall_model::{
     Point, Process, Ruling, Side, TcpFlags, TcpState, Timestamp, Timing, TlsHello, Tunnel,
 };
 use hivewall_view::alerts::{
-    Acknowledgement, Alert, AlertState, AlertSummary, ChannelRow, DetectorRow, Evidence, Mute, MuteAction, MuteMatch,
-    Response, Severity, Technique,
+    Acknowledgement, Alert, AlertState, AlertSummary, CaptureSummary, ChannelRow, DetectorRow, Evidence, Mute,
+    MuteAction, MuteMatch, OwnerEvidence, OwnersEvidence, Response, Severity, Technique,
 };
-use hivewall_view::fleet::HostDigest;
+use hivewall_view::fleet::{HostDigest, example_answer};
 use hivewall_view::policy::{
     DriftCount, ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal,
     RehearsalCut, RehearsalGuard, RehearsalRule, RehearsalSaved, RehearsalSum, example_policy,
@@ -557,6 +557,16 @@ pub fn alert() -> Alert {
             flows: vec![1, 2],
             samples: vec!["22, 23, 25".to_owned()],
             capture: Some("/var/lib/hivewall/alerts/00c0ffee1234.pcapng".to_owned()),
+            owners: Some(OwnersEvidence {
+                answer: example_answer(),
+                owners: vec![OwnerEvidence {
+                    host: "host-2".to_owned(),
+                    flows: 3,
+                    packets: 9,
+                    bytes: 900,
+                    flow_ids: vec![4],
+                }],
+            }),
         },
         hosts: vec!["host-1".to_owned(), "host-2".to_owned()],
         acknowledged: Some(Acknowledgement { at: rfc3339(NOW), by: "ops".to_owned(), note: "looking".to_owned() }),
@@ -589,6 +599,7 @@ fn alerts() -> AlertSummary {
             last_error: Some("no such socket".to_owned()),
             last_success: Some(rfc3339(NOW)),
         }],
+        captures: CaptureSummary { files: 2, bytes: 4_000, lost: map([("full", 7)]) },
     }
 }
 

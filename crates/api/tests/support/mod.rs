@@ -18,14 +18,15 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use hivewall_api::{
-    Access, AlertCommand, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal,
-    Invite, PageOf, PolicyCommand, PolicyRefusal, Source, SourceGone,
+    Access, AlertCommand, AlertFile, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal,
+    HistoryRefusal, Invite, PageOf, PolicyCommand, PolicyRefusal, Source, SourceGone,
 };
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, ChannelTest, DetectorPage, MutePage};
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_flows, merge_rules,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_alerts,
+    merge_flows, merge_rules,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
@@ -197,6 +198,13 @@ impl Source for Fake {
         self.tell(merge_rules(rfc3339(data::NOW), example_answer(), [&policy, &policy]))
     }
 
+    fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
+        self.asked.lock().unwrap().push(format!("{query:?}"));
+        let page = || AlertPage { time: rfc3339(data::NOW), alerts: vec![data::alert()], matched: 1 };
+        let said = ["host-1", "host-2"].map(|host| (format!("{host}-id"), host.to_owned(), page()));
+        self.tell(merge_alerts(&query, rfc3339(data::NOW), example_answer(), said))
+    }
+
     fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {
         let FleetView { time, audit: entries, audit_total: total, .. } = example_fleet();
         self.tell(AuditPage { time, total, entries, next_offset: Some((page.offset + page.limit) as u64) })
@@ -229,6 +237,11 @@ impl Source for Fake {
     fn alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
         self.asked.lock().unwrap().push(format!("{query:?}"));
         self.warn(AlertPage { time: rfc3339(data::NOW), alerts: vec![data::alert()], matched: 1 })
+    }
+
+    fn alert_capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        self.asked.lock().unwrap().push(id);
+        self.warn(AlertFile { name: "00c0ffee1234.pcapng".to_owned(), bytes: b"blocks".to_vec() })
     }
 
     fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {

@@ -11,7 +11,7 @@ use hivewall_view::alerts::Severity;
 use crate::bounded::Bounded;
 use crate::wire::is_public;
 use crate::words::{Voice, median};
-use crate::{Attack, Definition, Held, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold};
+use crate::{Attack, Definition, HOSTS_MAX, Held, Settings, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end};
 
@@ -159,7 +159,7 @@ impl Destination {
         sign.spoofable = false;
         sign.sources = Some(alike as u64);
         sign.figures = vec![("hosts", alike as f64), ("interval_seconds", seconds)];
-        sign.samples = self.hosts.iter().take(SAMPLES_MAX).map(|it| hosts.name(it.0).to_owned()).collect();
+        sign.hosts = self.hosts.iter().take(HOSTS_MAX).map(|it| hosts.name(it.0).to_owned()).collect();
         sign
     }
 }

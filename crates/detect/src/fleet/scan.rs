@@ -15,7 +15,7 @@ use hivewall_view::units;
 use crate::bounded::Bounded;
 use crate::wire::is_host;
 use crate::words::Voice;
-use crate::{Attack, Definition, Held, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold};
+use crate::{Attack, Definition, HOSTS_MAX, Held, Settings, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
 
@@ -261,7 +261,7 @@ impl Source {
             ("answered", self.answered as f64),
             ("ports", self.ports.len() as f64),
         ];
-        sign.samples = self.hosts.iter().take(SAMPLES_MAX).map(|(host, _)| hosts.name(*host).to_owned()).collect();
+        sign.hosts = self.hosts.iter().take(HOSTS_MAX).map(|(host, _)| hosts.name(*host).to_owned()).collect();
         sign
     }
 }

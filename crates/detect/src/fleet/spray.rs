@@ -11,7 +11,7 @@ use hivewall_view::units;
 
 use crate::bounded::Bounded;
 use crate::words::Voice;
-use crate::{Attack, Definition, Held, Login, SAMPLES_MAX, Settings, Sign, Spoofable, Subject, Threshold};
+use crate::{Attack, Definition, HOSTS_MAX, Held, Login, Settings, Sign, Spoofable, Subject, Threshold};
 
 use super::{Hosts, begin, end, note};
 
@@ -219,7 +219,7 @@ impl Guesses {
         sign.target_count = count as u64;
         sign.figures =
             vec![("hosts", count as f64), ("failures", self.failures as f64), ("successes", self.successes as f64)];
-        sign.samples = self.hosts.iter().take(SAMPLES_MAX).map(|(host, _)| hosts.name(*host).to_owned()).collect();
+        sign.hosts = self.hosts.iter().take(HOSTS_MAX).map(|(host, _)| hosts.name(*host).to_owned()).collect();
         sign
     }
 }

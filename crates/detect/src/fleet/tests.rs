@@ -120,7 +120,7 @@ fn a_source_that_fails_at_five_hosts_is_told_and_at_four_is_not() {
     assert!(sprayed(4, 0).is_empty());
     let signs = sprayed(5, 0);
     assert_eq!(signs[0].message, "50.0.0.1 failed to log in at 5 hosts of the fleet within 4m10s, 5 times in all");
-    assert_eq!(signs[0].samples[..2], ["host-0", "host-1"]);
+    assert_eq!(signs[0].hosts[..2], ["host-0", "host-1"]);
     assert!(sprayed(6, 1).iter().any(|sign| sign.message.ends_with("it also logged in")));
 }
 

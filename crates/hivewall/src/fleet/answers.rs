@@ -9,9 +9,11 @@ use futures_util::future::join_all;
 use hivewall_api::{BoxFuture, Caller, FleetCommand, FleetRefusal, Invite, PageOf, Source as _};
 use hivewall_net::{ANSWER_BYTES_MAX, Handle as Node, Life};
 use hivewall_trust::{Invitation, Issued};
+use hivewall_view::alerts::{AlertPage, AlertQuery};
 use hivewall_view::fleet::{
-    AuditPage, FleetAnswer, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, HostDigest,
-    HostMissing, InvitationIssued, InvitationPage, InvitationView, MemberPage, merge_flows, merge_rules, of_each_host,
+    AuditPage, FleetAlertPage, FleetAnswer, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    HostDigest, HostMissing, InvitationIssued, InvitationPage, InvitationView, MemberPage, alerts_of_each_host,
+    merge_alerts, merge_flows, merge_rules, of_each_host,
 };
 use hivewall_view::policy::PolicyView;
 use hivewall_view::{Filter, FlowPage, Query, Sort};
@@ -35,6 +37,7 @@ pub(super) async fn of_this_host(pipeline: &Handle, question: &Question) -> Opti
             let query = Query { filter, sort, limit: *limit as usize, offset: 0, history: *history };
             fitting(pipeline.flows(query).await.ok()?)
         }
+        Question::Alerts(query) => fitting_alerts(pipeline.alerts((**query).clone()).await.ok()?),
         Question::Digest => serde_json::to_vec(&HostDigest::of(&pipeline.snapshot())).ok(),
         Question::Rules => serde_json::to_vec(&pipeline.snapshot().firewall_rules).ok(),
         _ => None,
@@ -42,20 +45,29 @@ pub(super) async fn of_this_host(pipeline: &Handle, question: &Question) -> Opti
 }
 
 /// A page as it travels, with as many of its first rows as one answer carries; how many matched it tells all the same.
-fn fitting(mut page: FlowPage) -> Option<Vec<u8>> {
+fn fitting(page: FlowPage) -> Option<Vec<u8>> {
+    cut_to_fit(page, |page| &mut page.flows)
+}
+
+fn fitting_alerts(page: AlertPage) -> Option<Vec<u8>> {
+    cut_to_fit(page, |page| &mut page.alerts)
+}
+
+fn cut_to_fit<P: serde::Serialize, R>(mut page: P, rows: impl Fn(&mut P) -> &mut Vec<R>) -> Option<Vec<u8>> {
     loop {
         let bytes = serde_json::to_vec(&page).ok()?;
         if bytes.len() <= ANSWER_BYTES_MAX {
             return Some(bytes);
         }
         // Rows differ in length, so that it may take another round.
-        let rows = page.flows.len() * ANSWER_BYTES_MAX / bytes.len();
-        page.flows.truncate(rows.min(page.flows.len().saturating_sub(1)));
+        let rows = rows(&mut page);
+        let most = rows.len() * ANSWER_BYTES_MAX / bytes.len();
+        rows.truncate(most.min(rows.len().saturating_sub(1)));
     }
 }
 
 /// What one host said: its id, its name, its answer.
-type Said<T> = (String, String, T);
+pub(super) type Said<T> = (String, String, T);
 
 /// Asks every host that may be there, this one too.
 async fn ask_all<T: serde::de::DeserializeOwned>(
@@ -63,9 +75,21 @@ async fn ask_all<T: serde::de::DeserializeOwned>(
     pipeline: &Handle,
     question: &Question,
 ) -> (Vec<Said<T>>, FleetAnswer) {
+    ask_those((node, pipeline), question, |_| true).await
+}
+
+/// Asks hosts of these names that may be there, this one too.
+pub(super) async fn ask_those<T: serde::de::DeserializeOwned>(
+    (node, pipeline): (&Node, &Handle),
+    question: &Question,
+    is_meant: impl Fn(&str) -> bool,
+) -> (Vec<Said<T>>, FleetAnswer) {
     let began = Instant::now();
     let state = node.state();
-    let there = state.members.iter().filter(|member| matches!(member.life, Life::Alive | Life::Suspect));
+    let there = state
+        .members
+        .iter()
+        .filter(|member| matches!(member.life, Life::Alive | Life::Suspect) && is_meant(&name_of(&state, member.id)));
     let asked = there.map(|member| {
         let (id, name) = (member.id, name_of(&state, member.id));
         let own = id == state.id;
@@ -149,6 +173,16 @@ impl Fleet {
             let (live, _) = started?;
             let (said, answer) = ask_all::<PolicyView>(&live.node, &pipeline, &Question::Rules).await;
             Ok(merge_rules(now_text(), answer, said.iter().map(|(_, _, view)| view)))
+        })
+    }
+
+    pub(crate) fn alerts(&self, query: AlertQuery, pipeline: Handle) -> Answered<FleetAlertPage> {
+        let started = self.started();
+        Box::pin(async move {
+            let (live, _) = started?;
+            let question = Question::Alerts(Box::new(alerts_of_each_host(&query)));
+            let (said, answer) = ask_all::<AlertPage>(&live.node, &pipeline, &question).await;
+            Ok(merge_alerts(&query, now_text(), answer, said))
         })
     }
 

@@ -12,6 +12,7 @@ use hivewall_api::{FleetRefusal, PageOf, Source as _};
 use hivewall_cluster::{Ban, Changed, NodeId, Order as CoreOrder, Persist};
 use hivewall_net::{Answer, Life};
 use hivewall_policy::sign::TrustedKeys;
+use hivewall_view::alerts::OwnersEvidence;
 use hivewall_view::fleet::{AuditPage, FleetOutcome, LinkView, MemberPage};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::sync::oneshot;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, MissedTickBehavior, interval};
 use self::member::Member;
 use super::bans::{self, Body};
 use super::log;
+use super::owners::Owners;
 use super::program::{Told, unix_ms};
 use super::questions::{Question, Stands, encode};
 use super::rollout;
@@ -51,6 +53,8 @@ pub(crate) enum Order {
     Moved { epoch: u64, moved: Vec<hivewall_engine::Moved>, left_out: u64 },
     /// What this host's detectors saw in an epoch.
     Sightings(Box<crate::watch::Sightings>),
+    /// What hosts have of something that the fleet saw.
+    Owners(Owners, Box<dyn FnOnce(OwnersEvidence) + Send>),
     /// A page of all members.
     Members(PageOf, oneshot::Sender<MemberPage>),
     /// A page of the audit log.
@@ -332,7 +336,7 @@ impl Desk {
                 self.pipeline.hear(host, *told, Arc::clone(&member.membership));
                 answer.send(Vec::new());
             }
-            Question::Flows { .. } | Question::Digest | Question::Rules => {
+            Question::Flows { .. } | Question::Digest | Question::Rules | Question::Alerts(_) => {
                 let pipeline = self.pipeline.clone();
                 tokio::spawn(async move {
                     if let Some(bytes) = super::answers::of_this_host(&pipeline, &question).await {
@@ -434,6 +438,10 @@ impl Desk {
                 });
             }
             Order::Sightings(told) => member.spread(*told, &self.pipeline),
+            Order::Owners(owners, done) => {
+                let (node, pipeline) = (member.node.clone(), self.pipeline.clone());
+                tokio::spawn(async move { done(super::owners::ask(&node, &pipeline, &owners).await) });
+            }
             // Whoever asked may be gone.
             Order::Members(of, answer) => _ = answer.send(member.page(of)),
             Order::Audit(of, answer) => _ = answer.send(member.audit(of)),

@@ -11,6 +11,7 @@ mod desk;
 pub(crate) mod disk;
 mod log;
 pub(crate) mod orders;
+mod owners;
 mod program;
 mod questions;
 mod removal;
@@ -28,11 +29,13 @@ use std::time::Duration;
 use hivewall_config::Config;
 use hivewall_engine::Moved;
 use hivewall_net::{Description, Handle};
+use hivewall_view::alerts::OwnersEvidence;
 use hivewall_view::fleet::FleetView;
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 
 use self::desk::{Desk, Order};
 use self::disk::Directory;
+pub(crate) use self::owners::Owners;
 use crate::policy::governor::Ask;
 
 /// Name of the document of policies.
@@ -167,6 +170,11 @@ impl Fleet {
     /// What this host saw in an epoch, for the keepers of its sources.
     pub(crate) fn sight(&self, told: crate::watch::Sightings) {
         let _ = self.desk.send(Order::Sightings(Box::new(told)));
+    }
+
+    /// Has hosts asked what they have of something that the fleet saw.
+    pub(crate) fn owners(&self, owners: Owners, done: Box<dyn FnOnce(OwnersEvidence) + Send>) {
+        let _ = self.desk.send(Order::Owners(owners, done));
     }
 
     fn live(&self) -> Option<Live> {

@@ -7,6 +7,8 @@
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use hivewall_view::alerts::AlertQuery;
+
 /// Version of these questions.
 const VERSION: u8 = 1;
 
@@ -33,6 +35,8 @@ pub(super) enum Question {
     Withdraw { number: u64, who: String },
     /// Take what I saw of sources that are yours to keep, in an epoch. Answered with nothing.
     Sightings(Box<crate::watch::Sightings>),
+    /// Alerts that match. Answered in JSON.
+    Alerts(Box<AlertQuery>),
 }
 
 /// How a host stands to the policy.

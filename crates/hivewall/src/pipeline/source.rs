@@ -5,16 +5,16 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, PoisonError};
 
 use hivewall_api::{
-    AlertCommand, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal, Invite,
-    PageOf, PolicyCommand, PolicyRefusal, SourceGone,
+    AlertCommand, AlertFile, AlertRefusal, BoxFuture, Caller, ExportPieces, FleetCommand, FleetRefusal, HistoryRefusal,
+    Invite, PageOf, PolicyCommand, PolicyRefusal, SourceGone,
 };
 use hivewall_host::privileges::Desk;
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, DetectorPage, MutePage};
 use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
-    AuditPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-    InvitationPage, MemberPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
+    InvitationIssued, InvitationPage, MemberPage,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
@@ -173,6 +173,10 @@ impl hivewall_api::Source for Handle {
         self.of_detectors(|alerts| alerts.find(query))
     }
 
+    fn alert_capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        self.of_detectors(|alerts| alerts.capture(id))
+    }
+
     fn alert_mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
         self.of_detectors(Alerts::mutes)
     }
@@ -215,6 +219,10 @@ impl hivewall_api::Source for Handle {
 
     fn fleet_rules(&self) -> BoxFuture<'static, Result<FleetRulesPage, FleetRefusal>> {
         self.of_fleet(|fleet| fleet.rules(self.clone()))
+    }
+
+    fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
+        self.of_fleet(|fleet| fleet.alerts(query, self.clone()))
     }
 
     fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {

@@ -2,7 +2,10 @@
 //!
 //! Deliberately not here: how a table looks (`view`).
 
+use std::fs::OpenOptions;
 use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -18,6 +21,7 @@ use serde_json::json;
 use crate::cli;
 use crate::client::Client;
 use crate::exit::{Exit, ending};
+use crate::fleet_client;
 use crate::flows::{Format, width};
 
 /// How often `--follow` looks.
@@ -63,6 +67,7 @@ fn listing(command: Command) -> Command {
                 .help("Acknowledged and silenced alerts, too, and those of severity info"),
         )
         .arg(Arg::new("limit").long("limit").value_name("N").default_value("50").help("At most so many"))
+        .arg(fleet_client::flag().conflicts_with("follow"))
 }
 
 fn muting(name: &'static str, about: &'static str) -> Command {
@@ -86,6 +91,20 @@ pub(crate) fn command() -> Command {
     listing(Command::new("alerts").about("List what the detectors of a running agent found, and act on it"))
         .args_conflicts_with_subcommands(true)
         .subcommand(asks("show", "Show one alert with all its evidence").arg(id("Id of the alert, or how it begins")))
+        .subcommand(
+            Command::new("capture")
+                .about("Get the packets that an alert rests on, as a pcapng file")
+                .arg(cli::host())
+                .arg(id("Id of the alert, or how it begins"))
+                .arg(
+                    Arg::new("write")
+                        .short('w')
+                        .long("write")
+                        .value_name("FILE")
+                        .value_parser(clap::value_parser!(PathBuf))
+                        .help("File to write; - is standard output [default: ID.pcapng here]"),
+                ),
+        )
         .subcommand(
             Command::new("ack")
                 .about("Say that you have seen an alert: it is no longer listed, and nobody is told of it")
@@ -119,6 +138,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     match args.subcommand() {
         None => list(args),
         Some(("show", args)) => show(args),
+        Some(("capture", args)) => capture(args),
         Some(("mutes", args)) => {
             let page: MutePage = Client::from(args).get("alerts/mutes", &[])?;
             print(args, &page, || render_mutes(&page.mutes, width()))
@@ -194,6 +214,9 @@ fn parameters(args: &ArgMatches) -> Vec<(String, String)> {
 fn list(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     let client = Client::from(args);
     let parameters = parameters(args);
+    if fleet_client::asked(args) {
+        return fleet_client::alerts(&client, &parameters, args);
+    }
     let page: AlertPage = client.get("alerts", &parameters)?;
     let lines = args.get_one::<Format>("output") == Some(&Format::Jsonl);
     if !lines && !args.get_flag("follow") {
@@ -254,6 +277,26 @@ fn show(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             format!("{} alerts have an id that begins with {id:?}; give more of it", page.matched),
         )),
     }
+}
+
+/// The capture of one alert.
+fn capture(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    let id = word(args, "id");
+    let bytes = Client::from(args).file("alerts/capture", &[("id".to_owned(), id.clone())])?;
+    let named = args.get_one::<PathBuf>("write").cloned();
+    let path = named.unwrap_or_else(|| PathBuf::from(format!("{}.pcapng", id.replace('/', ""))));
+    let mut out = std::io::stdout().lock();
+    if path.as_os_str() == "-" {
+        out.write_all(&bytes)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    // Packets are nobody else's business.
+    let mut options = OpenOptions::new();
+    options.create(true).write(true).truncate(true).mode(0o600);
+    let written = options.open(&path).and_then(|mut file| file.write_all(&bytes));
+    written.map_err(|error| ending(Exit::Unwritable, format!("cannot write {}: {error}", path.display())))?;
+    writeln!(out, "{} has the packets of {id}", path.display())?;
+    Ok(ExitCode::SUCCESS)
 }
 
 fn mute(name: &str, args: &ArgMatches) -> anyhow::Result<ExitCode> {

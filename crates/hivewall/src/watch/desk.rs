@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::sync::mpsc::Sender;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use hivewall_api::{AlertCommand, AlertRefusal, SourceGone};
+use hivewall_api::{AlertCommand, AlertFile, AlertRefusal, SourceGone};
 use hivewall_config::Config;
 use hivewall_detect::{Book, Change, Definition, Detection, Event, Said, Settings, Sign, Spoofable};
 use hivewall_engine::LoggedFinding;
@@ -24,13 +24,16 @@ use hivewall_policy::document::Grade;
 use tokio::sync::oneshot;
 
 use super::delivery::Delivery;
+use super::evidence::{Evidence, Place};
 use super::fleetwide::{All, Own};
 use super::kept::Kept;
 use super::logins::Logins;
 use super::{Ask, Order, Seen, Told};
-use crate::fleet::Fleet;
+use crate::fleet::{Fleet, Owners};
 use crate::policy::governor::{self, Respondent};
 
+/// Directory of captures in that of alerts.
+const CAPTURES: &str = "captures";
 /// Alerts in the snapshot.
 const LATEST: usize = 100;
 
@@ -40,6 +43,8 @@ pub(crate) struct Setting {
     pub(crate) settings: Settings,
     /// Where alerts are kept.
     pub(crate) directory: Option<PathBuf>,
+    /// Where the packets that they rest on are kept.
+    pub(crate) captures: Option<Place>,
     /// Whether the host's own logs of logins are read.
     pub(crate) logins: bool,
     /// What follows the journal.
@@ -65,10 +70,13 @@ impl Setting {
         let settings = Settings::read(off, thresholds)?;
         let host = crate::system::host_info(&config.agent.name).name;
         let logins = config.detect.logins;
+        let captures = directory.as_ref().map(|directory| directory.join(CAPTURES));
+        let captures = captures.and_then(|directory| Place::of(config.alerts.capture, directory, true));
         Ok(config.detect.enabled.then_some(Self {
             host,
             settings,
             directory,
+            captures,
             logins,
             journal: None,
             delivery: None,
@@ -89,6 +97,7 @@ pub(crate) struct Desk {
     tell: Sender<Told>,
     summary: Arc<Mutex<Arc<AlertSummary>>>,
     kept: Option<Kept>,
+    evidence: Option<Evidence>,
     /// Failed logins that logs told of.
     failed_logins: u64,
     governor: Option<Sender<governor::Ask>>,
@@ -125,6 +134,9 @@ impl Desk {
                 }
             }
         }
+        let known = AlertQuery { all: true, limit: usize::MAX, ..AlertQuery::default() };
+        let known = book.find(&known).0;
+        let evidence = setting.captures.map(|place| Evidence::open(place, known.iter()));
         let mut desk = Self {
             detection: Detection::new(&setting.settings),
             all: All::new(&setting.settings),
@@ -136,6 +148,7 @@ impl Desk {
             tell,
             summary,
             kept,
+            evidence,
             failed_logins: 0,
             governor: setting.governor,
             orders: None,
@@ -164,6 +177,9 @@ impl Desk {
         self.now = self.now.max(seen.now);
         if let Some(names) = &seen.interfaces {
             self.interfaces.clone_from(names);
+        }
+        if let Some(evidence) = &mut self.evidence {
+            seen.packets.iter().for_each(|packet| evidence.see(packet, &self.interfaces));
         }
         let is_member = self.fleet.as_ref().is_some_and(Fleet::is_member);
         for pulse in &seen.pulses {
@@ -198,6 +214,7 @@ impl Desk {
         for alert in self.book.tick(self.now) {
             self.changed(Change::Ended, alert);
         }
+        self.tidy_evidence();
         self.share();
         if let Some(kept) = &mut self.kept {
             kept.flush();
@@ -226,8 +243,61 @@ impl Desk {
             self.own.see_sign(&sign);
             let interface = sign.ifindex.and_then(|index| self.interfaces.get(&index)).cloned();
             if let Some((change, alert)) = self.book.take(self.now, &sign, interface) {
+                let alert = if change == Change::Raised { self.with_evidence(alert, &sign) } else { alert };
+                if change == Change::Raised {
+                    self.ask_owners(&alert, &sign);
+                }
                 self.changed(change, alert);
             }
+        }
+    }
+
+    /// The alert with the packets that it rests on put into a file, where there are some.
+    fn with_evidence(&mut self, alert: Alert, sign: &Sign) -> Alert {
+        let Some(evidence) = &mut self.evidence else { return alert };
+        let path = evidence.raise(self.now, (&alert, sign), &self.interfaces);
+        path.and_then(|path| self.book.capture(&alert.id, Some(path))).unwrap_or(alert)
+    }
+
+    /// Asks hosts of the fleet that saw it what they have of it.
+    fn ask_owners(&self, alert: &Alert, sign: &Sign) {
+        let (Some(fleet), Some(orders)) = (&self.fleet, &self.orders) else { return };
+        let Some(address) = sign.subject.source.or(sign.subject.target).filter(|_| !sign.hosts.is_empty()) else {
+            return;
+        };
+        let (id, orders) = (alert.id.clone(), orders.clone());
+        let owners = Owners { hosts: alert.hosts.clone(), address, port: sign.port };
+        // The desk is gone when the agent stops.
+        fleet.owners(owners, Box::new(move |found| _ = orders.send(Order::Owners(id, Box::new(found)))));
+    }
+
+    /// Writes packets that followed, and has captures go with their alerts.
+    fn tidy_evidence(&mut self) {
+        let retired = self.book.take_retired();
+        let Some(evidence) = &mut self.evidence else { return };
+        retired.iter().for_each(|id| evidence.retire(id));
+        for (id, path) in evidence.tick(self.now) {
+            if let Some(alert) = self.book.capture(&id, path) {
+                self.keep(&alert);
+                self.is_stale = true;
+            }
+        }
+    }
+
+    /// The capture of an alert.
+    fn capture(&mut self, id: &str) -> Result<AlertFile, AlertRefusal> {
+        let alert = self.book.get(id).ok_or_else(|| unknown_alert(id))?;
+        let (id, is_there) = (alert.id.clone(), alert.evidence.capture.is_some());
+        let none = |why: &str| AlertRefusal::Unknown { reason: format!("there is no capture of {id}: {why}") };
+        let Some(evidence) = &mut self.evidence else {
+            return Err(none("none are made; see `alerts.capture` and `alerts.directory` in the configuration"));
+        };
+        if !is_there {
+            return Err(none("no packet was copied that it rests on, or the file had to go"));
+        }
+        match evidence.read(&id) {
+            Ok(bytes) => Ok(AlertFile { name: format!("{id}.pcapng"), bytes }),
+            Err(error) => Err(AlertRefusal::Failed { reason: format!("the capture of {id} cannot be read: {error}") }),
         }
     }
 
@@ -257,6 +327,7 @@ impl Desk {
     pub(crate) fn obey(&mut self, order: Order) {
         match order {
             Order::Ask(Ask::Alerts(query, answer)) => _ = answer.send(self.page(&query)),
+            Order::Ask(Ask::Capture(id, answer)) => _ = answer.send(self.capture(&id)),
             Order::Ask(Ask::Mutes(answer)) => _ = answer.send(MutePage { mutes: self.book.mutes() }),
             Order::Ask(Ask::Detectors(answer)) => _ = answer.send(self.detectors()),
             Order::Ask(Ask::Command(AlertCommand::Test(request), _, answer)) => self.test(request, answer),
@@ -271,6 +342,13 @@ impl Desk {
                 self.book_signs();
             }
             Order::Responded(id, response) => self.responded(&id, response),
+            Order::Owners(id, found) => {
+                if let Some(alert) = self.book.owners(&id, *found) {
+                    self.keep(&alert);
+                    self.is_stale = true;
+                    self.publish();
+                }
+            }
             Order::Logins(logins) => self.logins(&logins),
             Order::Seen(seen) => self.take(&seen),
             Order::Stop => {}
@@ -486,6 +564,7 @@ impl Desk {
             failed_logins: self.failed_logins,
             responses: self.responses.clone(),
             channels: self.delivery.as_ref().map(Delivery::rows).unwrap_or_default(),
+            captures: self.evidence.as_ref().map(Evidence::summary).unwrap_or_default(),
         };
         *self.summary.lock().unwrap_or_else(PoisonError::into_inner) = Arc::new(summary);
     }
@@ -496,6 +575,7 @@ impl Desk {
         if let Some(delivery) = self.delivery.take() {
             delivery.close();
         }
+        self.tidy_evidence();
         if let Some(kept) = &mut self.kept {
             kept.flush();
         }

@@ -6,6 +6,7 @@
 mod commands;
 mod delivery;
 mod desk;
+mod evidence;
 mod fleetwide;
 mod kept;
 mod logins;
@@ -16,9 +17,10 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
-use hivewall_api::{AlertCommand, AlertRefusal, BoxFuture, Caller, SourceGone};
+use hivewall_api::{AlertCommand, AlertFile, AlertRefusal, BoxFuture, Caller, SourceGone};
 use hivewall_detect::Listener;
 use hivewall_engine::LoggedFinding;
+use hivewall_host::source::Peeks;
 use hivewall_model::{Pulse, SocketChange, SocketEvent, Stray, Timestamp};
 use hivewall_view::alerts::{Alert, AlertOutcome, AlertPage, AlertQuery, AlertSummary, DetectorPage, MutePage};
 use hivewall_view::policy::FirewallChange;
@@ -30,6 +32,8 @@ use crate::policy::governor::Membership;
 pub(crate) use commands::{command, run};
 pub(crate) use delivery::{Delivery, channels};
 pub(crate) use desk::{Desk, Setting};
+pub(crate) use evidence::Place as CapturePlace;
+use evidence::{Holding, Packet};
 pub(crate) use fleetwide::{Sightings, rank};
 pub(crate) use logins::follow_journal;
 
@@ -43,6 +47,8 @@ pub(crate) struct Seen {
     pub(crate) pulses: Vec<Pulse>,
     pub(crate) said: Vec<LoggedFinding>,
     pub(crate) strays: Vec<Stray>,
+    /// Copies of packets, where captures of alerts are made.
+    pub(crate) packets: Vec<Packet>,
     pub(crate) listeners: Vec<Listener>,
     pub(crate) changes: Vec<FirewallChange>,
     /// Names of interfaces, where they are told anew.
@@ -57,6 +63,7 @@ impl Seen {
             && self.pulses.is_empty()
             && self.said.is_empty()
             && self.strays.is_empty()
+            && self.packets.is_empty()
             && self.listeners.is_empty()
             && self.changes.is_empty()
     }
@@ -81,6 +88,8 @@ pub(crate) enum Order {
     Sightings(String, Box<Sightings>, Arc<Membership>),
     /// What was done about an alert.
     Responded(String, hivewall_view::alerts::Response),
+    /// What hosts of the fleet have of an alert.
+    Owners(String, Box<hivewall_view::alerts::OwnersEvidence>),
     /// Logins that the host's logs told of.
     Logins(Vec<hivewall_detect::Login>),
     Stop,
@@ -89,6 +98,7 @@ pub(crate) enum Order {
 /// A question, and where its answer goes.
 pub(crate) enum Ask {
     Alerts(AlertQuery, oneshot::Sender<AlertPage>),
+    Capture(String, oneshot::Sender<Result<AlertFile, AlertRefusal>>),
     Mutes(oneshot::Sender<MutePage>),
     Detectors(oneshot::Sender<DetectorPage>),
     Command(AlertCommand, String, oneshot::Sender<Result<AlertOutcome, AlertRefusal>>),
@@ -116,6 +126,11 @@ impl Alerts {
 
     pub(crate) fn find(&self, query: AlertQuery) -> BoxFuture<'static, Result<AlertPage, AlertRefusal>> {
         self.ask(|answer| Ask::Alerts(query, answer))
+    }
+
+    pub(crate) fn capture(&self, id: String) -> BoxFuture<'static, Result<AlertFile, AlertRefusal>> {
+        let read = self.ask(|answer| Ask::Capture(id, answer));
+        Box::pin(async move { read.await? })
     }
 
     pub(crate) fn mutes(&self) -> BoxFuture<'static, Result<MutePage, AlertRefusal>> {
@@ -158,6 +173,10 @@ pub(crate) struct Watch {
     told: Receiver<Told>,
     seen: Seen,
     unseen: AtomicU64,
+    /// What of packets is handed over.
+    holding: Option<Holding>,
+    /// Packets that the desk was not told of.
+    unheld: u64,
 }
 
 impl Watch {
@@ -166,6 +185,7 @@ impl Watch {
         let (orders, inbox) = channel();
         let (tell, told) = channel();
         let alerts = Alerts { orders, summary: Arc::default() };
+        let holding = setting.captures.as_ref().map(|place| place.holding);
         let desk = Desk::open(setting, tell, Arc::clone(&alerts.summary))?;
         Ok(Self {
             place: Place::Here(Box::new(desk), inbox),
@@ -173,6 +193,8 @@ impl Watch {
             told,
             seen: Seen::default(),
             unseen: AtomicU64::new(0),
+            holding,
+            unheld: 0,
         })
     }
 
@@ -181,6 +203,7 @@ impl Watch {
         let (orders, inbox) = channel();
         let (tell, told) = channel();
         let alerts = Alerts { orders: orders.clone(), summary: Arc::default() };
+        let holding = setting.captures.as_ref().map(|place| place.holding);
         let mut desk = Desk::open(setting, tell, Arc::clone(&alerts.summary))?;
         desk.begin(&orders);
         let waiting = Arc::new(AtomicUsize::new(0));
@@ -204,6 +227,8 @@ impl Watch {
             told,
             seen: Seen::default(),
             unseen: AtomicU64::new(0),
+            holding,
+            unheld: 0,
         })
     }
 
@@ -215,6 +240,12 @@ impl Watch {
     /// Where to put what is to be told with the next [`Watch::tell`].
     pub(crate) fn seen(&mut self) -> &mut Seen {
         &mut self.seen
+    }
+
+    /// Copies of packets, for captures of alerts.
+    pub(crate) fn see_packets(&mut self, peeks: &Peeks) {
+        let Some(holding) = self.holding else { return };
+        self.seen.packets.extend(peeks.iter().map(|(time, head, bytes)| Packet::of(time, head, bytes, holding)));
     }
 
     /// Sockets that began to wait for peers.
@@ -242,6 +273,7 @@ impl Watch {
             Place::Apart { waiting, .. } => {
                 if waiting.load(Ordering::Relaxed) >= BACKLOG_MAX {
                     self.unseen.fetch_add(seen.len() as u64, Ordering::Relaxed);
+                    self.unheld += seen.packets.len() as u64;
                     return;
                 }
                 waiting.fetch_add(1, Ordering::Relaxed);
@@ -286,6 +318,9 @@ impl Watch {
             .filter(|(_, count)| *count > 0)
             .collect();
         snapshot.alerts = AlertSummary::clone(&summary);
+        if self.unheld > 0 {
+            snapshot.alerts.captures.lost.insert("undelivered".to_owned(), self.unheld);
+        }
     }
 
     /// What the desk was not told of.

@@ -3,8 +3,10 @@
 use std::fmt::Write as _;
 
 use super::{Alert, AlertState, DetectorRow, Mute, MuteAction};
+use crate::fleet::hosts;
 use crate::table::{Align, Column, clean, render};
 use crate::time::to_the_second;
+use crate::units;
 
 const fn left(title: &'static str, rank: u8) -> Column {
     Column { title, align: Align::Left, rank, cut: rank == 0 }
@@ -98,6 +100,25 @@ pub fn render_alert(alert: &Alert) -> String {
     }
     let flows: Vec<String> = alert.evidence.flows.iter().map(u64::to_string).collect();
     line("flows", &flows.join(", "));
+    if let Some(of) = &alert.evidence.owners {
+        line("asked", &format!("{} that saw it: {}", hosts(of.answer.known), of.answer.words()));
+        for owner in &of.owners {
+            let numbers: Vec<String> = owner.flow_ids.iter().map(u64::to_string).collect();
+            let told = (units::count(owner.flows), units::count(owner.packets), units::bytes(owner.bytes));
+            line(
+                "",
+                &format!(
+                    "{}: {} flows, the latest {} packets and {} in {}",
+                    owner.host,
+                    told.0,
+                    told.1,
+                    told.2,
+                    numbers.join(", ")
+                ),
+            );
+        }
+        of.answer.missing_lines().iter().for_each(|missing| line("", missing));
+    }
     line("capture", alert.evidence.capture.as_deref().unwrap_or_default());
     if let Some(seen) = &alert.acknowledged {
         line("acknowledged", &format!("{} by {}: {}", to_the_second(&seen.at), seen.by, seen.note));

@@ -3,6 +3,7 @@
 //! Here are shapes only: what a member is and how totals come about is fixed elsewhere. Invariants: a figure that is of many
 //! hosts has its coverage, its age and its bound beside it; a list that can be long says how long it is.
 
+mod alerts;
 mod answers;
 mod commands;
 mod example;
@@ -16,6 +17,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub use self::alerts::{
+    ALERT_HOSTS_SHOWN, FleetAlertHost, FleetAlertPage, FleetAlertRow, alerts_of_each_host, merge_alerts,
+    render_fleet_alerts,
+};
 pub use self::answers::{
     AuditPage, FleetAnswer, FleetFlowPage, FleetFlowRow, FleetRuleRow, FleetRulesPage, FleetSnapshotPage, HostDigest,
     HostMissing, MISSING_SHOWN, MemberPage, RolloutPage,

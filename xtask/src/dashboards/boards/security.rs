@@ -123,6 +123,32 @@ pub(super) const BOARD: Board = Board {
             ],
         },
         Row {
+            title: "Packets that alerts rest on",
+            panels: &[
+                lines(
+                    "Captures",
+                    "none",
+                    "Capture files of alerts on each host.",
+                    &[("sum by (instance) (hivewall_alert_captures{@i})", "{{instance}}")],
+                ),
+                lines(
+                    "Their size",
+                    "bytes",
+                    "Of all capture files of a host; the oldest go at 64 MiB.",
+                    &[("sum by (instance) (hivewall_alert_captures_bytes{@i})", "{{instance}}")],
+                ),
+                lines(
+                    "What is missing in them",
+                    "ops",
+                    "Packets and captures that were left out, a second, by reason.",
+                    &[(
+                        "sum by (reason) (rate(hivewall_alert_captures_lost_total{@i}[$__rate_interval]))",
+                        "{{reason}}",
+                    )],
+                ),
+            ],
+        },
+        Row {
             title: "What does not belong",
             panels: &[
                 stack(

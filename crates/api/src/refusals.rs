@@ -1,0 +1,61 @@
+//! Refusals that many operations share, for the OpenAPI document: each list stands here once. Deliberately not here: refusals that one
+//! operation alone has, which stand with it; and how a refusal comes about.
+//!
+//! Invariant: every refusal is described as a [`Problem`](crate::Problem).
+
+use std::collections::BTreeMap;
+
+use utoipa::IntoResponses;
+use utoipa::openapi::{ContentBuilder, Ref, RefOr, Response, ResponseBuilder};
+
+const PROBLEM: &str = "Problem";
+
+macro_rules! refusals {
+    ($($(#[doc = $about:literal])+ $name:ident { $($status:literal: $what:literal,)+ })+) => {
+        $(
+            $(#[doc = $about])+
+            pub(crate) struct $name;
+
+            impl IntoResponses for $name {
+                fn responses() -> BTreeMap<String, RefOr<Response>> {
+                    BTreeMap::from([$(($status.to_string(), problem($what))),+])
+                }
+            }
+        )+
+    };
+}
+
+fn problem(what: &str) -> RefOr<Response> {
+    let content = ContentBuilder::new().schema(Some(Ref::from_schema_name(PROBLEM))).build();
+    ResponseBuilder::new().description(what).content("application/json", content).build().into()
+}
+
+refusals! {
+    /// Of whatever only who may command is answered.
+    Forbidden {
+        401: "The token is missing or wrong.",
+        403: "No commands are taken, or not from that page.",
+    }
+    /// Of a command with a body.
+    CommandRefused {
+        401: "The token is missing or wrong.",
+        403: "No commands are taken, or not from that page.",
+        415: "The body is not JSON.",
+    }
+    /// Of a question about alerts.
+    AlertsUnasked {
+        400: "A parameter is not understood.",
+        404: "No detectors work here.",
+    }
+    /// Of a command about alerts, beside [`CommandRefused`].
+    AlertsUndone {
+        400: "The request is not understood.",
+        404: "There is no such thing here.",
+        500: "It could not be done.",
+    }
+    /// Of a question about the fleet.
+    FleetUnasked {
+        400: "A parameter is not understood.",
+        404: "This agent is in no fleet.",
+    }
+}
