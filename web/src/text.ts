@@ -301,6 +301,7 @@ export const text = {
     topOf: (n: string): string => `largest ${n} flows`,
     all: (n: string): string => `all ${n} flows`,
     cut: (shown: string, all: string, least: string): string => `the largest ${shown} of ${all} flows, at least ${least} of their bytes`,
+    andRefused: (n: string): string => `and ${n} smaller ones that were or would be refused`,
     shown: (nodes: string, edges: string): string => `${nodes} nodes, ${edges} links`,
     folded: (all: string, shown: string): string => `${all} nodes, the small ones in groups: ${shown} to see`,
     groupOf: (net: string, n: number): string => `${net} (${n})`,

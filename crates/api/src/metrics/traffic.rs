@@ -128,7 +128,7 @@ pub(super) fn peers_summary(scrape: &Scrape<'_>, out: &mut Samples, value: fn(&P
 /// How many reasons there are for the health not to be ok, by kind.
 pub(super) fn health(scrape: &Scrape<'_>, out: &mut Samples) {
     let api = scrape.api;
-    let health = Health::new(scrape.snapshot, api.source.now(), &api.losses());
+    let health = Health::new(scrape.snapshot, api.source.now(), &api.losses(), api.source.fleet().is_some());
     let mut kinds: BTreeMap<&str, u64> = HEALTH_KINDS.map(|kind| (kind, 0)).into();
     for reason in &health.reasons {
         *kinds.entry(&reason.kind).or_default() += 1;
