@@ -13,7 +13,7 @@ use hivewall_api::{
 use hivewall_view::access::Role;
 use serde_json::{Value, json};
 use support::guarded::{Guarded, PASSWORD, Session};
-use support::{Server, TOKEN};
+use support::{Server, TOKEN, data};
 
 #[test]
 fn a_login_sets_a_cookie_that_scripts_and_other_sites_cannot_have() {
@@ -362,6 +362,28 @@ fn a_token_that_is_taken_away_opens_nothing_and_what_it_opened_ends() {
     assert_eq!(away.status, 200, "{}", away.body);
     assert_eq!(ban("192.0.2.2").error(), "wrong_token");
     assert_eq!(opened.get("/api/v1/snapshot").status, 401);
+}
+
+#[test]
+fn what_is_followed_live_ends_with_the_right_to_see_it() {
+    let guarded = Guarded::start();
+    let bob = guarded.log_in("bob");
+    let token = format!("Bearer {}", guarded.token("opal"));
+    let follow = |name: &str, value: &str| {
+        let events = guarded.server.follow_as("", &format!("{name}: {value}\r\n"));
+        assert!(events.head.starts_with("HTTP/1.1 200"), "{}", events.head);
+        events
+    };
+    let (mut by_cookie, mut by_token) = (follow("cookie", &bob.cookie), follow("authorization", &token));
+    let flow = || data::flows().into_iter().take(1);
+    guarded.server.fake.close(flow());
+    assert_eq!((by_cookie.next().unwrap().name, by_token.next().unwrap().name), ("flow".to_owned(), "flow".to_owned()));
+    for name in ["bob", "opal"] {
+        let gone = guarded.server.send("DELETE", "/api/v1/users", Some(TOKEN), Some(&json!({ "name": name })));
+        assert_eq!(gone.status, 200, "{}", gone.body);
+    }
+    guarded.server.fake.close(flow());
+    assert!(by_cookie.next().is_none() && by_token.next().is_none());
 }
 
 #[test]

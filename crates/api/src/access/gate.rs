@@ -30,6 +30,8 @@ pub(crate) struct Granted {
     pub(crate) identity: Option<Identity>,
     /// Their session, where it is by a cookie.
     pub(crate) session: Option<Session>,
+    /// Id of their token, where it is by a user's.
+    pub(crate) token: Option<String>,
     pub(crate) right: Right,
 }
 
@@ -95,11 +97,7 @@ fn detail(response: &Response) -> String {
 }
 
 /// Who a request is of, if anybody; the error is for those who show something that is wrong.
-fn who_is(
-    shared: &Arc<Shared>,
-    headers: &HeaderMap,
-    now: Moment,
-) -> Result<Option<(Identity, Option<Session>)>, Refusal> {
+fn who_is(shared: &Arc<Shared>, headers: &HeaderMap, now: Moment) -> Result<Option<Known>, Refusal> {
     let access = &shared.access;
     match bearer(headers) {
         Err(refusal) => return Err(access.unauthorized(shared, "no_token", refusal)),
@@ -108,23 +106,24 @@ fn who_is(
                 let detail = "the token is neither the agent's nor a user's";
                 return Err(access.unauthorized(shared, "wrong_token", detail));
             };
+            let token = holder.as_ref().map(|holder| holder.token.clone());
             if holder.is_some_and(|holder| holder.is_news) {
                 let shared = Arc::clone(shared);
                 // When it was used is set in memory; a change of nothing writes it down. That it failed is logged there.
                 tokio::spawn(async move { shared.access.users.change(|_| Ok(())).await.is_ok() });
             }
-            return Ok(Some((identity, None)));
+            return Ok(Some(Known { identity, session: None, token }));
         }
         Ok(None) => {}
     }
     let session = cookie(headers, &shared.cookie_name()).and_then(|id| access.sessions().find(id, now));
     if let Some(session) = session {
         let identity = Identity { user: Some(session.user.clone()), role: session.role, how: How::Session };
-        return Ok(Some((identity, Some(session))));
+        return Ok(Some(Known { identity, session: Some(session), token: None }));
     }
     let is_free = !access.is_login_required(shared.address.ip());
     let anybody = Identity { user: None, role: Role::Viewer, how: How::Loopback };
-    Ok(is_free.then_some((anybody, None)))
+    Ok(is_free.then_some(Known { identity: anybody, session: None, token: None }))
 }
 
 /// The one bearer token of a request. Other schemes are a proxy's business.
@@ -144,19 +143,27 @@ fn bearer(headers: &HeaderMap) -> Result<Option<&str>, &'static str> {
     std::str::from_utf8(shown.trim_ascii()).map(Some).map_err(|_| "the token is not text")
 }
 
-type Known = Result<Option<(Identity, Option<Session>)>, Refusal>;
+/// Somebody, and by what.
+struct Known {
+    identity: Identity,
+    session: Option<Session>,
+    token: Option<String>,
+}
 
 /// Whether that is enough. The error carries who was refused, where that is known.
 fn decide(
     shared: &Shared,
     request: &Request,
     right: Right,
-    known: Known,
+    known: Result<Option<Known>, Refusal>,
 ) -> Result<Granted, (Refusal, Option<Identity>)> {
     let (need, changes) = match right {
         Right::Anyone => {
-            let (identity, session) = known.ok().flatten().unzip();
-            return Ok(Granted { identity, session: session.flatten(), right });
+            let granted = match known.ok().flatten() {
+                Some(Known { identity, session, token }) => Granted { identity: Some(identity), session, token, right },
+                None => Granted { identity: None, session: None, token: None, right },
+            };
+            return Ok(granted);
         }
         Right::Read(need) => (need, false),
         Right::Change(need) => (need, true),
@@ -168,7 +175,7 @@ fn decide(
     if (changes || need > Role::Viewer) && !access.knows_somebody() {
         return Err((commands_off(), None));
     }
-    let Some((identity, session)) = known.map_err(|refusal| (refusal, None))? else {
+    let Some(Known { identity, session, token }) = known.map_err(|refusal| (refusal, None))? else {
         let detail = "nothing is told here without a login";
         return Err((access.unauthorized(shared, "login_required", detail), None));
     };
@@ -183,7 +190,7 @@ fn decide(
     if changes && let Some(session) = &session {
         check_csrf(request.headers(), session).map_err(|refusal| (refusal, Some(identity.clone())))?;
     }
-    Ok(Granted { identity: Some(identity), session, right })
+    Ok(Granted { identity: Some(identity), session, token, right })
 }
 
 fn commands_off() -> Refusal {
@@ -230,6 +237,16 @@ impl Access {
             )
         };
         Refusal::new(StatusCode::UNAUTHORIZED, error, detail, hint)
+    }
+
+    /// Whether what was granted is still: for answers that go on.
+    pub(crate) fn still_holds(&self, granted: &Granted) -> bool {
+        let user = granted.identity.as_ref().and_then(|identity| identity.user.as_deref());
+        match (&granted.session, &granted.token, user) {
+            (Some(session), ..) => self.sessions().goes_on(session, self.clock.now()),
+            (None, Some(token), Some(user)) => self.users.has_token(user, token),
+            _ => true,
+        }
     }
 
     /// Keeps in the trail what somebody did or tried to do.

@@ -38,6 +38,8 @@ pub(crate) struct Session {
     pub(crate) csrf: String,
     /// When it ends at the latest.
     pub(crate) expires: Timestamp,
+    /// What it is found by.
+    key: Hash,
     /// Id of the user's token that it was opened with.
     by: Option<String>,
     opened: Duration,
@@ -65,8 +67,9 @@ impl Sessions {
         }
         let id = secret::random()?;
         let (opened, used, expires) = (now.elapsed, now.elapsed, now.wall + LONGEST);
-        let session = Session { user: user.to_owned(), role, csrf: secret::random()?, expires, by, opened, used };
-        self.0.insert(secret::hash(&id), session.clone());
+        let (key, user, csrf) = (secret::hash(&id), user.to_owned(), secret::random()?);
+        let session = Session { user, role, csrf, expires, key, by, opened, used };
+        self.0.insert(key, session.clone());
         Ok((id, session))
     }
 
@@ -87,6 +90,11 @@ impl Sessions {
         }
         session.used = now.elapsed;
         Some(session.clone())
+    }
+
+    /// Whether it goes on, which is no use of it.
+    pub(crate) fn goes_on(&self, session: &Session, now: Moment) -> bool {
+        self.0.get(&session.key).is_some_and(|kept| kept.lasts(now))
     }
 
     /// Ends it, and says whose it was.
@@ -187,7 +195,10 @@ mod tests {
         assert!(sessions.find(&by_token, at(0)).is_none() && sessions.find(&bob, at(0)).is_some());
         sessions.end_of_user("bob");
         assert!(sessions.find(&bob, at(0)).is_none() && sessions.find(&ada, at(0)).is_some());
+        let still = sessions.find(&ada, at(0)).unwrap();
+        assert!(sessions.goes_on(&still, at(0)) && !sessions.goes_on(&still, at(SESSION_IDLE_SECONDS_MAX)));
         assert_eq!(sessions.end(&ada).unwrap().user, "ada");
+        assert!(!sessions.goes_on(&still, at(0)));
         assert!(sessions.find(&ada, at(0)).is_none() && sessions.end(&ada).is_none());
     }
 

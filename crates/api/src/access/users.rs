@@ -335,6 +335,13 @@ impl Users {
         self.book().holder(&hash, now)
     }
 
+    /// Whether this token, by its id, is still this user's.
+    pub(crate) fn has_token(&self, name: &str, id: &str) -> bool {
+        let book = self.book();
+        let user = book.users.iter().find(|user| user.name == name);
+        user.is_some_and(|user| user.tokens.iter().any(|token| token.id == id))
+    }
+
     /// Changes a copy, keeps it, and only then lets it hold.
     pub(crate) async fn change<T>(&self, change: impl FnOnce(&mut Book) -> Result<T, Refusal>) -> Result<T, Refusal> {
         let file = match &self.place {

@@ -1,8 +1,10 @@
 //! A server with users, where a login is wanted and time passes when a test says so.
 
+use std::fs::OpenOptions;
 use std::io::{Read as _, Write as _};
-use std::sync::Arc;
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use hivewall_api::{Access, Clock, Moment};
@@ -33,19 +35,31 @@ pub fn clock() -> (Clock, Arc<AtomicU64>) {
     (clock, seconds)
 }
 
+/// The file of users, once they were added: each costs as much time as a password has to.
+static USERS: OnceLock<String> = OnceLock::new();
+
 impl Guarded {
     pub fn start() -> Self {
         let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("users.json");
+        if let Some(users) = USERS.get() {
+            let mut open = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&file).unwrap();
+            open.write_all(users.as_bytes()).unwrap();
+        }
         let (clock, seconds) = clock();
         let access = Access::token(TOKEN, "/run/hivewall/token".into()).unwrap();
         let (access, error) = access.always(true).clock(clock).keep_in(directory.path());
         assert!(error.is_none(), "{error:?}");
         let guarded = Self { server: Server::start_with(access), directory, seconds };
+        if USERS.get().is_some() {
+            return guarded;
+        }
         for (name, role) in [("bob", "viewer"), ("opal", "operator"), ("ada", "admin")] {
             let user = json!({ "name": name, "role": role, "password": PASSWORD });
             let answer = guarded.server.send("POST", "/api/v1/users", Some(TOKEN), Some(&user));
             assert_eq!(answer.status, 200, "{}", answer.body);
         }
+        USERS.get_or_init(|| std::fs::read_to_string(file).unwrap());
         guarded
     }
 

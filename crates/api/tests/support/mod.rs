@@ -394,8 +394,13 @@ impl Server {
 
     /// Follows flows live; returns once the server has said that it listens.
     pub fn follow(&self, query: &str) -> Events {
+        self.follow_as(query, "")
+    }
+
+    /// The same with more headers, each with its end of line.
+    pub fn follow_as(&self, query: &str, headers: &str) -> Events {
         let mut stream = self.connect();
-        write!(stream, "GET /api/v1/flows/live{query} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        write!(stream, "GET /api/v1/flows/live{query} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").unwrap();
         let mut events = Events { lines: BufReader::new(stream), head: String::new() };
         while !events.head.ends_with("\r\n\r\n") {
             assert!(events.lines.read_line(&mut events.head).unwrap() > 0, "{}", events.head);
