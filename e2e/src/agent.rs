@@ -83,6 +83,7 @@ impl Agent {
             ["--fleet-directory", ""],
             ["--alerts-directory", ""],
             ["--export-directory", ""],
+            ["--api-directory", ""],
         ];
         let usual = usual.iter().filter(|[flag, _]| !args.contains(flag)).flatten();
         command

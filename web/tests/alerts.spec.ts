@@ -13,7 +13,6 @@ async function send(request: APIRequestContext, method: 'POST' | 'DELETE', path:
 }
 
 // An agent in no fleet answers 404 there, which the browser writes down by itself.
-test.beforeEach(({ quiet }) => quiet.allow(/\/api\/v1\/fleet\)/));
 
 test.afterEach(async ({ request }) => {
   const { mutes } = (await (await request.get(`${HOST}/api/v1/alerts/mutes`)).json()) as { mutes: { id: string }[] };
@@ -70,8 +69,7 @@ test('a span drawn in the timeline narrows the list to what went on in it', asyn
   await expect(scan(page)).toBeVisible();
 });
 
-test('keys: j and k go through alerts, Enter opens, s silences, Escape closes', async ({ page, quiet }) => {
-  quiet.allow(/session/);
+test('keys: j and k go through alerts, Enter opens, s silences, Escape closes', async ({ page }) => {
   await enter(page, `${HOST}/#/alerts?state=all`);
   await expect(scan(page)).toBeVisible();
   await page.keyboard.press('j');
@@ -93,8 +91,7 @@ test('keys: j and k go through alerts, Enter opens, s silences, Escape closes', 
   await expect(first).toBeFocused();
 });
 
-test('silenced: says what exactly beforehand, stands under Muted, and is heard again', async ({ page, quiet }) => {
-  quiet.allow(/session/);
+test('silenced: says what exactly beforehand, stands under Muted, and is heard again', async ({ page }) => {
   await enter(page, `${HOST}/#/alerts?state=all`);
   await scan(page).click();
   await details(page).getByRole('button', { name: 'Silence…' }).click();
@@ -118,8 +115,7 @@ test('silenced: says what exactly beforehand, stands under Muted, and is heard a
   await expect(page.getByText('Nothing is muted.')).toBeVisible();
 });
 
-test('excluded by keyboard: nothing chosen is refused, the port and source make it narrow', async ({ page, quiet }) => {
-  quiet.allow(/session/);
+test('excluded by keyboard: nothing chosen is refused, the port and source make it narrow', async ({ page }) => {
   await enter(page, `${HOST}/#/alerts?state=all`);
   await scan(page).focus();
   await page.keyboard.press('Enter');
@@ -139,8 +135,7 @@ test('excluded by keyboard: nothing chosen is refused, the port and source make 
   await expect(page.getByRole('row', { name: /excluded port_scan from 10\.55\.0\.9/ })).toContainText('for good');
 });
 
-test('acknowledged with the key a: it is handled, with who and what they said', async ({ page, quiet }) => {
-  quiet.allow(/session/);
+test('acknowledged with the key a: it is handled, with who and what they said', async ({ page }) => {
   // That of a beacon: the scan is for the other tests. An acknowledgement cannot be taken back.
   await enter(page, `${HOST}/#/alerts?state=all&q=beacon`);
   const beacon = page.locator('[data-alert]').filter({ hasText: 'Beacon' }).last();
@@ -159,8 +154,7 @@ test('acknowledged with the key a: it is handled, with who and what they said', 
   await expect(beacon).toContainText('acknowledged');
 });
 
-test('a ban says first what it touches and that the source may be spoofed, and then holds', async ({ page, quiet, request }) => {
-  quiet.allow(/session/);
+test('a ban says first what it touches and that the source may be spoofed, and then holds', async ({ page, request }) => {
   await enter(page, `${HOST}/#/alerts?state=all`);
   await scan(page).click();
   await details(page).getByRole('button', { name: 'Ban for 1 h…' }).click();
@@ -183,8 +177,7 @@ test('a ban says first what it touches and that the source may be spoofed, and t
     .toContain('Port scan');
 });
 
-test('a ban of this host says so', async ({ page, quiet }) => {
-  quiet.allow(/session/);
+test('a ban of this host says so', async ({ page }) => {
   await enter(page, `${HOST}/#/alerts?state=all&q=beacon`);
   await page.locator('[data-alert]', { hasText: '10.55.0.1 →' }).first().click();
   await page.getByRole('button', { name: 'Ban for 1 h…' }).click();

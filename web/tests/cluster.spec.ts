@@ -3,7 +3,6 @@ import { enter, look } from './enter';
 import { accessible, DEMO, expect, HOST, shots, test } from './support';
 
 // An agent in no fleet answers 404 there, which the browser writes down by itself.
-test.beforeEach(({ quiet }) => quiet.allow(/\/api\/v1\/(fleet|session)\)/));
 
 test('members are listed with state, version and traffic; one opens by mouse and by keyboard', async ({ page }) => {
   await look(page, `${DEMO}/#/cluster`);

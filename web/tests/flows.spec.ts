@@ -4,7 +4,6 @@ import type { Page } from '@playwright/test';
 import { accessible, DEMO, expect, HOST, REPLAY, shots, test } from './support';
 
 // Until the agents of the bed know these.
-test.beforeEach(({ quiet }) => quiet.allow(/session|fields|404.*fleet/));
 // The accessibility check of a full table takes its time on two busy cores.
 test.describe.configure({ timeout: 120_000 });
 

@@ -4,7 +4,6 @@ import { accessible, DEMO, expect, HOST, REPLAY, shots, test } from './support';
 
 // Session and fields: temporary, the agents of the bed do not have them yet. Fleet: an agent in none answers 404, which
 // the browser tells.
-test.beforeEach(({ quiet }) => quiet.allow(/\/api\/v1\/(session|fields|fleet)/));
 
 const canvas = (page: Page) => page.getByRole('application');
 const nodes = (page: Page) => page.getByRole('region', { name: 'Largest nodes' });

@@ -34,7 +34,6 @@ async function write(page: Page, text: string): Promise<void> {
 }
 
 // A host in no fleet says so with 404, which the browser notes as an error.
-test.beforeEach(({ quiet }) => quiet.allow(/api\/v1\/fleet/));
 
 const editor = (page: Page): Locator => page.getByRole('textbox', { name: 'Policy document, YAML' });
 const stepOf = (page: Page, name: string): Locator => page.getByRole('button', { name: new RegExp(`^\\d ${name}`) });

@@ -14,6 +14,9 @@ const BED = process.env.HIVEWALL_BED_DIR ?? '/tmp/hwweb';
 /** The token of the agent at `HOST`. */
 export const token = (): string => readFileSync(`${BED}/token`, 'utf8').trim();
 
+/** The token of the first host of the demo. */
+export const demoToken = (): string => readFileSync(`${BED}/demo-token`, 'utf8').trim();
+
 export const test = base.extend<{ quiet: { allow: (pattern: RegExp) => void } }>({
   // Errors that a test brings about on purpose are allowed by their text.
   quiet: [
@@ -40,12 +43,13 @@ export { expect };
 
 /** No violation of WCAG 2.2 A and AA that axe can find, in both themes. */
 export async function accessible(page: Page): Promise<void> {
+  const before = await page.evaluate(() => document.documentElement.dataset.theme);
   for (const theme of ['dark', 'light']) {
     await page.evaluate((to) => (document.documentElement.dataset.theme = to), theme);
     const found = await new AxeBuilder({ page }).withTags(['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa']).analyze();
     expect(found.violations.map((one) => `${theme}: ${one.id}: ${one.nodes.map((node) => node.html).join(' | ')}`)).toEqual([]);
   }
-  await page.evaluate(() => delete document.documentElement.dataset.theme);
+  await page.evaluate((to) => (document.documentElement.dataset.theme = to ?? 'dark'), before);
 }
 
 /** Screenshots at the width of a desk and of a telephone, below `test-results/shots`. */

@@ -4,7 +4,6 @@ import { accessible, DEMO, expect, HOST, REPLAY, shots, test } from './support';
 
 // Session and fields: temporary, the agents of the bed do not have them yet. Fleet: an agent in none answers 404, which
 // the browser tells.
-test.beforeEach(({ quiet }) => quiet.allow(/\/api\/v1\/(session|fields|fleet)/));
 
 const tabs = (page: Page) => page.getByRole('navigation', { name: 'What is shown' });
 const card = (page: Page, name: string) => page.getByRole('region', { name, exact: true }).first();
@@ -57,7 +56,7 @@ test('interfaces: load, speed and errors, and a chart', async ({ page }) => {
   const row = card(page, 'Interfaces').getByRole('row', { name: /lan0/ });
   await expect(row).toContainText(/10\.0 Gbit\/s/);
   await expect(row.getByRole('link')).toHaveAttribute('href', '#/flows?filter=interface%3Alan0');
-  await expect(page.getByRole('figure', { name: 'Chart: lan0: in and out' })).toContainText(/in .*bit\/s/);
+  await expect(page.getByRole('figure', { name: 'Chart: lan0: in and out' })).toContainText(/In .*bit\/s/);
   await accessible(page);
   await shots(page, 'time-interfaces');
 });

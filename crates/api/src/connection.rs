@@ -14,11 +14,12 @@ use std::time::Duration;
 use axum::serve::Listener;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::time::{Instant, Sleep, sleep, timeout};
 
 use crate::access::BODY_BYTES_MAX;
 use crate::state::{Shared, count};
+use crate::wire::{Handshakes, Wire};
 
 /// Connections that may be open at once; one more is told so and closed, and counted.
 pub const CONNECTIONS_MAX: usize = 256;
@@ -44,12 +45,44 @@ pub(crate) struct GuardedListener {
     shared: Arc<Shared>,
     places: Arc<Semaphore>,
     refusals: Arc<Semaphore>,
+    handshakes: Option<Handshakes>,
+    /// Connections whose handshake is done.
+    done: (mpsc::Sender<(GuardedStream, SocketAddr)>, mpsc::Receiver<(GuardedStream, SocketAddr)>),
 }
 
 impl GuardedListener {
     pub(crate) fn new(listener: TcpListener, shared: Arc<Shared>) -> Self {
         let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
-        Self { listener, shared, places, refusals: Arc::new(Semaphore::new(REFUSALS_MAX)) }
+        let refusals = Arc::new(Semaphore::new(REFUSALS_MAX));
+        let handshakes = shared.access.tls.clone().map(Handshakes::new);
+        // Each holds one of the places: there is always room.
+        Self { listener, shared, places, refusals, handshakes, done: mpsc::channel(CONNECTIONS_MAX) }
+    }
+
+    /// Begins a handshake beside the listener. Where there are too many, the connection is closed: to say why would take one.
+    fn shake(&self, handshakes: &Handshakes, stream: TcpStream, peer: SocketAddr) {
+        let connected = std::time::Instant::now();
+        let Some(turn) = handshakes.turn(peer.ip()) else {
+            count(&self.shared.counts.connections_refused, 1);
+            return;
+        };
+        let (handshakes, places, done) = (handshakes.clone(), Arc::clone(&self.places), self.done.0.clone());
+        let shared = Arc::clone(&self.shared);
+        tokio::spawn(async move {
+            let shaken = handshakes.shake(stream).await;
+            drop(turn);
+            match (shaken, places.try_acquire_owned()) {
+                (Err(error), _) => {
+                    tracing::debug!(%peer, %error, "no TLS came about");
+                    count(&shared.counts.handshakes_failed, 1);
+                }
+                (Ok(_), Err(_)) => count(&shared.counts.connections_refused, 1),
+                // An error means that the listener is gone.
+                (Ok(wire), Ok(place)) => {
+                    let _ = done.send((GuardedStream::new(wire, place, shared, connected), peer)).await;
+                }
+            }
+        });
     }
 
     fn refuse(&self, stream: TcpStream) {
@@ -86,9 +119,17 @@ impl Listener for GuardedListener {
     async fn accept(&mut self) -> (GuardedStream, SocketAddr) {
         loop {
             // axum's own implementation logs and retries what accept(2) can fail with.
-            let (stream, peer) = Listener::accept(&mut self.listener).await;
+            let (stream, peer) = tokio::select! {
+                Some(done) = self.done.1.recv() => return done,
+                accepted = Listener::accept(&mut self.listener) => accepted,
+            };
+            if let Some(handshakes) = &self.handshakes {
+                self.shake(handshakes, stream, peer);
+                continue;
+            }
+            let (shared, connected) = (Arc::clone(&self.shared), std::time::Instant::now());
             match Arc::clone(&self.places).try_acquire_owned() {
-                Ok(place) => return (GuardedStream::new(stream, place, Arc::clone(&self.shared)), peer),
+                Ok(place) => return (GuardedStream::new(Wire::Plain(stream), place, shared, connected), peer),
                 Err(_) => self.refuse(stream),
             }
         }
@@ -101,7 +142,7 @@ impl Listener for GuardedListener {
 
 /// A connection that ends itself when its client stops taking part.
 pub(crate) struct GuardedStream {
-    stream: TcpStream,
+    stream: Wire,
     shared: Arc<Shared>,
     /// Bytes read since the last one written.
     unanswered: usize,
@@ -111,16 +152,9 @@ pub(crate) struct GuardedStream {
 }
 
 impl GuardedStream {
-    fn new(stream: TcpStream, place: OwnedSemaphorePermit, shared: Arc<Shared>) -> Self {
+    fn new(stream: Wire, place: OwnedSemaphorePermit, shared: Arc<Shared>, connected: std::time::Instant) -> Self {
         count(&shared.counts.connections, 1);
-        Self {
-            stream,
-            shared,
-            unanswered: 0,
-            deadline: Box::pin(sleep(ANSWER_WAIT)),
-            connected: std::time::Instant::now(),
-            _place: place,
-        }
+        Self { stream, shared, unanswered: 0, deadline: Box::pin(sleep(ANSWER_WAIT)), connected, _place: place }
     }
 
     /// When it was accepted.
@@ -201,12 +235,19 @@ impl AsyncWrite for GuardedStream {
         self.stream.is_write_vectored()
     }
 
+    // TLS keeps bytes back, so that both can wait for a client that takes nothing.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        match Pin::new(&mut self.stream).poll_flush(cx) {
+            Poll::Pending => self.wait(cx),
+            done @ Poll::Ready(_) => done,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        match Pin::new(&mut self.stream).poll_shutdown(cx) {
+            Poll::Pending => self.wait(cx),
+            done @ Poll::Ready(_) => done,
+        }
     }
 }
 

@@ -14,7 +14,7 @@ use hivewall_view::fleet::{
 };
 use serde::Serialize;
 
-use crate::access::{Body, Caller, Commander};
+use crate::access::{Body, Caller, Commander, Detail};
 use crate::error::{Problem, Refusal};
 use crate::params::{AlertParams, FlowParams, PageParams, Pairs};
 use crate::policy::{patiently, span};
@@ -225,7 +225,6 @@ pub(crate) async fn invitations(State(shared): State<Arc<Shared>>, pairs: Pairs)
     tag = "fleet",
     operation_id = "fleet_invite",
     request_body = InvitationRequest,
-    security(("token" = [])),
     responses(
         (status = 200, description = "It is issued.", body = InvitationIssued),
         (status = 400, description = "The time, the uses or an address is not understood.", body = Problem),
@@ -244,7 +243,10 @@ pub(crate) async fn invite(
     pairs.expect_none()?;
     let invite = read(request)?;
     let issued = patiently(shared.source.fleet_invite(invite, caller)).await?.map_err(refusal)?;
-    json(StatusCode::OK, Arc::new(issued)).await
+    let detail = Detail(format!("invitation {}", issued.invitation.id));
+    let mut response = json(StatusCode::OK, Arc::new(issued)).await?;
+    response.extensions_mut().insert(detail);
+    Ok(response)
 }
 
 /// Withdraws an invitation: nobody joins with it from now on.
@@ -254,7 +256,6 @@ pub(crate) async fn invite(
     tag = "fleet",
     operation_id = "fleet_withdraw",
     request_body = InvitationWithdrawal,
-    security(("token" = [])),
     responses(
         (status = 200, description = "It is withdrawn.", body = FleetOutcome),
         (status = 400, description = "The id is not understood.", body = Problem),
@@ -280,7 +281,6 @@ pub(crate) async fn withdraw(
     tag = "fleet",
     operation_id = "fleet_remove",
     request_body = RemoveRequest,
-    security(("token" = [])),
     responses(
         (status = 200, description = "It is removed.", body = FleetOutcome),
         (status = 400, description = "No host, or more than one, is meant by that.", body = Problem),
@@ -311,7 +311,6 @@ pub(crate) async fn remove(
     path = "/api/v1/fleet/leave",
     tag = "fleet",
     operation_id = "fleet_leave",
-    security(("token" = [])),
     responses(
         (status = 200, description = "It has left.", body = FleetOutcome),
         (status = 404, description = "This agent is in no fleet.", body = Problem),
@@ -329,8 +328,15 @@ pub(crate) async fn leave(
 }
 
 async fn carry_out(shared: &Shared, command: FleetCommand, caller: Caller) -> Result<Response, Refusal> {
+    let detail = Detail(match &command {
+        FleetCommand::Withdraw { id } => format!("withdraw invitation {id}"),
+        FleetCommand::Remove { host, reason } => format!("remove {host}: {reason}"),
+        FleetCommand::Leave => "leave".to_owned(),
+    });
     let outcome = patiently(shared.source.fleet_command(command, caller)).await?.map_err(refusal)?;
-    json(StatusCode::OK, Arc::new(outcome)).await
+    let mut response = json(StatusCode::OK, Arc::new(outcome)).await?;
+    response.extensions_mut().insert(detail);
+    Ok(response)
 }
 
 /// What an invitation is to be like, within its limits.

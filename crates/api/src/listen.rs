@@ -1,5 +1,4 @@
-//! Binding the address. Invariant: only loopback, because nothing here authenticates anyone; and each failure says
-//! which address and what to do.
+//! Binding the address. Invariants: beyond loopback only TLS is served; each failure says which address and what to do.
 
 use std::io;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -25,9 +24,9 @@ pub enum BindError {
         #[source]
         source: io::Error,
     },
-    /// Beyond loopback.
+    /// Beyond loopback without TLS.
     #[error(
-        "{address} is not a loopback address, and the API has no authentication of its own; \
+        "{address} can be reached from other hosts, and without TLS nothing is served there; \
          use 127.0.0.1 or [::1], and reach it from elsewhere through an SSH tunnel"
     )]
     NotLoopback {
@@ -63,9 +62,8 @@ pub enum BindError {
     },
 }
 
-/// Listens on `address`, which has to be a loopback one. Port 0 takes a free port.
+/// Listens on `address`. Port 0 takes a free port.
 pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
-    refuse_beyond_loopback(address)?;
     TcpListener::bind(address).await.map_err(|source| match source.kind() {
         io::ErrorKind::AddrInUse => BindError::InUse { address, source },
         io::ErrorKind::AddrNotAvailable => BindError::NotHere { address, source },
@@ -75,7 +73,7 @@ pub async fn bind(address: SocketAddr) -> Result<TcpListener, BindError> {
 }
 
 pub(crate) fn refuse_beyond_loopback(address: SocketAddr) -> Result<(), BindError> {
-    if address.ip().is_loopback() { Ok(()) } else { Err(BindError::NotLoopback { address }) }
+    if address.ip().to_canonical().is_loopback() { Ok(()) } else { Err(BindError::NotLoopback { address }) }
 }
 
 #[cfg(test)]
@@ -93,10 +91,13 @@ mod tests {
         assert!(text.contains(&format!("sport = :{}", address.port())), "{text}");
     }
 
-    #[tokio::test]
-    async fn an_address_beyond_loopback_is_refused_before_it_is_bound() {
-        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7733"] {
-            let error = bind(address.parse().unwrap()).await.unwrap_err();
+    #[test]
+    fn an_address_beyond_loopback_is_refused_without_tls() {
+        for address in ["127.0.0.1:0", "[::1]:7733", "[::ffff:127.0.0.1]:1"] {
+            assert!(refuse_beyond_loopback(address.parse().unwrap()).is_ok(), "{address}");
+        }
+        for address in ["0.0.0.0:0", "[::]:0", "192.0.2.1:7733", "[::ffff:192.0.2.1]:1"] {
+            let error = refuse_beyond_loopback(address.parse().unwrap()).unwrap_err();
             assert!(matches!(error, BindError::NotLoopback { .. }), "{address}: {error}");
         }
     }

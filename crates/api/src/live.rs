@@ -20,6 +20,7 @@ use utoipa::ToSchema;
 
 use hivewall_view::{Filter, FlowRow};
 
+use crate::access::Granted;
 use crate::error::{Problem, Refusal};
 use crate::params::{FilterParams, Pairs};
 use crate::state::{Shared, count};
@@ -59,6 +60,7 @@ pub struct Lagged {
 )]
 pub(crate) async fn flows_live(
     State(shared): State<Arc<Shared>>,
+    granted: Granted,
     pairs: Pairs,
 ) -> Result<Sse<impl Stream<Item = Result<Event, Infallible>>>, Refusal> {
     let filter = pairs.filter(&shared)?;
@@ -70,6 +72,7 @@ pub(crate) async fn flows_live(
         stop: WatchStream::new(shared.stop.clone()),
         filter,
         greeted: false,
+        granted,
         shared,
         _place: place,
     };
@@ -81,6 +84,7 @@ struct Live {
     stop: WatchStream<bool>,
     filter: Filter,
     greeted: bool,
+    granted: Granted,
     shared: Arc<Shared>,
     _place: OwnedSemaphorePermit,
 }
@@ -124,6 +128,8 @@ impl Stream for Live {
         }
         loop {
             match Pin::new(&mut self.closed).poll_next(cx) {
+                // Who has lost the right to see, or logged out, sees nothing more.
+                Poll::Ready(Some(_)) if !self.shared.access.still_holds(&self.granted) => return Poll::Ready(None),
                 Poll::Ready(Some(received)) => {
                     if let Some(event) = self.event(received) {
                         return Poll::Ready(Some(Ok(event)));

@@ -2,20 +2,26 @@
 
 use axum::http::header;
 use axum::response::IntoResponse;
-use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use hivewall_view::access::Role;
+use utoipa::openapi::path::Operation;
+use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 
+use crate::access::Right;
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::{alerts, editing, export, fleet, history, index, live, policy, routes};
+use crate::server::rights;
+use crate::{alerts, audit, editing, export, fleet, history, index, live, policy, routes, session, users};
 
 #[derive(OpenApi)]
 #[openapi(
     info(
         title = "hivewall agent",
-        description = "What one hivewall agent sees and enforces, on loopback. Whatever changes something needs the \
-                       agent's token. Bytes are IP bytes unless a name says \
+        description = "What one hivewall agent sees and enforces. On loopback reading needs no login, unless \
+                       `api.login` is `always`; beyond loopback everything is over TLS and needs one. Whatever changes \
+                       something needs a token or a session of the role that its description names; by a session it \
+                       needs the header X-Hivewall-CSRF, too. Any request may be answered 429 with Retry-After. Bytes are IP bytes unless a name says \
                        wire; times are RFC 3339 in UTC; every answer that is not 2xx is a Problem, except \
                        the health of a failing agent. Unknown query parameters are \
                        refused. Keys are never renamed or removed within v1, only added.",
@@ -66,6 +72,18 @@ use crate::{alerts, editing, export, fleet, history, index, live, policy, routes
         fleet::withdraw,
         fleet::remove,
         fleet::leave,
+        session::session,
+        session::log_in,
+        session::log_out,
+        session::code,
+        users::users,
+        users::add,
+        users::remove,
+        users::role,
+        users::password,
+        users::add_token,
+        users::remove_token,
+        audit::audit,
         routes::health,
         routes::metrics,
         routes::metrics_v1,
@@ -77,21 +95,63 @@ use crate::{alerts, editing, export, fleet, history, index, live, policy, routes
         (name = "agent", description = "The agent itself."),
         (name = "flows", description = "Conversations."),
         (name = "history", description = "What was, as far back as it is kept."),
-        (name = "policy", description = "What is let through: questions to anyone, commands to who has the token."),
+        (name = "policy", description = "What is let through: questions and commands."),
         (name = "alerts", description = "What detectors found, who is told, what was done about it."),
+        (name = "access", description = "Who may use this agent, and what they did."),
         (name = "fleet", description = "All hosts together: every figure says of how many it is and how old.")
     )
 )]
 struct Document;
 
-/// How commands show who sends them.
+/// How requests show who sends them, and what each needs: the table of routes is the one source.
 struct Token;
 
 impl Modify for Token {
     fn modify(&self, openapi: &mut utoipa::openapi::OpenApi) {
         let bearer = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
-        openapi.components.get_or_insert_default().add_security_scheme("token", bearer);
+        let cookie = ApiKeyValue::with_description(
+            "hivewall-PORT",
+            "The session, as POST /api/v1/session sets it; over TLS the name begins with `__Host-`.",
+        );
+        let csrf = ApiKeyValue::with_description("X-Hivewall-CSRF", "`csrf` of the session.");
+        let components = openapi.components.get_or_insert_default();
+        components.add_security_scheme("token", bearer);
+        components.add_security_scheme("session", SecurityScheme::ApiKey(ApiKey::Cookie(cookie)));
+        components.add_security_scheme("csrf", SecurityScheme::ApiKey(ApiKey::Header(csrf)));
+        for (method, path, right) in rights() {
+            let item = openapi.paths.paths.get_mut(path);
+            let operation = item.and_then(|item| match method.as_str() {
+                "GET" => item.get.as_mut(),
+                "POST" => item.post.as_mut(),
+                "DELETE" => item.delete.as_mut(),
+                _ => None,
+            });
+            if let Some(operation) = operation {
+                describe(operation, right);
+            }
+        }
     }
+}
+
+fn describe(operation: &mut Operation, right: Right) {
+    let none = || SecurityRequirement::default();
+    let need = |name: &str| SecurityRequirement::new::<_, [&str; 0], &str>(name, []);
+    let token = || need("token");
+    let (security, told) = match right {
+        Right::Anyone => (vec![none()], "Needs no login.".to_owned()),
+        Right::Read(Role::Viewer) => {
+            let told = "Needs the role viewer where a login is required, and nothing where it is not.";
+            (vec![none(), token(), need("session")], told.to_owned())
+        }
+        Right::Read(role) => (vec![token(), need("session")], format!("Needs the role {}.", role.name())),
+        Right::Change(role) => {
+            let by_session = need("session").add::<_, [&str; 0], &str>("csrf", []);
+            (vec![token(), by_session], format!("Needs the role {}, and is kept in the audit trail.", role.name()))
+        }
+    };
+    operation.security = Some(security);
+    let before = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
+    operation.description = Some(before + &told);
 }
 
 /// The OpenAPI 3.1 document, as JSON text.

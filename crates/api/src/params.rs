@@ -21,6 +21,7 @@ use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Array, KnownFormat, Object, ObjectBuilder, SchemaFormat, Type};
 use utoipa::openapi::{RefOr, Required, Schema};
 
+use crate::access::TRAIL_ENTRIES_MAX;
 use crate::error::Refusal;
 use crate::source::PageOf;
 use crate::state::Shared;
@@ -173,6 +174,18 @@ impl Pairs {
         value.ok_or_else(|| bad("bad_parameter", format!("`{name}` is missing"), format!("say which: `?{name}=…`")))
     }
 
+    /// How many entries of the trail.
+    pub(crate) fn trail(&self) -> Result<usize, Refusal> {
+        if let Some((name, _)) = self.0.iter().find(|(name, _)| name != "limit") {
+            let detail = format!("there is no parameter `{name}` here");
+            return Err(bad("unknown_parameter", detail, "there is: limit"));
+        }
+        match self.once("limit")? {
+            None => Ok(LIMIT_DEFAULT.min(TRAIL_ENTRIES_MAX)),
+            Some(text) => number("limit", text, 1, TRAIL_ENTRIES_MAX),
+        }
+    }
+
     fn limit(&self) -> Result<usize, Refusal> {
         match self.once("limit")? {
             None => Ok(LIMIT_DEFAULT),
@@ -292,6 +305,9 @@ pub(crate) struct FilterParams;
 /// Which part of a list.
 pub(crate) struct PageParams;
 
+/// How much of the audit trail.
+pub(crate) struct TrailParams;
+
 /// Which alerts.
 pub(crate) struct AlertParams;
 
@@ -346,6 +362,13 @@ impl IntoParams for PageParams {
             parameter("limit", integer(1, Some(LIMIT_MAX)), &limit, "20"),
             parameter("offset", integer(0, None), offset, "0"),
         ]
+    }
+}
+
+impl IntoParams for TrailParams {
+    fn into_params(_: impl Fn() -> Option<ParameterIn>) -> Vec<Parameter> {
+        let limit = format!("Most entries; {LIMIT_DEFAULT} when absent.");
+        vec![parameter("limit", integer(1, Some(TRAIL_ENTRIES_MAX)), &limit, "20")]
     }
 }
 

@@ -14,7 +14,7 @@ use hivewall_view::policy::{
 use hivewall_view::units::parse_duration;
 use ipnet::IpNet;
 
-use crate::access::{Body, Commander};
+use crate::access::{Body, Commander, Detail};
 use crate::error::{Problem, Refusal};
 use crate::params::Pairs;
 use crate::refusals::{CommandRefused, Forbidden};
@@ -142,7 +142,6 @@ pub(crate) async fn rehearse(
     tag = "policy",
     operation_id = "policy_apply",
     request_body = ApplyRequest,
-    security(("token" = [])),
     responses(
         (status = 200, description = "It is in force.", body = PolicyOutcome),
         (status = 400, description = "The document is refused.", body = Problem),
@@ -170,7 +169,6 @@ pub(crate) async fn apply(
     path = "/api/v1/policy/confirm",
     tag = "policy",
     operation_id = "policy_confirm",
-    security(("token" = [])),
     responses(
         (status = 200, description = "It stays in force.", body = PolicyOutcome),
         (status = 409, description = "Nothing waits, or the connection is older than the change.", body = Problem),
@@ -192,7 +190,6 @@ pub(crate) async fn confirm(
     path = "/api/v1/policy/rollback",
     tag = "policy",
     operation_id = "policy_rollback",
-    security(("token" = [])),
     responses(
         (status = 200, description = "The one before is in force.", body = PolicyOutcome),
         (status = 409, description = "There was none before.", body = Problem),
@@ -234,7 +231,6 @@ pub(crate) async fn bans(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Res
     tag = "policy",
     operation_id = "ban",
     request_body = BanRequest,
-    security(("token" = [])),
     responses(
         (status = 200, description = "It is banned.", body = PolicyOutcome),
         (status = 400, description = "The prefix or the time is not understood.", body = Problem),
@@ -263,7 +259,6 @@ pub(crate) async fn ban(
     tag = "policy",
     operation_id = "unban",
     request_body = UnbanRequest,
-    security(("token" = [])),
     responses(
         (status = 200, description = "It is no longer banned.", body = PolicyOutcome),
         (status = 400, description = "The prefix is not understood.", body = Problem),
@@ -305,8 +300,25 @@ async fn carry_out(
     command: PolicyCommand,
     caller: crate::access::Caller,
 ) -> Result<Response, Refusal> {
+    let detail = detail(&command);
     let outcome = patiently(shared.source.command(command, caller)).await?.map_err(refusal)?;
-    json(StatusCode::OK, Arc::new(outcome)).await
+    let mut response = json(StatusCode::OK, Arc::new(outcome)).await?;
+    response.extensions_mut().insert(detail);
+    Ok(response)
+}
+
+/// A command as the trail has it; of a document only how long it is.
+fn detail(command: &PolicyCommand) -> Detail {
+    Detail(match command {
+        PolicyCommand::Apply { document, .. } => format!("apply a document of {} bytes", document.len()),
+        PolicyCommand::Confirm => "confirm".to_owned(),
+        PolicyCommand::Rollback => "roll back".to_owned(),
+        PolicyCommand::Ban { prefix, ttl, reason } => {
+            let time = ttl.map_or_else(|| "until lifted".to_owned(), |ttl| format!("for {} s", ttl.as_secs()));
+            format!("ban {prefix} {time}: {reason}")
+        }
+        PolicyCommand::Unban { prefix } => format!("unban {prefix}"),
+    })
 }
 
 pub(crate) fn span(name: &str, text: &str) -> Result<Duration, Refusal> {

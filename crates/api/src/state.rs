@@ -21,6 +21,8 @@ pub(crate) struct Shared {
     pub(crate) access: Access,
     /// Where the server listens.
     pub(crate) address: SocketAddr,
+    /// Whether it speaks TLS.
+    pub(crate) is_tls: bool,
     /// Becomes true when the server is to stop.
     pub(crate) stop: watch::Receiver<bool>,
     pub(crate) counts: Counts,
@@ -45,6 +47,7 @@ impl Shared {
     ) -> Self {
         Self {
             source,
+            is_tls: access.tls.is_some(),
             access,
             address,
             stop,
@@ -56,6 +59,13 @@ impl Shared {
             losses: Mutex::default(),
             highest: Mutex::default(),
         }
+    }
+
+    /// Cookies know no ports: each agent of a host has a name of its own. Over TLS the name is one that a browser takes of
+    /// nobody else.
+    pub(crate) fn cookie_name(&self) -> String {
+        let prefix = if self.is_tls { "__Host-" } else { "" };
+        format!("{prefix}hivewall-{}", self.address.port())
     }
 
     /// What is known of the growth of losses. A panic while it was held leaves nothing half done, so poison is ignored.
@@ -90,6 +100,16 @@ pub(crate) struct Counts {
     pub(crate) connections: AtomicU64,
     /// Connections turned away because too many were open.
     pub(crate) connections_refused: AtomicU64,
+    /// Requests refused because too many came from one address.
+    pub(crate) requests_limited: AtomicU64,
+    /// Connections on which no TLS came about.
+    pub(crate) handshakes_failed: AtomicU64,
+    /// Logins that succeeded.
+    pub(crate) logins: AtomicU64,
+    /// Logins that failed.
+    pub(crate) logins_failed: AtomicU64,
+    /// Logins that were not tried, because too many had failed.
+    pub(crate) logins_limited: AtomicU64,
     /// Closed flows that live subscribers missed because they read too slowly.
     pub(crate) live_missed: AtomicU64,
     requests: Mutex<BTreeMap<u16, u64>>,
@@ -98,6 +118,15 @@ pub(crate) struct Counts {
 impl Counts {
     pub(crate) fn request(&self, status: u16) {
         *self.requests.lock().unwrap_or_else(PoisonError::into_inner).entry(status).or_default() += 1;
+    }
+
+    /// Outcome → logins.
+    pub(crate) fn logins(&self) -> [(&'static str, u64); 3] {
+        [
+            ("succeeded", counted(&self.logins)),
+            ("failed", counted(&self.logins_failed)),
+            ("limited", counted(&self.logins_limited)),
+        ]
     }
 
     /// Status code → requests answered with it.

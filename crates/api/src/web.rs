@@ -14,6 +14,7 @@ pub(crate) fn is_page(path: &str) -> bool {
 }
 
 /// Routes of all files. `/` is the page; the names of the others change with what is in them, so that they may be kept.
+#[expect(unused_qualifications, reason = "in what the crate's own macro writes")]
 pub(crate) fn router() -> Router<Arc<Shared>> {
     memory_serve::load!()
         .index_file(Some("/index.html"))

@@ -9,10 +9,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hivewall_api::{
-    Access, AlertRefusal, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, SourceGone, openapi_json, paths,
+    Access, AlertRefusal, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, Right, SourceGone, openapi_json,
+    paths, rights,
 };
+use hivewall_view::access::Role;
 use jsonschema::Validator;
 use serde_json::{Value, json};
+use support::guarded::{Guarded, PASSWORD};
 use support::{Answer, Server, TOKEN, data};
 
 /// The document, with every object closed: a key that a schema does not name is a fault of the document.
@@ -200,6 +203,89 @@ fn provoke_command(method: &str, path: &str, status: &str) -> Answer {
     server.send(method, path, token, body.as_ref())
 }
 
+/// The same for who may use the agent.
+fn provoke_access(method: &str, path: &str, status: &str) -> Answer {
+    if status == "403" && method == "GET" {
+        return Server::start_with(Access::none()).get(path);
+    }
+    let guarded = Guarded::start();
+    let (ada, bob) = (guarded.token("ada"), guarded.token("bob"));
+    let (ada, bob) = (format!("Bearer {ada}"), format!("Bearer {bob}"));
+    let tokens = guarded.server.send("GET", "/api/v1/users", Some(TOKEN), None).json();
+    let id = tokens["users"].as_array().unwrap().iter().find(|user| user["name"] == "bob").unwrap()["tokens"][0]["id"]
+        .clone();
+    let wrong = json!({ "user": "ada", "password": "not the password" });
+    let own = json!({ "current": "not the password", "password": PASSWORD });
+    let body = match (method, path, status) {
+        ("GET", ..) | (.., "/api/v1/session/code", _) | ("DELETE", "/api/v1/session", _) | (.., "415") => None,
+        ("POST", "/api/v1/session", "200") => Some(json!({ "user": "ada", "password": PASSWORD })),
+        (.., "/api/v1/session", "400") => Some(json!({})),
+        (.., "/api/v1/session", _) => Some(wrong.clone()),
+        ("POST", "/api/v1/users", "400") => Some(json!({ "name": "eve", "role": "viewer", "password": "short" })),
+        ("POST", "/api/v1/users", "409") => Some(json!({ "name": "ada", "role": "viewer", "password": PASSWORD })),
+        ("POST", "/api/v1/users", _) => Some(json!({ "name": "eve", "role": "viewer", "password": PASSWORD })),
+        (.., "400") => Some(json!({})),
+        ("POST", "/api/v1/users/password", "404") => Some(json!({ "name": "eve", "password": PASSWORD })),
+        ("POST", "/api/v1/users/password", "429") => Some(own.clone()),
+        ("POST", "/api/v1/users/password", "403") => Some(json!({ "name": "ada", "password": PASSWORD })),
+        ("POST", "/api/v1/users/password", _) => Some(json!({ "name": "bob", "password": PASSWORD })),
+        (_, "/api/v1/users/tokens", "404") => Some(json!({ "name": "eve", "label": "x", "id": "0" })),
+        ("POST", "/api/v1/users/tokens", _) => Some(json!({ "name": "bob", "label": "ci" })),
+        ("DELETE", "/api/v1/users/tokens", _) => Some(json!({ "name": "bob", "id": id })),
+        (_, "/api/v1/users/role", "409") => Some(json!({ "name": "ada", "role": "viewer" })),
+        (_, "/api/v1/users/role", "404") => Some(json!({ "name": "eve", "role": "viewer" })),
+        (_, "/api/v1/users/role", _) => Some(json!({ "name": "bob", "role": "operator" })),
+        ("DELETE", "/api/v1/users", "409") => Some(json!({ "name": "ada" })),
+        ("DELETE", "/api/v1/users", "404") => Some(json!({ "name": "eve" })),
+        ("DELETE", "/api/v1/users", _) => Some(json!({ "name": "bob" })),
+        _ => panic!("say here what {method} {path} takes"),
+    };
+    let body = match (path, status, body) {
+        // Each takes keys of its own, and no other.
+        ("/api/v1/users/tokens", "404", _) if method == "POST" => Some(json!({ "name": "eve", "label": "x" })),
+        ("/api/v1/users/tokens", "404", _) => Some(json!({ "name": "bob", "id": "0" })),
+        (.., body) => body,
+    };
+    if status == "429" {
+        let wrong = if path == "/api/v1/session" { &wrong } else { &own };
+        for _ in 0..5 {
+            guarded.ask("POST", path, &[("authorization", &ada)], Some(wrong));
+        }
+    }
+    let host = format!("Bearer {TOKEN}");
+    let mut headers = match (path, status) {
+        (_, "401") => vec![],
+        ("/api/v1/session/code", "403") | ("/api/v1/users/password", "429") => vec![("authorization", ada.as_str())],
+        ("/api/v1/session", _) => vec![],
+        (_, "403") => vec![("authorization", bob.as_str())],
+        _ => vec![("authorization", host.as_str())],
+    };
+    if path == "/api/v1/session" && status == "403" {
+        headers.push(("origin", "http://evil.example"));
+    }
+    let is_query = status == "400" && body.is_none();
+    let query = if is_query { "?nonsense=1" } else { "" };
+    guarded.ask(method, &format!("{path}{query}"), &headers, body.as_ref())
+}
+
+#[test]
+fn what_an_operation_needs_is_what_the_table_of_routes_says() {
+    for (method, path, operation) in operations(&document()) {
+        let (.., right) = rights().into_iter().find(|(m, p, _)| (m, *p) == (&method, &path[..])).unwrap();
+        let security = operation["security"].clone();
+        let want = match right {
+            Right::Anyone => json!([{}]),
+            Right::Read(Role::Viewer) => json!([{}, { "token": [] }, { "session": [] }]),
+            Right::Read(_) => json!([{ "token": [] }, { "session": [] }]),
+            Right::Change(_) => json!([{ "token": [] }, { "session": [], "csrf": [] }]),
+        };
+        assert_eq!(security, want, "{method} {path}");
+    }
+    let schemes = &document()["components"]["securitySchemes"];
+    assert_eq!(schemes["csrf"]["name"], "X-Hivewall-CSRF");
+    assert_eq!((&schemes["token"]["scheme"], &schemes["session"]["in"]), (&json!("bearer"), &json!("cookie")));
+}
+
 #[test]
 fn every_documented_answer_comes_as_documented() {
     let document = document();
@@ -212,7 +298,12 @@ fn every_documented_answer_comes_as_documented() {
                 continue;
             }
             let what = format!("{method} {path} {status}");
-            let answer = if method == "GET" { provoke(&path, status) } else { provoke_command(&method, &path, status) };
+            let is_access = operation["tags"] == json!(["access"]);
+            let answer = match method.as_str() {
+                _ if is_access => provoke_access(&method, &path, status),
+                "GET" => provoke(&path, status),
+                _ => provoke_command(&method, &path, status),
+            };
             assert_eq!(answer.status.to_string(), *status, "{what}: {}", answer.body);
             assert_eq!(answer.media_type(), media_type, "{what}");
             let instance = match media_type.as_str() {
@@ -237,7 +328,7 @@ fn every_documented_key_was_seen(document: &Value, mut seen: BTreeSet<String>) {
         ["protocol", "source_port", "destination_port", "icmp", "flags", "direction", "interface", "last", "confirm"]
             .map(str::to_owned),
     );
-    seen.extend(["ttl"].map(str::to_owned));
+    seen.extend(["ttl", "password", "current"].map(str::to_owned));
     for (name, schema) in document["components"]["schemas"].as_object().unwrap() {
         for key in schema["properties"].as_object().into_iter().flatten().map(|(key, _)| key) {
             assert!(seen.contains(key), "{name}.{key} is documented, and in no answer of this test");
@@ -326,7 +417,7 @@ fn every_documented_parameter_is_understood_with_its_example() {
             let answer = if path.ends_with("/live") {
                 server.follow(&format!("?{name}={example}")).head
             } else {
-                let answer = server.get(&format!("{path}?{name}={example}"));
+                let answer = server.send("GET", &format!("{path}?{name}={example}"), Some(TOKEN), None);
                 format!("HTTP/1.1 {} {}", answer.status, answer.body)
             };
             assert!(answer.starts_with("HTTP/1.1 200"), "{what}={example}: {answer}");
@@ -346,7 +437,8 @@ fn head_is_answered_as_get_is_without_the_body() {
     let server = Server::start();
     let answered_to_get = operations(&document()).into_iter().filter(|(method, ..)| method == "GET");
     for (_, path, _) in answered_to_get {
-        let head = server.raw(&format!("HEAD {path} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"));
+        let headers = format!("host: localhost\r\nauthorization: Bearer {TOKEN}\r\nconnection: close\r\n");
+        let head = server.raw(&format!("HEAD {path} HTTP/1.1\r\n{headers}\r\n"));
         assert!(head.starts_with("HTTP/1.1 200 "), "{path}: {head}");
         assert!(head.ends_with("\r\n\r\n"), "{path}: {head}");
     }

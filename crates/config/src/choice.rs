@@ -112,6 +112,16 @@ choice! {
 }
 
 choice! {
+    /// When a login is wanted.
+    Login {
+        /// Where other hosts can reach the agent; on loopback anybody may read, and commands need a token or a session.
+        Auto = "auto",
+        /// Always.
+        Always = "always",
+    }
+}
+
+choice! {
     /// The form of the event log.
     LogFormat {
         /// One line per event, for people.

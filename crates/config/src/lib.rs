@@ -25,7 +25,7 @@ mod word;
 #[cfg(test)]
 mod tests;
 
-pub use choice::{AlertCapture, Backend, Choice, Enforcement, Front, LogFormat, LogLevel, Sandboxing};
+pub use choice::{AlertCapture, Backend, Choice, Enforcement, Front, LogFormat, LogLevel, Login, Sandboxing};
 pub use label::{Label, NoLabel};
 pub use origin::{Explained, Origin, Origins};
 pub use overrides::from_environment;

@@ -51,12 +51,19 @@ impl Config {
 
     /// Values that are each allowed and make no sense together.
     fn contradiction(&self, origins: &Origins) -> Option<Problem> {
-        let silent = self.log.format == LogFormat::Csv && !self.log.flows;
-        silent.then(|| Problem {
-            place: Place::of(&origins.get("log.flows"), &origins.file_name),
-            key: "log.flows".to_owned(),
-            fault: Fault::NothingToLog,
-        })
+        let problem = |key: &str, fault| Problem {
+            place: Place::of(&origins.get(key), &origins.file_name),
+            key: key.to_owned(),
+            fault,
+        };
+        if self.log.format == LogFormat::Csv && !self.log.flows {
+            return Some(problem("log.flows", Fault::NothingToLog));
+        }
+        match (self.api.tls_cert.is_empty(), self.api.tls_key.is_empty()) {
+            (true, false) => Some(problem("api.tls_key", Fault::Alone { other: "api.tls_cert" })),
+            (false, true) => Some(problem("api.tls_cert", Fault::Alone { other: "api.tls_key" })),
+            _ => None,
+        }
     }
 }
 

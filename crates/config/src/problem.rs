@@ -208,16 +208,11 @@ pub enum Fault {
         /// The address.
         address: std::net::IpAddr,
     },
-    /// Other hosts could reach the API.
-    #[error(
-        "{given} can be reached from other hosts, which needs TLS and a token, and these are not available yet; listen \
-         on 127.0.0.1 or [::1], and from elsewhere use an SSH tunnel: `ssh -L {port}:127.0.0.1:{port} HOST`"
-    )]
-    NotLoopback {
-        /// The address.
-        given: std::net::SocketAddr,
-        /// Port for the tunnel.
-        port: u16,
+    /// A setting that means nothing without another.
+    #[error("it is of no use alone; set {other}, too")]
+    Alone {
+        /// The other.
+        other: &'static str,
     },
     /// A log that holds flows alone, and no flows.
     #[error(

@@ -117,7 +117,7 @@ impl Kind {
                  empty means {empty}"
             ),
             Self::Path { empty } => format!("the path of a file; empty means {empty}"),
-            Self::Listen => "a loopback address and a port, such as `127.0.0.1:7733` or `[::1]:7733`".to_owned(),
+            Self::Listen => "an address of this host and a port, such as `127.0.0.1:7733` or `0.0.0.0:7733`".to_owned(),
             Self::Patterns => {
                 format!("up to {PATTERNS_MAX} interface names, or patterns with `*` and `?`; a leading `!` excludes")
             }

@@ -9,8 +9,8 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 use ipnet::IpNet;
 
 use crate::{
-    AlertCapture, Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Section, Setting,
-    Word,
+    AlertCapture, Backend, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Login, Pattern, Sandboxing, Section,
+    Setting, Word,
 };
 
 const HOUR_S: u64 = 3_600;
@@ -293,11 +293,28 @@ settings! {
 
     /// The HTTP API, which `top`, `flows` and `snapshot` ask.
     api: Api {
-        /// Address and port it listens on; port 0 takes any that is free. Only loopback addresses are possible.
+        /// Address and port it listens on; port 0 takes any that is free. On an address that other hosts can reach it
+        /// speaks TLS and wants a login.
         listen: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 7733), Kind::Listen,
             flag "api-listen", example r#""[::1]:7733""#;
         /// Whether the agent answers at all. Without it the event log is the only way to see what it sees.
         enabled: bool = true, Kind::Boolean, flag "api-enabled", example "false";
+        /// Whether a login is wanted even where other hosts cannot reach it.
+        login: Login = Login::Auto, Kind::Choice(Login::CHOICES), flag "api-login", example r#""always""#;
+        /// Directory for users, the audit trail and a certificate of the agent's own.
+        directory: String = "/var/lib/hivewall/access".to_owned(), Kind::Path { empty: "no users, and a trail in memory" },
+            flag "api-directory", example r#""/srv/hivewall/access""#;
+        /// File with the certificate it shows, in PEM form, and those that lead to a root after it. It is read again when
+        /// it changes.
+        tls_cert: String = String::new(), Kind::Path { empty: "one of its own, where TLS is spoken" },
+            flag "api-tls-cert", example r#""/etc/hivewall/tls-cert.pem""#;
+        /// File with the certificate's key, in PEM form, which only its owner may read.
+        tls_key: String = String::new(), Kind::Path { empty: "one of its own, where TLS is spoken" },
+            flag "api-tls-key", example r#""/etc/hivewall/tls-key.pem""#;
+        /// Names that it may be asked by, beyond its address and localhost. Others are refused, so that no web page can
+        /// reach it through a name of its own.
+        allowed_hosts: Vec<Word> = Vec::new(), Kind::Words { what: "a name such as `web-1.example`" },
+            flag "api-allowed-host", example r#"["web-1.example"]"#;
     }
 
     /// What the agent may still do once it has started.

@@ -13,7 +13,8 @@ use toml::de::DeValue;
 use crate::problem::{Fault, Finding, quoted, shown};
 use crate::setting::{ADDRESSES_MAX, Fill, HOST_NAME_BYTES_MAX, LABELS_MAX, NETWORKS_MAX, PATTERNS_MAX, WORDS_MAX};
 use crate::{
-    AlertCapture, Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Pattern, Sandboxing, Word,
+    AlertCapture, Backend, Choice, Enforcement, Front, Kind, Label, LogFormat, LogLevel, Login, Pattern, Sandboxing,
+    Word,
 };
 
 /// Longest path Linux takes, bytes (`PATH_MAX` less the closing zero).
@@ -211,7 +212,7 @@ macro_rules! choice_value {
     )+};
 }
 
-choice_value!(AlertCapture, Backend, Enforcement, Front, LogFormat, LogLevel, Sandboxing);
+choice_value!(AlertCapture, Backend, Enforcement, Front, LogFormat, LogLevel, Login, Sandboxing);
 
 impl Value for String {
     fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {
@@ -242,12 +243,7 @@ fn is_host_name(text: &str) -> bool {
 impl Value for SocketAddr {
     fn from_input(input: &Input<'_>, kind: &Kind) -> Result<Self, Vec<Finding>> {
         let text = input.text(kind).map_err(whole)?;
-        let address: Self = text.trim().parse().map_err(|_| whole(input.not_possible(kind)))?;
-        if matches!(kind, Kind::Bind) || address.ip().to_canonical().is_loopback() {
-            return Ok(address);
-        }
-        let port = if address.port() == 0 { 7733 } else { address.port() };
-        Err(whole(Fault::NotLoopback { given: address, port }))
+        text.trim().parse().map_err(|_| whole(input.not_possible(kind)))
     }
 
     fn to_toml(&self) -> String {

@@ -16,6 +16,7 @@ use hivewall_host::signal::Signals;
 use hivewall_host::source::{EbpfOptions, EbpfSource, Hook, PacketSource, Source, SourceError};
 use hivewall_view::policy::{FirewallChange, PolicyFailure, PolicyView};
 
+use crate::access;
 use crate::collectors::{self, Collectors};
 use crate::exit::{Exit, ending};
 use crate::fleet::{Fleet, Setting};
@@ -48,7 +49,8 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     // Before the kernel is touched: a second agent by mistake must not disturb the first.
     let api = if config.api.enabled { Some(Bound::to(config.api.listen)?) } else { None };
     // Before anybody can ask: who finds the port taken finds the token, too.
-    let access = access();
+    let access = access::open(&config)?;
+    let scheme = if access.is_tls() { "https" } else { "http" };
     let log = sandbox.enter(Part::Log, || LogWriter::start(&settings::log_options(&config)))??;
     let (source, keeper) = open(&config, &sandbox)?;
     let about = source.about();
@@ -90,7 +92,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
     sandbox.open_desks()?;
     sandbox.settle(Part::Pipeline);
     if let Some(server) = &server {
-        tracing::info!("the API is at http://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
+        tracing::info!("the API is at {scheme}://{}/ (`hivewall top` shows it, Ctrl-C stops)", server.address);
     }
     let outcome = watch(&mut pipeline, &signals);
     // First who commands, then what carries commands out.
@@ -165,14 +167,6 @@ fn watch(pipeline: &mut Pipeline<Box<dyn Source>>, signals: &Signals) -> Result<
         }
         pipeline.step(POLL)?;
     }
-}
-
-/// Who may command.
-fn access() -> hivewall_api::Access {
-    crate::token::access(crate::token::file()).unwrap_or_else(|error| {
-        tracing::warn!("no commands are taken over the API: {error:#}");
-        hivewall_api::Access::none()
-    })
 }
 
 /// Starts the policy's thread beside the pipeline.

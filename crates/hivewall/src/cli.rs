@@ -15,6 +15,35 @@ use crate::settings;
 
 /// The whole command.
 pub(crate) fn command() -> Command {
+    with_trust(commands())
+}
+
+/// Every command that asks an agent can be told whom to trust.
+fn with_trust(command: Command) -> Command {
+    let asks = command.get_arguments().any(|arg| arg.get_env() == Some(HOST_VARIABLE.as_ref()));
+    let command = command.mut_subcommands(with_trust);
+    if !asks {
+        return command;
+    }
+    command
+        .arg(
+            Arg::new("ca")
+                .long("ca")
+                .value_name("FILE")
+                .env("HIVEWALL_CA")
+                .value_parser(value_parser!(PathBuf))
+                .help("Certificates that an https agent is trusted by, in PEM form [default: those of this host]"),
+        )
+        .arg(
+            Arg::new("fingerprint")
+                .long("fingerprint")
+                .value_name("SHA256")
+                .env("HIVEWALL_FINGERPRINT")
+                .help("SHA-256 of the certificate that an https agent shows, as it tells at its start"),
+        )
+}
+
+fn commands() -> Command {
     Command::new("hivewall")
         .version(env!("CARGO_PKG_VERSION"))
         .about("Sees every packet of this host in the kernel, and shows it flow by flow")
@@ -41,6 +70,8 @@ pub(crate) fn command() -> Command {
         .subcommand(crate::demo::command())
         .subcommand(check())
         .subcommand(cluster())
+        .subcommand(crate::users::command())
+        .subcommand(crate::users::login_command())
         .subcommand(crate::policy::command())
         .subcommand(crate::rules::command())
         .subcommand(crate::guard::command())
@@ -57,6 +88,9 @@ pub(crate) fn command() -> Command {
                 .arg(Arg::new("directory").value_name("DIRECTORY").value_parser(value_parser!(PathBuf))),
         )
 }
+
+/// Names the agent that is asked.
+const HOST_VARIABLE: &str = "HIVEWALL_HOST";
 
 /// Sections of the settings that an agent has.
 const OF_AGENT: &[&str] = &[
@@ -307,8 +341,8 @@ pub(crate) fn host() -> Arg {
     Arg::new("host")
         .long("host")
         .value_name("HOST[:PORT]")
-        .env("HIVEWALL_HOST")
-        .help("The agent to ask [default: 127.0.0.1:7733]")
+        .env(HOST_VARIABLE)
+        .help("The agent to ask: a host, or an address such as https://web-1:7733 [default: 127.0.0.1:7733]")
 }
 
 pub(crate) fn output(default: &'static str, formats: &'static [Format]) -> Arg {

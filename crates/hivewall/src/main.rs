@@ -2,6 +2,7 @@
 //! this one.
 #![forbid(unsafe_code)]
 
+mod access;
 mod agent;
 mod analyze;
 mod check;
@@ -35,6 +36,7 @@ mod telemetry;
 mod token;
 mod top;
 mod traffic;
+mod users;
 mod watch;
 
 use std::process::ExitCode;
@@ -69,6 +71,8 @@ fn run(matches: &clap::ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("alerts", args)) => watch::run(args),
         Some(("report", args)) => report::run(args),
         Some(("demo", args)) => demo::run(args),
+        Some(("user", args)) => users::run(args),
+        Some(("login", args)) => users::log_in(args),
         Some(("policy", args)) => policy::run(args),
         Some(("rules", args)) => rules::run(args),
         Some(("guard", args)) => guard::run(args),

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::ArgMatches;
+use hivewall_api::Access;
 use hivewall_config::Config;
 use hivewall_export::LogWriter;
 use hivewall_host::signal::Signals;
@@ -57,7 +58,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         pipeline.print_flows(FlowPrinter::start(format)?);
     }
     let serve = args.get_flag("serve");
-    let server = if serve { Some(Server::start(config.api.listen, pipeline.handle())?) } else { None };
+    let server = if serve { Some(Server::start(config.api.listen, pipeline.handle(), Access::none())?) } else { None };
     if let Some(server) = &server {
         tracing::info!("the API is at http://{}/", server.address);
     }

@@ -97,7 +97,7 @@ impl Part {
             Self::Pipeline => (vec![Bpf, Perfmon, NetAdmin, NetRaw], writing(places.pins(), false), Calls::NoPrograms),
             Self::Policy => (vec![Bpf, NetAdmin, NetRaw], writing(places.policy(), true), Calls::Ordinary),
             Self::Names => (Vec::new(), nothing(), Calls::Reading),
-            Self::Api => (Vec::new(), within(Vec::new(), places.history_and_zones()), Calls::Working),
+            Self::Api => (Vec::new(), within(places.access(), places.api()), Calls::Working),
             Self::Log => (Vec::new(), within(places.log(), Places::zones()), Calls::Working),
             Self::History => (Vec::new(), within(places.history(), Places::zones()), Calls::Working),
             // Landlock would hide other processes from it.

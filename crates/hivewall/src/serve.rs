@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, bail};
 use hivewall_api::Access;
 use tokio::sync::oneshot;
 
@@ -56,9 +56,12 @@ impl Bound {
 }
 
 impl Server {
-    /// Binds and serves; no commands are taken.
-    pub(crate) fn start(listen: SocketAddr, handle: Handle) -> anyhow::Result<Self> {
-        Bound::to(listen)?.serve(handle, Access::none())
+    /// Binds and serves; nobody beyond this host is answered.
+    pub(crate) fn start(listen: SocketAddr, handle: Handle, access: Access) -> anyhow::Result<Self> {
+        if !listen.ip().to_canonical().is_loopback() {
+            bail!("{listen} can be reached from other hosts: only `hivewall run` is served there, listen on 127.0.0.1");
+        }
+        Bound::to(listen)?.serve(handle, access)
     }
 }
 

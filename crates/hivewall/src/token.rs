@@ -19,7 +19,12 @@ const RANDOM_BYTES: usize = 32;
 
 /// Where the token is.
 pub(crate) fn file() -> PathBuf {
-    std::env::var_os(VARIABLE).map_or_else(|| FILE.into(), PathBuf::from)
+    named().unwrap_or_else(|| FILE.into())
+}
+
+/// Where somebody wants it to be.
+pub(crate) fn named() -> Option<PathBuf> {
+    std::env::var_os(VARIABLE).map(PathBuf::from)
 }
 
 /// The token, where this user can read it.

@@ -16,3 +16,4 @@ pub mod signal;
 pub mod sockets;
 pub mod source;
 pub mod system;
+pub mod terminal;

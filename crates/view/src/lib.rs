@@ -4,6 +4,7 @@
 //! No I/O and no clock: whoever calls brings the time.
 #![forbid(unsafe_code)]
 
+pub mod access;
 pub mod alerts;
 pub mod catalogue;
 pub mod depth;

@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { complete, term, termAt, withTerm } from './complete';
+import { complete, ofHost, term, termAt, withTerm } from './complete';
 
 const field = (name: string, words: string[] = [], examples: string[] = []) => ({ name, words, examples, doc: '', expects: 'a value' });
 const FIELDS = [field('port', [], ['443']), field('src-port'), field('proto', ['tcp', 'udp']), field('process')];
@@ -25,4 +25,8 @@ it('adds a term once', () => {
   expect(withTerm('port:443', term('process', 'a b'))).toBe('port:443 process:"a b"');
   expect(withTerm('a port:443', 'port:443')).toBe('a port:443');
   expect(withTerm('port:4430', 'port:443')).toBe('port:4430 port:443');
+});
+
+it('asks for a host by what others see it by', () => {
+  expect(ofHost(['127.0.0.1:7734', '10.0.0.7:7734', '[fd00::7]:7734'])).toBe('ip:10.0.0.7 ip:fd00::7');
 });

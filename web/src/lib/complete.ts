@@ -65,3 +65,9 @@ export function complete(
     detail: values.includes(one) ? '' : field.expects,
   }));
 }
+
+/** Flows of a host of the fleet: by its addresses, but those that mean another host elsewhere. Each may have a port. */
+export function ofHost(addresses: string[]): string {
+  const bare = addresses.map((one) => (/^\[(.*)\]:\d+$/.exec(one)?.[1] ?? one).replace(/^([^:]+):\d+$/, '$1'));
+  return bare.filter((one) => !/^(127\.|::1$)/.test(one)).map((one) => term('ip', one)).join(' ');
+}

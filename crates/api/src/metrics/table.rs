@@ -531,11 +531,20 @@ metrics! {
 
     Counter "hivewall_api_requests_total", "requests", &["code"], "Requests to this API, by status code.",
         |s, out| s.api.counts.requests().iter().for_each(|(code, n)| out.count(&[&code.to_string()], *n));
+    Counter "hivewall_api_requests_limited_total", "requests", NONE,
+        "Requests refused with 429 because too many came from one address.",
+        |s, out| out.count(&[], counted(&s.api.counts.requests_limited));
+    Counter "hivewall_api_logins_total", "logins", &["outcome"],
+        "Logins: succeeded, failed, or limited because too many had failed before.",
+        |s, out| s.api.counts.logins().iter().for_each(|(outcome, n)| out.count(&[outcome], *n));
     Gauge "hivewall_api_connections", "connections", NONE, "Connections to this API that are open.",
         |s, out| out.count(&[], counted(&s.api.counts.connections));
     Counter "hivewall_api_connections_refused_total", "connections", NONE,
         "Connections turned away because too many were open.",
         |s, out| out.count(&[], counted(&s.api.counts.connections_refused));
+    Counter "hivewall_api_handshakes_failed_total", "connections", NONE,
+        "Connections to this API on which no TLS came about: too slow, not TLS, or not agreed on.",
+        |s, out| out.count(&[], counted(&s.api.counts.handshakes_failed));
     Gauge "hivewall_api_live_subscribers", "subscribers", NONE, "Clients that follow flows live.",
         |s, out| out.count(&[], s.api.live_subscribers());
     Counter "hivewall_api_live_missed_flows_total", "flows", NONE,

@@ -9,6 +9,7 @@
 )]
 
 pub mod data;
+pub mod guarded;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -362,10 +363,17 @@ impl Server {
 
     /// Sends a command or a question that has a body.
     pub fn send(&self, method: &str, path: &str, token: Option<&str>, body: Option<&Value>) -> Answer {
+        let token = token.map(|token| format!("Bearer {token}"));
+        let headers: Vec<_> = token.iter().map(|token| ("authorization", token.as_str())).collect();
+        self.ask(method, path, &headers, body)
+    }
+
+    /// Sends anything with these headers.
+    pub fn ask(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
         let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
         let mut request = ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        if let Some(token) = token {
-            request = request.header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
         }
         let text = body.map(Value::to_string);
         if text.is_some() {
@@ -399,8 +407,13 @@ impl Server {
 
     /// Follows flows live; returns once the server has said that it listens.
     pub fn follow(&self, query: &str) -> Events {
+        self.follow_as(query, "")
+    }
+
+    /// The same with more headers, each with its end of line.
+    pub fn follow_as(&self, query: &str, headers: &str) -> Events {
         let mut stream = self.connect();
-        write!(stream, "GET /api/v1/flows/live{query} HTTP/1.1\r\nhost: localhost\r\n\r\n").unwrap();
+        write!(stream, "GET /api/v1/flows/live{query} HTTP/1.1\r\nhost: localhost\r\n{headers}\r\n").unwrap();
         let mut events = Events { lines: BufReader::new(stream), head: String::new() };
         while !events.head.ends_with("\r\n\r\n") {
             assert!(events.lines.read_line(&mut events.head).unwrap() > 0, "{}", events.head);

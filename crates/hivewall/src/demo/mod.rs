@@ -7,6 +7,7 @@ mod source;
 mod talk;
 
 use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,6 +16,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use clap::{Arg, ArgMatches, Command, value_parser};
+use hivewall_api::Access;
 use hivewall_cluster::{Flags, Persist};
 use hivewall_config::Config;
 use hivewall_host::signal::Signals;
@@ -32,6 +34,7 @@ use crate::pipeline::Pipeline;
 use crate::serve::Server;
 use crate::settings;
 use crate::system::random;
+use crate::token;
 use crate::watch::{self, Watch};
 
 /// Most hosts: each is a handful of threads.
@@ -68,7 +71,14 @@ pub(crate) fn command() -> Command {
 }
 
 /// Keeps the state of all hosts while the demo runs.
-struct State(std::path::PathBuf);
+struct State(PathBuf);
+
+impl State {
+    /// Where the token of the first host is, for whoever logs in or commands.
+    fn token(&self) -> PathBuf {
+        token::named().unwrap_or_else(|| self.0.join("token"))
+    }
+}
 
 impl Drop for State {
     fn drop(&mut self) {
@@ -102,6 +112,7 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         hosts.push(host);
     }
     println!("{number} hosts; `hivewall top --fleet` shows them together, Ctrl-C ends them");
+    println!("logging in at the first takes the token in {}", state.token().display());
     while !signals.stop() && end.is_none_or(|end| Instant::now() < end) {
         std::thread::park_timeout(Duration::from_millis(100));
     }
@@ -180,9 +191,13 @@ fn start(
     }
     let handle = pipeline.handle();
     let running = fleet.run(setting, orders, handle.clone())?;
-    // The first is where every command looks; the others wherever there is room.
-    let api = if at == 0 { config.api.listen } else { SocketAddr::from((Ipv4Addr::LOCALHOST, 0)) };
-    let server = Server::start(api, handle)?;
+    // The first is where every command looks, and the one that takes commands; the others wherever there is room.
+    let (api, access) = if at == 0 {
+        (config.api.listen, token::access(state.token())?)
+    } else {
+        (SocketAddr::from((Ipv4Addr::LOCALHOST, 0)), Access::none())
+    };
+    let server = Server::start(api, handle, access)?;
     let stop = Arc::new(AtomicBool::new(false));
     let is_over = Arc::clone(&stop);
     let thread = std::thread::Builder::new().name(name.clone()).spawn(move || {

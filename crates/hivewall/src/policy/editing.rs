@@ -152,9 +152,8 @@ fn of_set(change: &SetChange) -> PolicyDifference {
 }
 
 fn of_rule(change: &RuleChange) -> PolicyDifference {
-    let id_of = |rule: &serde_json::Value| {
-        rule.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned()
-    };
+    let id_of =
+        |rule: &serde_json::Value| rule.get("id").and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
     let of = |kind: &str, id: String, tier: &String, before, after| PolicyDifference {
         kind: kind.to_owned(),
         what: "rule".to_owned(),
@@ -274,7 +273,10 @@ mod tests {
         let has = |kind: &str, what: &str, id: &str| {
             told.changes.iter().any(|one| (one.kind.as_str(), one.what.as_str(), one.id.as_str()) == (kind, what, id))
         };
-        assert!(has("changed", "rule", "web") && has("added", "set", "office") && has("changed", "setting", "mode"), "{told:?}");
+        assert!(
+            has("changed", "rule", "web") && has("added", "set", "office") && has("changed", "setting", "mode"),
+            "{told:?}"
+        );
         assert!(diff(Some(POLICY), &POLICY.replace("version: 2", "version: 3")).unwrap().same);
         let from_nothing = diff(None, POLICY).unwrap();
         assert!(from_nothing.from.is_none() && !from_nothing.same);

@@ -28,6 +28,9 @@ pub(crate) struct Places {
     fleet: Option<PathBuf>,
     alerts: Option<PathBuf>,
     export: Option<PathBuf>,
+    access: Option<PathBuf>,
+    /// Directories with the certificate and key of the API: files there may be put into the place of these.
+    tls: Vec<PathBuf>,
 }
 
 impl Places {
@@ -45,6 +48,8 @@ impl Places {
             fleet: path(&config.fleet.directory),
             export: path(&config.export.directory).filter(|_| !config.export.targets.is_empty()),
             alerts: path(&config.alerts.directory).filter(|_| config.detect.enabled),
+            access: path(&config.api.directory).filter(|_| config.api.enabled),
+            tls: [&config.api.tls_cert, &config.api.tls_key].into_iter().flat_map(|file| around(file)).collect(),
         }
     }
 
@@ -55,8 +60,14 @@ impl Places {
 
     /// Makes what is not there yet. What cannot be made is told where it is needed.
     pub(crate) fn make(&self) {
-        for directory in
-            self.history.iter().chain(&self.state).chain(&self.fleet).chain(&self.alerts).chain(&self.export)
+        for directory in self
+            .history
+            .iter()
+            .chain(&self.state)
+            .chain(&self.fleet)
+            .chain(&self.alerts)
+            .chain(&self.export)
+            .chain(&self.access)
         {
             let _ = DirBuilder::new().recursive(true).mode(0o700).create(directory);
         }
@@ -123,9 +134,21 @@ impl Places {
         std::iter::once("/var/log".into()).chain(Self::zones()).collect()
     }
 
-    pub(super) fn history_and_zones(&self) -> Vec<PathBuf> {
-        self.history().into_iter().chain(Self::zones()).collect()
+    pub(super) fn access(&self) -> Vec<PathBuf> {
+        self.access.iter().cloned().collect()
     }
+
+    /// What the API reads.
+    pub(super) fn api(&self) -> Vec<PathBuf> {
+        self.history().into_iter().chain(self.tls.clone()).chain(Self::zones()).collect()
+    }
+}
+
+/// The directories of a file and of what it is a link to.
+fn around(file: &str) -> Vec<PathBuf> {
+    let end = std::fs::canonicalize(file).ok();
+    let files = [Some(PathBuf::from(file)), end].into_iter().flatten();
+    files.filter_map(|file| file.parent().map(Path::to_path_buf)).filter(|path| !path.as_os_str().is_empty()).collect()
 }
 
 fn lock() -> PathBuf {
@@ -146,6 +169,25 @@ mod tests {
         let device = of(Path::new("/dev/null"));
         assert!(device.iter().all(|path| path == Path::new("/dev/null")) && !device.is_empty(), "{device:?}");
         assert!(Places::of_log(None).log().is_empty());
+    }
+
+    #[test]
+    fn the_api_reaches_its_users_and_certificates_wherever_these_are() {
+        let directory = tempfile::tempdir().unwrap();
+        let (live, archive) = (directory.path().join("live"), directory.path().join("archive"));
+        for path in [&live, &archive] {
+            std::fs::create_dir(path).unwrap();
+        }
+        std::fs::write(archive.join("cert1.pem"), "").unwrap();
+        std::os::unix::fs::symlink(archive.join("cert1.pem"), live.join("cert.pem")).unwrap();
+        let mut config = Config::default();
+        config.api.directory = directory.path().join("access").display().to_string();
+        config.api.tls_cert = live.join("cert.pem").display().to_string();
+        let places = Places::of(&config);
+        assert_eq!(places.access(), [directory.path().join("access")]);
+        assert!(places.api().contains(&live) && places.api().contains(&archive.canonicalize().unwrap()));
+        config.api.enabled = false;
+        assert!(Places::of(&config).access().is_empty());
     }
 
     #[test]

@@ -1,6 +1,9 @@
-//! A small HTTP client for an agent's API, on this host or through a tunnel.
+//! A small HTTP client for an agent's API: on this host, through a tunnel, or over TLS.
+
+mod tls;
 
 use std::io::{BufReader, Read};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::ArgMatches;
@@ -8,7 +11,10 @@ use hivewall_tui::{Agent, FlowQuestion, PolicyAction, PolicyReply};
 use hivewall_view::alerts::AlertOutcome;
 use hivewall_view::fleet::FleetView;
 use hivewall_view::{FlowPage, Snapshot, Sort};
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::transport::{Connector as _, TcpConnector};
 
+use self::tls::Trust;
 use crate::exit::{Exit, ending};
 use crate::token;
 
@@ -21,17 +27,23 @@ const COMMAND_TIMEOUT: Duration = Duration::from_secs(130);
 pub(crate) struct Client {
     base: String,
     agent: ureq::Agent,
+    trust: Trust,
+    /// What is wrong with whom to trust, told when it is needed.
+    fault: Option<String>,
 }
 
 impl From<&ArgMatches> for Client {
     fn from(args: &ArgMatches) -> Self {
-        Self::new(args.get_one::<String>("host").map_or(ADDRESS, String::as_str))
+        let word = |name: &str| args.try_get_one::<String>(name).ok().flatten().map(String::as_str);
+        let certificates = args.try_get_one::<PathBuf>("ca").ok().flatten();
+        let trust = Trust::of(certificates.map(PathBuf::as_path), word("fingerprint"));
+        Self::trusting(word("host").unwrap_or(ADDRESS), trust)
     }
 }
 
 impl Client {
-    /// An agent by `host`, `host:port` or URL.
-    pub(crate) fn new(host: &str) -> Self {
+    /// An agent by `host`, `host:port` or URL, and whom to trust where that is over TLS.
+    fn trusting(host: &str, trust: anyhow::Result<Trust>) -> Self {
         let host = host.trim_end_matches('/');
         let base = if host.starts_with("http://") || host.starts_with("https://") {
             host.to_owned()
@@ -40,8 +52,31 @@ impl Client {
         } else {
             format!("http://{host}:7733")
         };
-        let agent = ureq::Agent::config_builder().http_status_as_error(false).build().into();
-        Self { base, agent }
+        let config = ureq::Agent::config_builder().http_status_as_error(false).build();
+        let made = trust.and_then(|trust| Ok((trust.connector()?, trust)));
+        let (agent, trust, fault) = match made {
+            Ok((tls, trust)) if base.starts_with("https://") => {
+                let connector = TcpConnector::default().chain(tls);
+                (ureq::Agent::with_parts(config, connector, DefaultResolver::default()), trust, None)
+            }
+            Ok((_, trust)) => (config.into(), trust, None),
+            Err(error) => (config.into(), Trust::default(), Some(format!("{error:#}"))),
+        };
+        Self { base, agent, trust, fault }
+    }
+
+    /// The same, over connections of its own.
+    fn again(&self) -> Self {
+        Self::trusting(&self.base, Ok(self.trust.clone()))
+    }
+
+    /// The address without a path.
+    pub(crate) fn base(&self) -> &str {
+        &self.base
+    }
+
+    fn usable(&self) -> anyhow::Result<()> {
+        self.fault.as_ref().map_or(Ok(()), |fault| Err(ending(Exit::Usage, fault)))
     }
 
     fn request(
@@ -62,13 +97,37 @@ impl Client {
         timeout: Option<Duration>,
     ) -> anyhow::Result<(ureq::http::Response<ureq::Body>, String)> {
         let url = format!("{}/api/v1/{path}", self.base);
-        let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
-        let request = self.agent.get(&url).query_pairs(pairs).config().timeout_global(timeout).build();
-        let response = request.call().map_err(|error| self.unreachable(&error))?;
+        self.usable()?;
+        let ask = |token: Option<String>| {
+            let pairs = parameters.iter().map(|(name, value)| (name.as_str(), value.as_str()));
+            let request = self.agent.get(&url).query_pairs(pairs).config().timeout_global(timeout).build();
+            let request = match token {
+                Some(token) => request.header("authorization", format!("Bearer {token}")),
+                None => request,
+            };
+            request.call().map_err(|error| self.unreachable(&error))
+        };
+        let response = ask(None)?;
+        // Only an agent that wants one is shown it.
+        if response.status() == ureq::http::StatusCode::UNAUTHORIZED
+            && let Some(token) = token::read()
+        {
+            return Ok((ask(Some(token))?, url));
+        }
         Ok((response, url))
     }
 
     fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
+        if let ureq::Error::Io(error) = error
+            && error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+        {
+            let text = format!(
+                "{} is not trusted ({error}); compare its certificate with --fingerprint SHA256, which the agent tells at \
+                 its start, or give --ca FILE",
+                self.base
+            );
+            return ending(Exit::Unreachable, text);
+        }
         let text = format!(
             "no agent answers at {} ({error}); start one with `hivewall run`, or name another with --host",
             self.base
@@ -98,6 +157,7 @@ impl Client {
         body: Option<serde_json::Value>,
         url: &str,
     ) -> anyhow::Result<T> {
+        self.usable()?;
         let request = request.config().timeout_global(Some(COMMAND_TIMEOUT)).build();
         let request = match token::read() {
             Some(token) => request.header("authorization", format!("Bearer {token}")),
@@ -178,6 +238,7 @@ impl Client {
 /// What the API answers with.
 pub(crate) mod serde_json_de {
     use anyhow::Context as _;
+    use hivewall_view::access::{CodeIssued, TokenIssued, UserOutcome, UserPage};
     use hivewall_view::alerts::{AlertOutcome, AlertPage, DetectorPage, MutePage};
     use hivewall_view::fleet::{
         AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
@@ -228,6 +289,7 @@ pub(crate) mod serde_json_de {
     }
 
     answers! { "its history": SeriesPage, TopPage, }
+    answers! { "its users": CodeIssued, TokenIssued, UserOutcome, UserPage, }
     answers! { "alerts": AlertOutcome, AlertPage, DetectorPage, MutePage, }
 
     answers! {
@@ -276,7 +338,7 @@ impl Agent for Client {
             PolicyAction::Ban(request) => self.post("bans", Some(serde_json::json!(request))).map(PolicyReply::Done),
             PolicyAction::Unban(request) => self.delete("bans", serde_json::json!(request)).map(PolicyReply::Done),
             // A connection that was there before the change proves nothing.
-            PolicyAction::Confirm => Self::new(&self.base).post("policy/confirm", None).map(PolicyReply::Done),
+            PolicyAction::Confirm => self.again().post("policy/confirm", None).map(PolicyReply::Done),
             PolicyAction::Rollback => self.post("policy/rollback", None).map(PolicyReply::Done),
             PolicyAction::Acknowledge { id } => self
                 .post("alerts/acknowledge", Some(serde_json::json!({ "id": id })))
