@@ -1,6 +1,6 @@
 # The ways into this repository. Each target says what it needs; see CONTRIBUTING.md.
 
-.PHONY: help run test quick bpf docs bench clean
+.PHONY: help run test quick bpf web docs bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -16,6 +16,9 @@ quick: ## The tests that need neither root nor anything installed
 
 bpf: ## Rebuild the kernel objects after a change to the datapath
 	cargo xtask bpf
+
+web: ## Rebuild the web page's bundle after a change in web/ (needs Node.js 20)
+	cargo xtask web
 
 docs: ## Write docs/reference, the dashboards and the import table
 	cargo xtask docs

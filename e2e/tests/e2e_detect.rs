@@ -409,8 +409,8 @@ fn hydra_against_a_real_ssh_server_is_brute_force() {
     let _server = Running::start(&pair.a, "/usr/sbin/sshd", &["-D", "-f", &path("sshd_config")]);
     until("sshd", || connect(&pair.b, "10.0.0.1:22"));
     let agent = Agent::start(&pair.a, &["--interface", "eth0"]);
-    let words: String = (0..60).map(|n| format!("wrong-{n}\n")).collect();
-    std::fs::write(path("words"), words).unwrap();
+    let words: Vec<String> = (0..60).map(|n| format!("wrong-{n}")).collect();
+    std::fs::write(path("words"), words.join("\n")).unwrap();
     let _hydra =
         Running::start(&pair.b, "hydra", &["-I", "-l", "root", "-P", &path("words"), "-t", "4", "ssh://10.0.0.1"]);
     let (alert, took) = alert_of(&agent, "detector=brute_force&source=10.0.0.2");

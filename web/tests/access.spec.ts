@@ -59,7 +59,6 @@ async function standIn(page: Page, who: { user: string | null; role: string; how
 }
 const ADMIN = { user: 'ann', role: 'admin', how: 'session' };
 
-// An agent in no fleet answers 404 there, which the browser writes down by itself.
 
 test('whoever looks without a login is told who they are, what they may do, and how to log in', async ({ page }) => {
   await look(page, `${HOST}/#/access`);

@@ -59,7 +59,7 @@ up() {
     node "$here/capture.mjs" "$dir/flows.pcap" 100000
     cp "$here/bed-policy.yaml" "$dir/policy.yaml"
     start demo env HIVEWALL_TOKEN_FILE="$dir/demo-token" "$bin" demo --hosts 5 --api-listen 127.0.0.1:7801 --log-level warn
-    start replay "$bin" replay "$dir/flows.pcap" --serve --closed-keep 200000 --api-listen 127.0.0.1:7802 --log-level warn
+    start replay "$bin" replay "$dir/flows.pcap" --serve --detect=false --closed-keep 200000 --api-listen 127.0.0.1:7802 --log-level warn
     start host env HIVEWALL_TOKEN_FILE="$dir/token" "$bin" run --interface lan0 --name bed-host --api-listen 127.0.0.1:7803 \
         --history-directory "$dir/history" --alerts-directory "$dir/alerts" --policy-state "$dir/policy-state" \
         --policy-pins "" --fleet-directory "$dir/fleet" --subnet 10.55.0.0/24 --log-level info

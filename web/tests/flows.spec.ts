@@ -212,7 +212,7 @@ test.describe('one host', () => {
     await open(page, `${HOST}/#/flows`);
     await page.keyboard.press('c');
     const dialog = page.getByRole('dialog', { name: 'Columns of the table' });
-    await dialog.getByRole('checkbox', { name: /^RTT/ }).uncheck();
+    await dialog.getByRole('checkbox', { name: /^RTT Round/ }).uncheck();
     await dialog.getByRole('button', { name: 'Server: further left' }).click();
     await shots(page, 'flows-columns');
     await accessible(page);
@@ -293,7 +293,7 @@ test.describe('a fleet', () => {
 
   test('an agent without history says so', async ({ page, quiet }) => {
     quiet.allow(/no_history|404/);
-    await open(page, `${DEMO}/#/flows`);
+    await open(page, `${REPLAY}/#/flows`);
     await page.getByRole('button', { name: 'History' }).click();
     await expect(page.getByText('This agent keeps no history.')).toBeVisible();
     await expect(rows(page).first()).toBeVisible();

@@ -39,8 +39,9 @@ test('keys: help, pages, and back out of a dialog', async ({ page }) => {
   await expect(page).toHaveURL(/#\/policy/);
   await page.keyboard.press('g');
   await page.keyboard.press('f');
+  await expect(page.getByRole('combobox', { name: 'Filter' })).toBeVisible();
   await page.keyboard.press('/');
-  await expect(page.getByRole('combobox').first()).toBeFocused();
+  await expect(page.getByRole('combobox', { name: 'Filter' })).toBeFocused();
 });
 
 test('the theme that was chosen stays', async ({ page }) => {

@@ -14,8 +14,11 @@ const BED = process.env.HIVEWALL_BED_DIR ?? '/tmp/hwweb';
 /** The token of the agent at `HOST`. */
 export const token = (): string => readFileSync(`${BED}/token`, 'utf8').trim();
 
-/** The token of the first host of the demo. */
-export const demoToken = (): string => readFileSync(`${BED}/demo-token`, 'utf8').trim();
+/** The token of the agent that a page is of. */
+export const tokenOf = (url: string): string => {
+  const file = url.startsWith(DEMO) ? 'demo-token' : 'token';
+  return readFileSync(`${BED}/${file}`, 'utf8').trim();
+};
 
 export const test = base.extend<{ quiet: { allow: (pattern: RegExp) => void } }>({
   // Errors that a test brings about on purpose are allowed by their text.

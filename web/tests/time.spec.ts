@@ -106,7 +106,7 @@ test('traffic of the demo: its applications', async ({ page }) => {
 });
 
 test('an agent without names says so, tab by tab', async ({ page }) => {
-  await page.goto(`${DEMO}/#/time`);
+  await page.goto(`${REPLAY}/#/time`);
   await expect(page.getByText('No HTTP in the clear was seen.')).toBeVisible();
   await tabs(page).getByRole('link', { name: 'Timing' }).click();
   await expect(page.getByText('No round trip was timed yet').first()).toBeVisible();

@@ -39,6 +39,9 @@ const ANSWER_WAIT: Duration = Duration::from_secs(ANSWER_WAIT_SECONDS);
 const REFUSAL: &str = "{\"error\":\"too_many_connections\",\"detail\":\"too many connections to this agent are open\",\
      \"hint\":\"close some, or try again later\"}";
 
+/// A connection that can be served, and whose it is.
+type Accepted = (GuardedStream, SocketAddr);
+
 /// A listener that hands out at most [`CONNECTIONS_MAX`] connections.
 pub(crate) struct GuardedListener {
     listener: TcpListener,
@@ -47,7 +50,7 @@ pub(crate) struct GuardedListener {
     refusals: Arc<Semaphore>,
     handshakes: Option<Handshakes>,
     /// Connections whose handshake is done.
-    done: (mpsc::Sender<(GuardedStream, SocketAddr)>, mpsc::Receiver<(GuardedStream, SocketAddr)>),
+    done: (mpsc::Sender<Accepted>, mpsc::Receiver<Accepted>),
 }
 
 impl GuardedListener {

@@ -254,9 +254,8 @@ fn provoke_access(method: &str, path: &str, status: &str) -> Answer {
     }
     let host = format!("Bearer {TOKEN}");
     let mut headers = match (path, status) {
-        (_, "401") => vec![],
+        (_, "401") | ("/api/v1/session", _) => vec![],
         ("/api/v1/session/code", "403") | ("/api/v1/users/password", "429") => vec![("authorization", ada.as_str())],
-        ("/api/v1/session", _) => vec![],
         (_, "403") => vec![("authorization", bob.as_str())],
         _ => vec![("authorization", host.as_str())],
     };

@@ -161,7 +161,7 @@ fn an_api_listens_on_an_address_with_a_port() {
         ]],
     );
     for address in ["127.9.9.9:1", "[::1]:0", "0.0.0.0:8000", "[::]:0", "192.0.2.1:7733"] {
-        let config = Config::parse(&format!("[api]\nlisten = '{address}'"), "").unwrap();
+        let (config, _) = Config::parse(&format!("[api]\nlisten = '{address}'"), "").unwrap();
         assert_eq!(config.api.listen.to_string(), address);
     }
 }

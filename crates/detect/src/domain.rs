@@ -111,6 +111,7 @@ sa ay ex ke ui fr oo ag if do bo ap up og oc ei da bi ga go ub ob ck ki od av br
 /// The same, to look up: a bit for each second letter, by the first.
 static IS_COMMON: [u32; 26] = pairs(COMMON.as_bytes());
 
+#[expect(clippy::indexing_slicing, reason = "worked out when this is compiled, where a panic is an error")]
 const fn pairs(mut words: &[u8]) -> [u32; 26] {
     let mut table = [0; 26];
     while let [first, second, rest @ ..] = words {

@@ -68,6 +68,12 @@ export function seconds(value: number): string {
   return `${Math.floor(hours / 24)}d${two(hours % 24)}h`;
 }
 
+/** The same where a clock ticks: whole seconds. */
+export function age(value: number): string {
+  const whole = Math.round(Math.max(0, value || 0));
+  return whole < 60 ? `${whole}s` : seconds(whole);
+}
+
 /** How long ago, in seconds; never below 0, since two clocks may differ. */
 export function ago(time: string, now: number): number {
   return Math.max(0, (now - Date.parse(time)) / 1000);

@@ -80,7 +80,7 @@ export interface components {
             first_seen: string;
             /** @description The host that raised it. */
             host: string;
-            /** @description Hosts of the fleet that saw it, where more than one did. */
+            /** @description Hosts of the fleet that saw it, where more than one did, at most 64. */
             hosts?: string[];
             /** @description Its name for commands: 12 hexadecimal digits, unique on its host. */
             id: string;
@@ -169,6 +169,8 @@ export interface components {
                     [key: string]: number;
                 };
             };
+            /** @description Captures of the packets that alerts rest on. */
+            captures?: components["schemas"]["CaptureSummary"];
             /** @description Ways to tell people. */
             channels: components["schemas"]["ChannelRow"][];
             /**
@@ -361,6 +363,23 @@ export interface components {
             /** @description `ebpf-tcx`, `ebpf-clsact`, `af-packet` or `file`. */
             source: string;
         };
+        /** @description Captures of the packets that alerts rest on. */
+        CaptureSummary: {
+            /**
+             * Format: int64
+             * @description Their size, in bytes.
+             */
+            bytes: number;
+            /**
+             * Format: int64
+             * @description Files on disk.
+             */
+            files: number;
+            /** @description Reason → what is missing since the agent began: `full` and `undelivered` packets, `busy`, `unseen`, `unwritten` and `removed` captures. */
+            lost: {
+                [key: string]: number;
+            };
+        };
         /** @description What decides besides rules, and how often it did. */
         CauseView: {
             /**
@@ -412,6 +431,15 @@ export interface components {
         ChannelTestRequest: {
             /** @description One channel; all when absent. */
             channel?: string | null;
+        };
+        /** @description A code that logs in once. */
+        CodeIssued: {
+            /** @description The code. */
+            code: string;
+            /** @description Until when it holds, RFC 3339, UTC. */
+            expires: string;
+            /** @description What to open: path and fragment, which browsers keep to themselves. */
+            url_path: string;
         };
         /** @description Entries of the connection tracking table. */
         ConntrackFill: {
@@ -579,6 +607,11 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @description A policy's text, signed or not (`POST /api/v1/policy/check`, `…/diff`, `…/statement`). */
+        DocumentRequest: {
+            /** @description The text: YAML or JSON. */
+            document: string;
+        };
         /** @description How often something happened to rules. */
         DriftCount: {
             /**
@@ -612,7 +645,10 @@ export interface components {
         };
         /** @description On what it rests. */
         Evidence: {
-            /** @description A capture of its first packets on the host that raised it, where one was allowed. */
+            /**
+             * @description File with a capture of its first packets on the host that raised it, where one was allowed; `GET
+             *     /api/v1/alerts/capture` and `hivewall alerts capture` hand it out.
+             */
             capture?: string | null;
             /** @description Named figures with their units in the names: `ports`, `attempts`, `packets_per_second`. */
             figures?: {
@@ -620,6 +656,7 @@ export interface components {
             };
             /** @description Numbers of flows it was seen in, at most 16. */
             flows?: number[];
+            owners?: components["schemas"]["OwnersEvidence"] | null;
             /** @description What was seen, in words: names asked for, user names tried; at most 8 of at most 128 characters. */
             samples?: string[];
         };
@@ -746,6 +783,13 @@ export interface components {
              */
             ipv6: number;
         };
+        /** @description Fields of filters, and columns of flows (`GET /api/v1/fields`). */
+        FieldCatalogue: {
+            /** @description What a flow has, in the order of the JSON document. */
+            columns: components["schemas"]["FlowColumn"][];
+            /** @description What a filter can name, in the order of the reference. */
+            filter: components["schemas"]["FilterField"][];
+        };
         /** @description One mounted filesystem. */
         FilesystemFill: {
             /**
@@ -762,6 +806,19 @@ export interface components {
              * @description Bytes it can hold.
              */
             size_bytes: number;
+        };
+        /** @description A field that a filter can name, also with `-` before it. */
+        FilterField: {
+            /** @description What it does, one sentence. */
+            doc: string;
+            /** @description Values that can stand there, for example. */
+            examples: string[];
+            /** @description What is to be written behind it, as a noun phrase. */
+            expects: string;
+            /** @description What stands before the colon. */
+            name: string;
+            /** @description The words it takes, where it takes only some. */
+            words: string[];
         };
         /** @description A change of the host's packet filters that somebody else made, or our answer to one. */
         FirewallChange: {
@@ -821,6 +878,59 @@ export interface components {
             kind: string;
             /** @description When, RFC 3339, UTC. */
             time: string;
+        };
+        /** @description A host that raised an alert. */
+        FleetAlertHost: {
+            /** @description Id of the alert there. */
+            alert_id: string;
+            /** @description Name of the host. */
+            host: string;
+            /** @description Its id. */
+            host_id: string;
+            /** @description Latest sign there, RFC 3339. */
+            last_seen: string;
+            /** @description What was done about it there: `ban done`. */
+            response?: string | null;
+            /** @description How bad there. */
+            severity: components["schemas"]["Severity"];
+            /** @description Whether it goes on there. */
+            state: components["schemas"]["AlertState"];
+        };
+        /** @description Alerts of all hosts (`GET /api/v1/fleet/alerts`). */
+        FleetAlertPage: {
+            /** @description The rows, the latest first. */
+            alerts: components["schemas"]["FleetAlertRow"][];
+            /** @description Who answered. */
+            answer: components["schemas"]["FleetAnswer"];
+            /**
+             * Format: int64
+             * @description Alerts that match at the hosts that answered, those of one row each counted.
+             */
+            matched: number;
+            /** @description When it was answered, RFC 3339, UTC. */
+            time: string;
+        };
+        /**
+         * @description One alert, over all hosts that raised it: what is the same are detector, source, subject and port, and the targets where nobody can be
+         *     named as the source.
+         */
+        FleetAlertRow: {
+            /** @description The alert as the first of the hosts has it. */
+            alert: components["schemas"]["Alert"];
+            /** @description First sign at any host, RFC 3339. */
+            first_at: string;
+            /** @description Those with the worst first, at most [`ALERT_HOSTS_SHOWN`]. */
+            raised_by: components["schemas"]["FleetAlertHost"][];
+            /**
+             * Format: int64
+             * @description Hosts that raised it.
+             */
+            raised_by_total: number;
+            /**
+             * Format: int64
+             * @description Signs of all of them.
+             */
+            signs_total: number;
         };
         /** @description Who answered a question that all were asked. */
         FleetAnswer: {
@@ -1178,6 +1288,19 @@ export interface components {
             time: string;
             total?: components["schemas"]["FleetTotalView"] | null;
         };
+        /** @description One column of a flow. */
+        FlowColumn: {
+            /** @description What it says, one sentence. */
+            doc: string;
+            /** @description `text`, `number`, `time`, `bytes`, `flag` or `list`. */
+            kind: string;
+            /** @description Key in the JSON. */
+            name: string;
+            /** @description Short header. */
+            title: string;
+            /** @description Unit of the number; empty where there is none. */
+            unit: string;
+        };
         /** @description How many flows there are and were. */
         FlowCounts: {
             /**
@@ -1503,6 +1626,8 @@ export interface components {
         Health: {
             /** @description Where packets come from: `ebpf-tcx`, `ebpf-clsact`, `af-packet` or `file`. */
             capture_source: string;
+            /** @description Whether the host is in a fleet, and so whether the operations under `/api/v1/fleet` have answers. */
+            fleet?: boolean;
             /** @description Why it is not `ok`; empty when it is. */
             reasons: components["schemas"]["HealthReason"][];
             /** @description How the agent is. */
@@ -1647,6 +1772,11 @@ export interface components {
             /** @description Why, for people. */
             reason: string;
         };
+        /**
+         * @description How it is known who asks.
+         * @enum {string}
+         */
+        How: "loopback" | "session" | "token";
         /** @description One HTTP request of late. */
         HttpRow: {
             /** @description Client address. */
@@ -1933,6 +2063,17 @@ export interface components {
             /** @description Id of the other. */
             to_id: string;
         };
+        /** @description A login: a user and password, or a one-time code, or a token. */
+        LoginRequest: {
+            /** @description What `hivewall login` printed. */
+            code?: string | null;
+            /** @description Their password. */
+            password?: string | null;
+            /** @description A user's token, or the host's. */
+            token?: string | null;
+            /** @description Name of the user. */
+            user?: string | null;
+        };
         /** @description What was not seen or not kept for one reason. */
         Loss: {
             /**
@@ -2102,6 +2243,44 @@ export interface components {
             /** @description The name. */
             name: string;
         };
+        /** @description What one host of the fleet has of it. */
+        OwnerEvidence: {
+            /**
+             * Format: int64
+             * @description IP bytes of those.
+             */
+            bytes: number;
+            /** @description Numbers of those, at that host. */
+            flow_ids: number[];
+            /**
+             * Format: int64
+             * @description Flows of the last hour that match.
+             */
+            flows: number;
+            /** @description Its name. */
+            host: string;
+            /**
+             * Format: int64
+             * @description Packets of the latest 8 of them.
+             */
+            packets: number;
+        };
+        /** @description What hosts of the fleet have of an alert that no host sees alone. */
+        OwnersEvidence: {
+            /** @description Who answered, of the hosts that saw it. */
+            answer: components["schemas"]["FleetAnswer"];
+            /** @description What each of those has. */
+            owners: components["schemas"]["OwnerEvidence"][];
+        };
+        /** @description Another password. */
+        PasswordRequest: {
+            /** @description The present one, which one's own is changed with. */
+            current?: string | null;
+            /** @description Whose; absent for one's own. */
+            name?: string | null;
+            /** @description The new one. */
+            password: string;
+        };
         /** @description Round-trip time to one peer, from handshakes, answers and sockets of all flows with it. */
         PeerLatency: {
             /**
@@ -2170,6 +2349,46 @@ export interface components {
              */
             wire_bytes: number;
         };
+        /** @description What is wrong with a document (`POST /api/v1/policy/check`). */
+        PolicyCheck: {
+            /**
+             * Format: int64
+             * @description Problems beyond those.
+             */
+            left_out: number;
+            policy?: components["schemas"]["PolicyName"] | null;
+            /** @description Everything that is wrong, in the order of the text. */
+            problems: components["schemas"]["PolicyFault"][];
+            /** @description Whether it carries signatures. Whether they are good is found out when it is applied. */
+            signed: boolean;
+            /** @description Whether it can be taken; warnings do not stand against it. */
+            sound: boolean;
+        };
+        /** @description One thing that changes. */
+        PolicyDifference: {
+            /** @description As it is; absent when it is not there any more. */
+            after?: string | null;
+            /** @description As it was, as JSON (which is YAML, too) in one line; absent when it was not there. */
+            before?: string | null;
+            /** @description Its name: a rule's id, a set's name, a key. */
+            id: string;
+            /** @description `added`, `removed`, `changed` or `moved`. */
+            kind: string;
+            /** @description Tier of a rule. */
+            tier?: string | null;
+            /** @description `setting`, `default`, `tier`, `set` or `rule`. */
+            what: string;
+        };
+        /** @description What changes from the policy in force to a document (`POST /api/v1/policy/diff`). */
+        PolicyDifferences: {
+            /** @description What changes: settings first, then defaults, tiers, sets and rules. */
+            changes: components["schemas"]["PolicyDifference"][];
+            from?: components["schemas"]["PolicyName"] | null;
+            /** @description Whether both mean the same; another version alone is no difference in meaning. */
+            same: boolean;
+            /** @description The document. */
+            to: components["schemas"]["PolicyName"];
+        };
         /** @description Something about the policy that is wrong now. */
         PolicyFailure: {
             /** @description What is wrong and what to do, for people. */
@@ -2178,6 +2397,28 @@ export interface components {
             kind: string;
             /** @description The table or the interface, where the kind is about one. */
             subject?: string | null;
+        };
+        /** @description One thing that is wrong with a document. */
+        PolicyFault: {
+            /**
+             * Format: int32
+             * @description Column, from 1, in characters.
+             */
+            column: number;
+            /**
+             * Format: int32
+             * @description Characters that are meant; 0 for a place between two.
+             */
+            length: number;
+            /**
+             * Format: int32
+             * @description Line, from 1; 0 for what stands nowhere in the text.
+             */
+            line: number;
+            /** @description What it is and what to write instead. */
+            message: string;
+            /** @description `error`, `warning` or `note`. */
+            severity: string;
         };
         /** @description A document by name and version. */
         PolicyName: {
@@ -2222,6 +2463,20 @@ export interface components {
              * @description The version it speaks of; 0 when nothing is known.
              */
             version: number;
+        };
+        /** @description What holders of keys sign (`POST /api/v1/policy/statement`). */
+        PolicyStatement: {
+            /** @description SHA-256 of it, hexadecimal: what `hivewall policy sign` and `verify` print as the digest. */
+            digest: string;
+            /** @description What the document calls itself. */
+            policy: components["schemas"]["PolicyName"];
+            /** @description The version that it follows on this host, with its digest; absent for the first. */
+            previous?: string | null;
+            /**
+             * @description Exactly what is to be signed, byte by byte. With a line `#by KEY SIGNATURE` (base64) for each signature, keys
+             *     ascending, before the line `#--`, it is the signed document.
+             */
+            statement: string;
         };
         /** @description The policy in force on this host (`firewall_rules` in the snapshot). */
         PolicyView: {
@@ -2583,6 +2838,18 @@ export interface components {
             /** @description Until when, RFC 3339. */
             until?: string | null;
         };
+        /**
+         * @description What somebody may do; each includes the ones before it.
+         * @enum {string}
+         */
+        Role: "viewer" | "operator" | "admin";
+        /** @description Another role. */
+        RoleRequest: {
+            /** @description Name of the user. */
+            name: string;
+            /** @description What they may do from now on. */
+            role: components["schemas"]["Role"];
+        };
         /** @description How the fleet's policy spreads (`GET /api/v1/fleet/policy`). */
         RolloutPage: {
             rollout?: components["schemas"]["RolloutView"] | null;
@@ -2749,6 +3016,23 @@ export interface components {
             port: number;
             /** @description Protocol. */
             protocol: string;
+        };
+        /** @description Who asks, and what they need to. */
+        SessionView: {
+            /** @description What commands that a cookie authorises have to carry as `X-Hivewall-CSRF`. */
+            csrf?: string | null;
+            /** @description When the session ends at the latest, RFC 3339, UTC. */
+            expires?: string | null;
+            /** @description Whether there are users who could log in. */
+            has_users: boolean;
+            how?: components["schemas"]["How"] | null;
+            /** @description Whether nothing can be read without a login. */
+            login_required: boolean;
+            role?: components["schemas"]["Role"] | null;
+            /** @description Whether the agent is spoken to over TLS. */
+            tls: boolean;
+            /** @description The user; null when nobody is logged in. */
+            user?: string | null;
         };
         /**
          * @description How bad it is.
@@ -3023,6 +3307,38 @@ export interface components {
                 [key: string]: number;
             };
         };
+        /** @description A token, shown only now. */
+        TokenIssued: {
+            /** @description What it is taken away by. */
+            id: string;
+            /** @description The token. */
+            token: string;
+        };
+        /** @description A token that is meant. */
+        TokenNamed: {
+            /** @description Id of the token. */
+            id: string;
+            /** @description Name of the user. */
+            name: string;
+        };
+        /** @description A new token. */
+        TokenRequest: {
+            /** @description What it is for. */
+            label: string;
+            /** @description Name of the user. */
+            name: string;
+        };
+        /** @description A token of a user, without what it is. */
+        TokenView: {
+            /** @description Since when, RFC 3339, UTC. */
+            created: string;
+            /** @description What it is taken away by. */
+            id: string;
+            /** @description What it is for. */
+            label: string;
+            /** @description When it was shown last, RFC 3339, UTC, to a few minutes; null when never. */
+            last_used?: string | null;
+        };
         /**
          * @description What a top list adds up by.
          * @enum {string}
@@ -3144,6 +3460,32 @@ export interface components {
              */
             out_wire_bytes: number;
         };
+        /** @description Something that somebody did or tried to do. */
+        TrailEntry: {
+            /** @description What it was about, for people. */
+            detail: string;
+            /** @description Method of the request. */
+            method: string;
+            /** @description Its path. */
+            path: string;
+            /** @description Address they came from. */
+            peer: string;
+            role?: components["schemas"]["Role"] | null;
+            /**
+             * Format: int32
+             * @description Status code of the answer.
+             */
+            status: number;
+            /** @description When, RFC 3339, UTC. */
+            time: string;
+            /** @description Who; null when that is not known. Of a failed login, whom they said they were, if there is such a user. */
+            user?: string | null;
+        };
+        /** @description The trail, the latest first. */
+        TrailPage: {
+            /** @description Entries. */
+            entries: components["schemas"]["TrailEntry"][];
+        };
         /** @description A ban to lift (`DELETE /api/v1/bans`). */
         UnbanRequest: {
             /** @description The address or prefix, as it was banned. */
@@ -3158,6 +3500,43 @@ export interface components {
         UnmuteRequest: {
             /** @description Id of the mute. */
             id: string;
+        };
+        /** @description A user who is meant. */
+        UserNamed: {
+            /** @description Name. */
+            name: string;
+        };
+        /** @description What was changed about users. */
+        UserOutcome: {
+            /** @description For people. */
+            done: string;
+        };
+        /** @description All users. */
+        UserPage: {
+            /** @description By name. */
+            users: components["schemas"]["UserView"][];
+        };
+        /** @description A new user. */
+        UserRequest: {
+            /** @description Name: letters, digits, `.`, `_`, `-` and `@`. */
+            name: string;
+            /** @description Their password. */
+            password: string;
+            /** @description What they may do. */
+            role: components["schemas"]["Role"];
+        };
+        /** @description A user. */
+        UserView: {
+            /** @description Since when, RFC 3339, UTC. */
+            created: string;
+            /** @description When they logged in last, RFC 3339, UTC; null when never. */
+            last_login?: string | null;
+            /** @description Name. */
+            name: string;
+            /** @description What they may do. */
+            role: components["schemas"]["Role"];
+            /** @description Their tokens. */
+            tokens: components["schemas"]["TokenView"][];
         };
     };
     responses: never;

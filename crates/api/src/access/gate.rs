@@ -151,6 +151,7 @@ struct Known {
 }
 
 /// Whether that is enough. The error carries who was refused, where that is known.
+#[expect(clippy::result_large_err, reason = "made and taken apart once a request")]
 fn decide(
     shared: &Shared,
     request: &Request,

@@ -26,7 +26,7 @@ const ROWS: usize = 4_096;
 fn peer(address: IpAddr) -> IpAddr {
     match address.to_canonical() {
         IpAddr::V6(v6) => IpAddr::V6((u128::from(v6) & !(u128::from(u64::MAX))).into()),
-        v4 => v4,
+        IpAddr::V4(v4) => IpAddr::V4(v4),
     }
 }
 
@@ -222,8 +222,9 @@ mod tests {
             lockout.attempt(from(n), Some("ada"), now).unwrap();
         }
         assert!(lockout.attempt(from(900), Some("ada"), now).is_err());
-        let bob =
-            (0..).map(|n| format!("bob{n}")).find(|bob| lockout.users.number(&bob[..]) != lockout.users.number("ada"));
+        let bob = (0..100)
+            .map(|n| format!("bob{n}"))
+            .find(|bob| lockout.users.number(&bob[..]) != lockout.users.number("ada"));
         assert_eq!(lockout.attempt(from(901), bob.as_deref(), now), Ok(()));
         let (mut later, mut longest) = (now, Duration::ZERO);
         for n in 0..40 {

@@ -96,7 +96,8 @@ impl Trail {
             entry.detail = entry.detail.chars().take(DETAIL_CHARACTERS_MAX - 1).chain(['…']).collect();
         }
         if self.left_out > 0 {
-            entry.detail.push_str(&format!(" (and {} attempts of strangers were left out before)", self.left_out));
+            let more = format!(" (and {} attempts of strangers were left out before)", self.left_out);
+            entry.detail.push_str(&more);
             self.left_out = 0;
         }
         if let Some(file) = &mut self.file

@@ -1,7 +1,7 @@
 // What is worked out of a fleet, with members made up for it.
 import { describe, expect, it } from 'vitest';
 import type { HostDigest } from '../../lib/types';
-import { fits, labelsOf, rows, versions, type Member } from './cluster';
+import { fits, rows, versions, type Member } from './cluster';
 
 const member = (name: string, more: Partial<Member> = {}): Member => ({
   id: `id-${name}`, name, state: 'alive', addresses: ['10.0.0.1:7734'], labels: { role: 'web' }, agent: '1.0', protocol: 1, is_self: false,
@@ -26,10 +26,4 @@ describe('search', () => {
     expect(fits({ member: member('edge') }, 'edge role=db')).toBe(false);
     expect(fits({ member: member('edge') }, '')).toBe(true);
   });
-});
-
-it('labels are pairs, or nothing', () => {
-  expect(labelsOf('env=prod, role=web')).toEqual({ env: 'prod', role: 'web' });
-  expect(labelsOf('')).toEqual({});
-  expect(labelsOf('env')).toBeUndefined();
 });

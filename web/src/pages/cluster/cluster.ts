@@ -39,16 +39,5 @@ export function fits({ member, digest }: Row, search: string): boolean {
   return search.toLowerCase().split(/\s+/).every((word) => all.includes(word));
 }
 
-/** `env=prod, role=web` as labels; nothing where it is not understood. */
-export function labelsOf(line: string): Record<string, string> | undefined {
-  const labels: Record<string, string> = {};
-  for (const part of line.split(/[,\s]+/).filter(Boolean)) {
-    const [, name, value] = /^([^=]+)=(.+)$/.exec(part) ?? [];
-    if (!name || !value) return undefined;
-    labels[name] = value;
-  }
-  return labels;
-}
-
 /** What is typed to confirm that a host goes: its name, or its id where it has none. */
 export const confirmWord = (member: Member): string => member.name || member.id;

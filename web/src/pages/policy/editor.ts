@@ -194,6 +194,8 @@ export function mount(host: HTMLElement, options: Options): Editor {
       ],
     }),
   });
+  // A long line is scrolled to by keyboard, too.
+  view.scrollDOM.tabIndex = 0;
   return {
     set: (text) => {
       if (text !== view.state.doc.toString()) view.dispatch({ changes: { from: 0, to: view.state.doc.length, insert: text } });

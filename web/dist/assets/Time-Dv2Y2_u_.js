@@ -1,1 +1,0 @@
-import{$ as e,A as t,G as n,N as r,Q as i,V as a,i as o,j as s,t as c}from"./text-CEEmLbEa.js";import"./legacy-BWc_dpVG.js";var l=r(`<p class="dim"> </p>`);function u(r,u){e(u,!1),o();var d=l(),f=n(d,!0);a(()=>t(f,c.parts.loading)),s(r,d),i()}export{u as default};

@@ -1,1 +1,0 @@
-import{et as e}from"./text-CEEmLbEa.js";e();
