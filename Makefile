@@ -1,6 +1,6 @@
 # The ways into this repository. Each target says what it needs; see CONTRIBUTING.md.
 
-.PHONY: help run test quick bpf web docs bench clean
+.PHONY: help run test quick bpf web browser docs bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,6 +19,12 @@ bpf: ## Rebuild the kernel objects after a change to the datapath
 
 web: ## Rebuild the web page's bundle after a change in web/ (needs Node.js 20)
 	cargo xtask web
+
+browser: ## Look at the web page in a browser, against real agents in namespaces (as root)
+	scripts/setup.sh browser
+	cargo build -p hivewall
+	cd web && npm ci
+	web/tests/bed.sh test
 
 docs: ## Write docs/reference, the dashboards and the import table
 	cargo xtask docs

@@ -2,6 +2,7 @@
 # Installs what is missing, on Debian 12 and newer, for one purpose:
 #   scripts/setup.sh run    building and running the agent: a linker, nothing else
 #   scripts/setup.sh bpf    rebuilding the kernel objects (cargo xtask bpf)
+#   scripts/setup.sh browser  looking at the web page in a browser (make browser)
 #   scripts/setup.sh test   the whole of `make test`, the two above included
 # It can be run again at any time and does nothing when nothing is missing.
 set -euo pipefail
@@ -10,7 +11,6 @@ cd "$(dirname "$0")/.."
 
 LINKER_VERSION=0.13.0
 NODE_VERSION=22
-SCHEMATHESIS_VERSION=4.32.5
 
 setup_run() {
     need_cargo
@@ -39,12 +39,12 @@ node_ready() {
     fi
 }
 
-# The fuzzer of APIs, in a place of its own.
-schemathesis_ready() {
-    if ! target/api-fuzz/bin/schemathesis --version >/dev/null 2>&1; then
-        python3 -m venv target/api-fuzz
-        target/api-fuzz/bin/pip install --quiet "schemathesis==$SCHEMATHESIS_VERSION"
-    fi
+# What `make browser` needs beside: the page in a real browser.
+setup_browser() {
+    setup_run
+    install_packages iproute2 nmap nftables python3 curl chromium
+    command -v npm >/dev/null || install_packages nodejs npm
+    node_ready
 }
 
 setup_test() {
@@ -52,11 +52,9 @@ setup_test() {
     # Namespaces and offloads; load; second opinions on captures, metrics and rules; receivers of alerts and flows; attackers; a
     # terminal to test in; pinning.
     install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 hydra iodine openssh-server iputils-ping openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
-    # The web page: built anew and compared, and looked at in a browser; its API fuzzed.
+    # The web page: checked, and built anew and compared.
     command -v npm >/dev/null || install_packages nodejs npm
-    install_packages chromium curl python3-venv
     node_ready
-    schemathesis_ready
     if ! cargo nextest --version >/dev/null 2>&1; then
         cargo install cargo-nextest --locked || echo "cargo-nextest cannot be built here; the tests will run under cargo test" >&2
     fi
@@ -68,9 +66,9 @@ setup_test() {
 }
 
 case "${1:-}" in
-run | bpf | test) "setup_$1" ;;
+run | bpf | test | browser) "setup_$1" ;;
 *)
-    echo "usage: scripts/setup.sh run|bpf|test" >&2
+    echo "usage: scripts/setup.sh run|bpf|test|browser" >&2
     exit 2
     ;;
 esac

@@ -35,15 +35,6 @@ fuzz() {
     fi
 }
 
-# The page in a real browser, and its API under a fuzzer; both need namespaces, and so root.
-page() {
-    if [ "$(id -u)" -ne 0 ]; then
-        echo "no root here: the tests of the web page in a browser are SKIPPED; run 'sudo make test' for all of them"
-        return
-    fi
-    web/tests/bed.sh test
-}
-
 # Test programs run as root where that can be had without a question; where not, what needs root is skipped loudly.
 tests() {
     if [ "$(id -u)" -ne 0 ]; then
@@ -71,7 +62,6 @@ step "kernel objects" kernel_objects
 step "fuzz" fuzz
 step "documentation examples" cargo test --workspace --doc --locked --quiet
 step "web page" cargo xtask web --check
-step "browser" page
 current="tests"
 echo "== $current"
 tests "$([ "${CI:-}" = true ] && echo ci || echo default)"

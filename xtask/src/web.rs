@@ -22,8 +22,6 @@ const HEAD: &str = "# Written by `cargo xtask web`. A test compares it with the 
 const FILES: &[&str] =
     &["web/index.html", "web/package.json", "web/package-lock.json", "web/svelte.config.js", "web/vite.config.ts"];
 const FOLDERS: &[&str] = &["web/src", "web/public"];
-/// Largest that the whole bundle may be on the wire (gzip), for a page that opens at once.
-pub(crate) const BUNDLE_GZIP_BYTES_MAX: u64 = 335_000;
 
 /// Options.
 #[derive(clap::Args)]
@@ -136,6 +134,9 @@ fn hold(root: &Path) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Largest that the whole bundle may be with gzip. What opens first is an eighth of it, the editor of policies two fifths.
+    const BUNDLE_GZIP_BYTES_MAX: u64 = 335_000;
 
     #[test]
     fn the_bundle_is_built_from_the_sources_beside_it() {

@@ -33,7 +33,7 @@ fn table() -> Vec<Route> {
     use Right::{Anyone, Change, Read};
     use Role::{Admin, Operator, Viewer};
     const READ: Right = Right::READ;
-    vec![
+    let mut routes = vec![
         route("/api/v1").get(READ, index::index),
         route("/metrics").get(READ, routes::metrics),
         route("/api/v1/metrics").get(READ, routes::metrics_v1),
@@ -69,20 +69,6 @@ fn table() -> Vec<Route> {
         route("/api/v1/alerts/undo").post(Change(Operator), alerts::undo),
         route("/api/v1/alerts/test").post(Change(Operator), alerts::test),
         route("/api/v1/detectors").get(READ, alerts::detectors),
-        route("/api/v1/fleet").get(READ, fleet::fleet),
-        route("/api/v1/fleet/members").get(READ, fleet::members),
-        route("/api/v1/fleet/alerts").get(READ, fleet::alerts),
-        route("/api/v1/fleet/flows").get(READ, fleet::flows),
-        route("/api/v1/fleet/snapshot").get(READ, fleet::snapshot),
-        route("/api/v1/fleet/rules").get(READ, fleet::rules),
-        route("/api/v1/fleet/policy").get(READ, fleet::policy),
-        route("/api/v1/fleet/audit").get(READ, fleet::audit),
-        route("/api/v1/fleet/invitations")
-            .get(READ, fleet::invitations)
-            .post(Change(Admin), fleet::invite)
-            .delete(Change(Admin), fleet::withdraw),
-        route("/api/v1/fleet/remove").post(Change(Admin), fleet::remove),
-        route("/api/v1/fleet/leave").post(Change(Admin), fleet::leave),
         // Logins and logouts are kept in the trail by what answers them, which knows whose they are.
         route("/api/v1/session")
             .get(Anyone, session::session)
@@ -100,6 +86,31 @@ fn table() -> Vec<Route> {
         route("/api/v1/audit").get(Read(Operator), audit::audit),
         route("/api/v1/health").get(READ, routes::health),
         route("/api/v1/openapi.json").get(READ, openapi::openapi),
+    ];
+    routes.extend(of_fleet());
+    routes
+}
+
+/// The same of the fleet.
+fn of_fleet() -> Vec<Route> {
+    use Right::Change;
+    use Role::Admin;
+    const READ: Right = Right::READ;
+    vec![
+        route("/api/v1/fleet").get(READ, fleet::fleet),
+        route("/api/v1/fleet/members").get(READ, fleet::members),
+        route("/api/v1/fleet/alerts").get(READ, fleet::alerts),
+        route("/api/v1/fleet/flows").get(READ, fleet::flows),
+        route("/api/v1/fleet/snapshot").get(READ, fleet::snapshot),
+        route("/api/v1/fleet/rules").get(READ, fleet::rules),
+        route("/api/v1/fleet/policy").get(READ, fleet::policy),
+        route("/api/v1/fleet/audit").get(READ, fleet::audit),
+        route("/api/v1/fleet/invitations")
+            .get(READ, fleet::invitations)
+            .post(Change(Admin), fleet::invite)
+            .delete(Change(Admin), fleet::withdraw),
+        route("/api/v1/fleet/remove").post(Change(Admin), fleet::remove),
+        route("/api/v1/fleet/leave").post(Change(Admin), fleet::leave),
     ]
 }
 

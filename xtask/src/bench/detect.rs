@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
 /// Nanoseconds of each detector, by its crate's own benchmark, which knows what a pulse is.
 fn cost() -> Result<()> {
     let mut command = Command::new("cargo");
-    command.args(["run", "--release", "--locked", "--package", "hivewall-detect", "--example", "bench"]);
+    command.args(["run", "--release", "--locked", "--package", "hivewall-detect", "--example", "cost"]);
     let status = command.current_dir(repo::root()?).status().context("cannot start cargo")?;
     ensure!(status.success(), "the benchmark ended with {status}");
     Ok(())

@@ -418,5 +418,4 @@ pub(crate) fn replace(file: &Path, bytes: &[u8]) -> io::Result<()> {
 }
 
 #[cfg(test)]
-#[path = "users_tests.rs"]
 mod tests;

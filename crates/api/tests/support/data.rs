@@ -14,10 +14,7 @@ use hivewall_view::alerts::{
     MuteAction, MuteMatch, OwnerEvidence, OwnersEvidence, Response, Severity, Technique,
 };
 use hivewall_view::fleet::{HostDigest, example_answer};
-use hivewall_view::policy::{
-    DriftCount, ExplainFilters, ExplainStep, Explanation, PendingChange, PolicyName, PolicyOutcome, Rehearsal,
-    RehearsalCut, RehearsalGuard, RehearsalRule, RehearsalSaved, RehearsalSum, example_policy,
-};
+use hivewall_view::policy::{DriftCount, example_policy};
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
     AddressTraffic, AgentCost, ApplicationTraffic, Attribution, CaptureInfo, ConntrackFill, DiskLoad, DnsRow,
@@ -449,78 +446,6 @@ fn loss(count: u64) -> Loss {
 /// What a host of the fleet tells of itself.
 pub fn digest() -> HostDigest {
     HostDigest { id: "aa".to_owned(), name: "web-1".to_owned(), ..HostDigest::of(&snapshot()) }
-}
-
-pub fn explanation() -> Explanation {
-    let step = |rule: &str, outcome: &str| ExplainStep {
-        rule: rule.to_owned(),
-        tier: "main".to_owned(),
-        line: Some(12),
-        action: "accept".to_owned(),
-        outcome: outcome.to_owned(),
-        why: "the destination port is 443".to_owned(),
-    };
-    Explanation {
-        packet: "tcp 10.9.0.4:40000 → 10.0.0.2:443, received".to_owned(),
-        verdict: "accept".to_owned(),
-        rule: Some("web".to_owned()),
-        because: "rule web accepts it".to_owned(),
-        steps: vec![step("ssh", "passed_over"), step("web", "decides")],
-        notes: vec!["a limit may decide otherwise".to_owned()],
-        packet_filters: Some(ExplainFilters {
-            verdict: "dropped".to_owned(),
-            place: "nftables inet filter input handle 12".to_owned(),
-            ours: false,
-            why: "tcp dport 443 drop".to_owned(),
-            not_asked: vec!["iptables-legacy: not installed".to_owned()],
-        }),
-    }
-}
-
-pub fn rehearsal() -> Rehearsal {
-    let sum = RehearsalSum { flows: 3, packets: 30, bytes: 3000 };
-    let name = |version| PolicyName { name: "edge".to_owned(), version };
-    Rehearsal {
-        policy: name(43),
-        compared_with: Some(name(42)),
-        from: Some(rfc3339(NOW)),
-        to: Some(rfc3339(NOW)),
-        seen: sum,
-        refused: sum,
-        newly_refused: Some(sum),
-        newly_accepted: Some(RehearsalSum::default()),
-        guard: RehearsalGuard {
-            rules: 2,
-            saved: sum,
-            saves: vec![RehearsalSaved {
-                guard: "guard:management".to_owned(),
-                rule: "main:default-in".to_owned(),
-                sum,
-                peers: vec![RehearsalCut { name: "10.9.0.4 to tcp/22".to_owned(), sum }],
-            }],
-        },
-        rules: vec![RehearsalRule {
-            rule: "main:default-in".to_owned(),
-            line: Some(9),
-            action: "drop".to_owned(),
-            decided: sum,
-            changed: Some(sum),
-            peers: vec![RehearsalCut { name: "10.0.0.1 to tcp/25".to_owned(), sum }],
-            processes: vec![],
-        }],
-        unused: vec!["web".to_owned()],
-        left_out: vec![RehearsalCut { name: "inside of a tunnel".to_owned(), sum }],
-    }
-}
-
-pub fn outcome() -> PolicyOutcome {
-    let name = |version| PolicyName { name: "edge".to_owned(), version };
-    PolicyOutcome {
-        message: "edge 43 is in force".to_owned(),
-        policy: name(43),
-        epoch: 8,
-        pending: Some(PendingChange { seconds_left: 120.0, falls_back_to: Some(name(42)) }),
-    }
 }
 
 /// An alert with everything that one can have.

@@ -10,6 +10,7 @@
 
 pub mod data;
 pub mod guarded;
+pub mod policies;
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -24,6 +25,7 @@ use hivewall_api::{
 };
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, ChannelTest, DetectorPage, MutePage};
+use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
     AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
     InvitationIssued, InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_alerts,
@@ -145,14 +147,30 @@ impl Source for Fake {
         self.say(Some("kind: Policy\n".to_owned()))
     }
 
+    fn policy_schema(&self) -> Option<Value> {
+        Some(serde_json::json!({"type": "object"}))
+    }
+
+    fn policy_check(&self, _: String) -> BoxFuture<'static, Result<PolicyCheck, PolicyRefusal>> {
+        self.say(policies::check())
+    }
+
+    fn policy_diff(&self, _: String) -> BoxFuture<'static, Result<PolicyDifferences, PolicyRefusal>> {
+        self.say(policies::differences())
+    }
+
+    fn policy_statement(&self, _: String) -> BoxFuture<'static, Result<PolicyStatement, PolicyRefusal>> {
+        self.say(policies::statement())
+    }
+
     fn explain(&self, request: ExplainRequest) -> BoxFuture<'static, Result<Explanation, PolicyRefusal>> {
         self.asked.lock().unwrap().push(format!("{request:?}"));
-        self.say(data::explanation())
+        self.say(policies::explanation())
     }
 
     fn rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<Rehearsal, PolicyRefusal>> {
         self.asked.lock().unwrap().push(format!("{request:?}"));
-        self.say(data::rehearsal())
+        self.say(policies::rehearsal())
     }
 
     fn inventory(&self) -> BoxFuture<'static, Result<Value, PolicyRefusal>> {
@@ -166,7 +184,7 @@ impl Source for Fake {
     ) -> BoxFuture<'static, Result<PolicyOutcome, PolicyRefusal>> {
         assert!(caller.peer.ip().is_loopback() && caller.connected.elapsed() < Duration::from_mins(1));
         self.asked.lock().unwrap().push(format!("{command:?}"));
-        self.say(data::outcome())
+        self.say(policies::outcome())
     }
 
     fn fleet(&self) -> Option<Arc<FleetView>> {

@@ -119,7 +119,7 @@ impl Client {
 
     fn unreachable(&self, error: &ureq::Error) -> anyhow::Error {
         if let ureq::Error::Io(error) = error
-            && error.get_ref().is_some_and(|inner| inner.is::<rustls::Error>())
+            && error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<rustls::Error>)
         {
             let text = format!(
                 "{} is not trusted ({error}); compare its certificate with --fingerprint SHA256, which the agent tells at \

@@ -131,7 +131,7 @@ impl Talk {
 
     /// A question for an address, or its answer (RFC 1035 §4.1); now and then there is no such name.
     fn dns(&self, is_answer: bool) -> Vec<u8> {
-        let is_known = self.answer % 16 != 0;
+        let is_known = !self.answer.is_multiple_of(16);
         let flags: u16 = match (is_answer, is_known) {
             (false, _) => 0x0100,
             (true, true) => 0x8180,

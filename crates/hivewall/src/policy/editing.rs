@@ -2,6 +2,8 @@
 //! means is in the crate `hivewall-policy`; here it gets the shapes of the API. Invariant: places are those of the text
 //! that was sent, its head of signatures included.
 
+use std::collections::BTreeMap;
+
 use hivewall_api::PolicyRefusal;
 use hivewall_policy::ledger::Mark;
 use hivewall_policy::sign::{Meta, Previous, Signed, Statement, is_signed};
@@ -81,7 +83,7 @@ pub(crate) fn diff(in_force: Option<&str>, text: &str) -> Result<PolicyDifferenc
     };
     let after = read(text)?;
     let before = in_force.map(read).transpose()?;
-    let nothing = Document { tiers: Vec::new(), sets: Default::default(), ..after.clone() };
+    let nothing = Document { tiers: Vec::new(), sets: BTreeMap::default(), ..after.clone() };
     let diff = diff_documents(before.as_ref().unwrap_or(&nothing), &after);
     Ok(PolicyDifferences {
         from: before.as_ref().map(name_of),

@@ -35,7 +35,7 @@ pub(crate) fn authlog(data: &[u8]) {
 
 fn check(login: &Login, text: &str) {
     assert!(login.user.len() <= NAME_BYTES_MAX && login.service.len() <= NAME_BYTES_MAX, "{login:?}");
-    if let Some(from) = login.from.filter(|from| from.is_ipv4()) {
+    if let Some(from) = login.from.filter(std::net::IpAddr::is_ipv4) {
         // Or as an IPv6 address with an IPv4 one in it, in whatever spelling.
         let is_there = text.contains(&from.to_string()) || text.to_ascii_lowercase().contains("ffff:");
         assert!(is_there, "{from} is not in {text:?}");

@@ -181,14 +181,12 @@ impl Evidence {
         }
         let bytes = open.file.take();
         let is_new = !std::mem::replace(&mut open.is_begun, true);
-        match self.disk.write(id, &bytes, is_new) {
-            Ok(path) => Some(path),
-            Err(()) => {
-                *self.lost.entry("unwritten").or_default() += 1;
-                self.open.remove(id);
-                None
-            }
-        }
+        let Ok(path) = self.disk.write(id, &bytes, is_new) else {
+            *self.lost.entry("unwritten").or_default() += 1;
+            self.open.remove(id);
+            return None;
+        };
+        Some(path)
     }
 
     /// Once a second: writes what followed. Gives alerts that have a capture since, with its path, and those whose capture is gone.

@@ -17,7 +17,9 @@ fn mapped(octets: [u8; 4]) -> [u32; 4] {
 pub(super) fn head(protocol: u8, sport: u16, dport: u16, payload: u32) -> PeekHead {
     let place = 3 << 8 | u32::from(protocol);
     let key = FlowKey { src: mapped([192, 0, 2, 7]), dst: mapped([10, 0, 0, 1]), sport, dport, place, tags: 0 };
-    PeekHead { key, payload, ..PeekHead::default() }
+    let mut head = PeekHead::default();
+    (head.key, head.payload) = (key, payload);
+    head
 }
 
 /// The head of a frame that is in no flow.

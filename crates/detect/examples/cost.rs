@@ -1,6 +1,6 @@
 //! Measures the detectors: nanoseconds for each pulse and for each flow, one by one and together, and what they hold.
 //!
-//! `cargo run --release -p hivewall-detect --example bench`. Two kinds of traffic, made up beforehand, 5,000 pulses to the second:
+//! `cargo run --release -p hivewall-detect --example cost`. Two kinds of traffic, made up beforehand, 5,000 pulses to the second:
 //! *everyday* (connections of three pulses, look-ups and pings of 2,000 clients at 200 servers) and *flood* (a SYN or a datagram
 //! from another address each). Ticks are included. Times are those of the processor, not of the clock, so that a busy machine disturbs
 //! less; each figure is the best of three runs over new detectors.
@@ -81,7 +81,12 @@ fn everyday() -> (Vec<Pulse>, u32) {
         flows += 1;
         match number % 5 {
             0..=2 => {
-                let service = [443, 80, 22, 5432][(mix(number + 9) % 4) as usize];
+                let service = match mix(number + 9) % 4 {
+                    0 => 443,
+                    1 => 80,
+                    2 => 22,
+                    _ => 5432,
+                };
                 let open = with_flags(flow(number, 6, ends, (port, service), (3, 3)), 0x1a, 0x1a);
                 let later = Pulse { is_first: false, last: at(number + 1), ..open.clone() };
                 let end = Pulse {
@@ -123,7 +128,7 @@ fn time(pulses: &[Pulse], make: impl Fn() -> Vec<Box<dyn Detector>>) -> (Duratio
         let begun = on_processor();
         for (number, pulse) in pulses.iter().enumerate() {
             let now = pulse.last;
-            let is_tick = number as u32 % PER_SECOND == 0;
+            let is_tick = (number as u32).is_multiple_of(PER_SECOND);
             for detector in &mut detectors {
                 detector.see(now, &Event::Pulse(pulse), &mut signs);
                 if is_tick {
