@@ -200,7 +200,7 @@ fn names_that_are_not_ours_are_refused_against_dns_rebinding() {
 #[test]
 fn every_answer_carries_the_security_headers_and_none_opens_it_to_other_origins() {
     let server = Server::start();
-    for path in ["/", "/metrics", "/api/v1/snapshot", "/api/v1/flows?x=1", "/nowhere"] {
+    for path in ["/api/v1", "/metrics", "/api/v1/snapshot", "/api/v1/flows?x=1", "/nowhere"] {
         let answer = server.get(path);
         assert_eq!(answer.header("x-content-type-options"), "nosniff", "{path}");
         assert!(answer.header("content-security-policy").starts_with("default-src 'none'"), "{path}");

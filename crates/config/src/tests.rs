@@ -145,11 +145,12 @@ fn columns_count_characters() {
 
 #[test]
 fn a_certificate_without_its_key_is_refused() {
-    refused(
-        "[api]\ntls_cert = \"/etc/cert.pem\"\n",
-        &expect!["hivewall.toml:2:1: api.tls_cert: it is of no use alone; set api.tls_key, too"],
-    );
-    assert!(Config::parse("[api]\ntls_cert = '/c'\ntls_key = '/k'", "").is_ok());
+    let nothing: [(&str, &str, Origin); 0] = [];
+    let (mut config, mut origins) = parsed("[api]\ntls_cert = \"/etc/cert.pem\"\n");
+    let error = config.apply(&mut origins, nothing.clone()).unwrap_err();
+    expect!["hivewall.toml:2: api.tls_cert: it is of no use alone; set api.tls_key, too"].assert_eq(&error.to_string());
+    let (mut config, mut origins) = parsed("[api]\ntls_cert = '/c'\ntls_key = '/k'");
+    config.apply(&mut origins, nothing).unwrap();
 }
 
 #[test]
@@ -358,9 +359,9 @@ fn the_sample_file_explains_each_setting() {
     expect![[r#"
 
 
-        # Address and port it listens on; port 0 takes any that is free. Only loopback addresses are
-        # possible.
-        # Allowed: a loopback address and a port, such as `127.0.0.1:7733` or `[::1]:7733`.
+        # Address and port it listens on; port 0 takes any that is free. On an address that other hosts can
+        # reach it speaks TLS and wants a login.
+        # Allowed: an address of this host and a port, such as `127.0.0.1:7733` or `0.0.0.0:7733`.
         # Variable: HIVEWALL_API_LISTEN. Flag: --api-listen.
         # Example: listen = "[::1]:7733"
         #listen = "127.0.0.1:7733"
@@ -370,6 +371,40 @@ fn the_sample_file_explains_each_setting() {
         # Variable: HIVEWALL_API_ENABLED. Flag: --api-enabled.
         # Example: enabled = false
         #enabled = true
+
+        # Whether a login is wanted even where other hosts cannot reach it.
+        # - auto: Where other hosts can reach the agent; on loopback anybody may read, and commands need a
+        # token or a session.
+        # - always: Always.
+        # Variable: HIVEWALL_API_LOGIN. Flag: --api-login.
+        # Example: login = "always"
+        #login = "auto"
+
+        # Directory for users, the audit trail and a certificate of the agent's own.
+        # Allowed: the path of a file; empty means no users, and a trail in memory.
+        # Variable: HIVEWALL_API_DIRECTORY. Flag: --api-directory.
+        # Example: directory = "/srv/hivewall/access"
+        #directory = "/var/lib/hivewall/access"
+
+        # File with the certificate it shows, in PEM form, and those that lead to a root after it. It is
+        # read again when it changes.
+        # Allowed: the path of a file; empty means one of its own, where TLS is spoken.
+        # Variable: HIVEWALL_API_TLS_CERT. Flag: --api-tls-cert.
+        # Example: tls_cert = "/etc/hivewall/tls-cert.pem"
+        #tls_cert = ""
+
+        # File with the certificate's key, in PEM form, which only its owner may read.
+        # Allowed: the path of a file; empty means one of its own, where TLS is spoken.
+        # Variable: HIVEWALL_API_TLS_KEY. Flag: --api-tls-key.
+        # Example: tls_key = "/etc/hivewall/tls-key.pem"
+        #tls_key = ""
+
+        # Names that it may be asked by, beyond its address and localhost. Others are refused, so that no
+        # web page can reach it through a name of its own.
+        # Allowed: up to 256 texts without commas, each a name such as `web-1.example`.
+        # Variable: HIVEWALL_API_ALLOWED_HOSTS. Flag: --api-allowed-host.
+        # Example: allowed_hosts = ["web-1.example"]
+        #allowed_hosts = []
 
     "#]]
     .assert_eq(api);

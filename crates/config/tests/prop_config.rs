@@ -64,7 +64,14 @@ fn socket() -> impl Strategy<Value = String> {
 fn chosen() -> impl Strategy<Value = Vec<(&'static Setting, (String, String))>> {
     let each: Vec<_> =
         settings().map(|setting| proptest::option::weighted(0.7, (Just(setting), allowed(&setting.kind)))).collect();
-    each.prop_map(|values| values.into_iter().flatten().collect())
+    // A certificate and its key are of use together only.
+    let is_pair = |key: &str| matches!(key, "api.tls_cert" | "api.tls_key");
+    each.prop_map(move |values| {
+        let chosen: Vec<(&'static Setting, (String, String))> = values.into_iter().flatten().collect();
+        let is_whole =
+            chosen.iter().filter(|(setting, (_, flag))| is_pair(setting.key) && !flag.is_empty()).count() != 1;
+        chosen.into_iter().filter(|(setting, _)| is_whole || !is_pair(setting.key)).collect()
+    })
 }
 
 /// Lines that have something to do with a configuration, and then something wrong.
