@@ -55,7 +55,12 @@ impl FieldCatalogue {
             name: key.name.to_owned(),
             expects: key.kind.expects().to_owned(),
             doc: key.doc.to_owned(),
-            examples: key.example.split_once(':').map(|(_, value)| value.to_owned()).into_iter().collect(),
+            examples: key
+                .example
+                .strip_prefix(key.name)
+                .map(|value| value.trim_start_matches(':').to_owned())
+                .into_iter()
+                .collect(),
             words: key.kind.choices().iter().map(|word| (*word).to_owned()).collect(),
         });
         let columns = FIELDS.iter().map(|field| FlowColumn {
