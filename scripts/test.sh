@@ -9,6 +9,11 @@ FUZZ_SECONDS="${FUZZ_SECONDS:-15}"
 current="start"
 trap 'code=$?; [ $code -eq 0 ] || echo "FAILED in step: $current" >&2' EXIT
 
+# Cargo gives each choice of packages features of its own, and would build most of the workspace once more for
+# `cargo xtask`, and again without tests: what follows uses what the step `build` made.
+target="${CARGO_TARGET_DIR:-target}/debug"
+xtask() { "$target/xtask" "$@"; }
+
 # step NAME COMMAND…: runs it and says how long it took.
 step() {
     current="$1"
@@ -20,16 +25,16 @@ step() {
 }
 
 kernel_objects() {
-    cargo xtask bpf --check
+    xtask bpf --check
     # In CI's throw-away clone, all tests that follow run the objects that were just built.
     if [ "${CI:-}" = true ]; then
-        cargo xtask bpf
+        xtask bpf
     fi
 }
 
 fuzz() {
     if [ -d fuzz/fuzz_targets ]; then
-        cargo xtask fuzz --seconds "$FUZZ_SECONDS"
+        xtask fuzz --seconds "$FUZZ_SECONDS"
     else
         echo "no fuzz targets yet"
     fi
@@ -46,6 +51,9 @@ tests() {
             export HIVEWALL_SKIP_ROOT_TESTS=1
         fi
     fi
+    # The runner builds before it runs, this too.
+    HIVEWALL_BIN="$(realpath "$target/hivewall")"
+    export HIVEWALL_BIN
     if cargo nextest --version >/dev/null 2>&1; then
         cargo nextest run --workspace --locked --profile "${1:-default}"
     else
@@ -57,11 +65,11 @@ need_cargo
 step "tools" scripts/setup.sh test
 step "format" cargo fmt --all --check
 step "lints" cargo clippy --workspace --all-targets --locked -- -D warnings
-step "build" cargo build --workspace --bins --locked
+step "build" cargo build --workspace --bins --tests --examples --locked
 step "kernel objects" kernel_objects
 step "fuzz" fuzz
 step "documentation examples" cargo test --workspace --doc --locked --quiet
-step "web page" cargo xtask web --check
+step "web page" xtask web --check
 current="tests"
 echo "== $current"
 tests "$([ "${CI:-}" = true ] && echo ci || echo default)"

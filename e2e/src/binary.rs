@@ -30,8 +30,9 @@ fn beside() -> PathBuf {
         let name = profile.file_name().and_then(|name| name.to_str()).unwrap_or("debug");
         let name = if name == "debug" { "dev" } else { name };
         let mut build = Command::new(cargo);
-        // As `make test` has built it: another choice of packages would be built anew for its features.
-        build.args(["build", "--quiet", "--workspace", "--bins", "--profile", name, "--target-dir"]).arg(target);
+        // As tests of the workspace are built: another choice of packages would be built anew for its features.
+        build.args(["build", "--quiet", "--workspace", "--bins", "--tests", "--examples"]);
+        build.args(["--profile", name, "--target-dir"]).arg(target);
         let built = build.current_dir(env!("CARGO_MANIFEST_DIR")).output().expect("cargo can be started");
         assert!(built.status.success(), "hivewall cannot be built: {}", String::from_utf8_lossy(&built.stderr));
     }

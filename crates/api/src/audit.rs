@@ -8,8 +8,9 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use hivewall_view::access::TrailPage;
 
-use crate::error::{Problem, Refusal};
+use crate::error::Refusal;
 use crate::params::{Pairs, TrailParams};
+use crate::refusals::RoleTooLow;
 use crate::routes::json;
 use crate::state::Shared;
 
@@ -22,9 +23,7 @@ use crate::state::Shared;
     params(TrailParams),
     responses(
         (status = 200, description = "The entries.", body = TrailPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low.", body = Problem),
+        RoleTooLow,
     )
 )]
 pub(crate) async fn audit(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {

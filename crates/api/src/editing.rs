@@ -13,6 +13,7 @@ use crate::access::Body;
 use crate::error::{Problem, Refusal};
 use crate::params::Pairs;
 use crate::policy::{patiently, refusal};
+use crate::refusals::DocumentUnread;
 use crate::routes::json;
 use crate::source::PolicyRefusal;
 use crate::state::Shared;
@@ -60,12 +61,7 @@ pub(crate) async fn schema(State(shared): State<Arc<Shared>>, pairs: Pairs) -> R
     request_body = DocumentRequest,
     responses(
         (status = 200, description = "What is wrong, perhaps nothing.", body = PolicyCheck),
-        (status = 400, description = "The body is not understood.", body = Problem),
-        (status = 403, description = "Not from that page.", body = Problem),
-        (status = 404, description = "No policies are read here.", body = Problem),
-        (status = 413, description = "The body is too large.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 503, description = "Too much is being asked.", body = Problem),
+        DocumentUnread,
     )
 )]
 pub(crate) async fn check(
@@ -87,12 +83,7 @@ pub(crate) async fn check(
     request_body = DocumentRequest,
     responses(
         (status = 200, description = "What changes, perhaps nothing.", body = PolicyDifferences),
-        (status = 400, description = "The document is not understood.", body = Problem),
-        (status = 403, description = "Not from that page.", body = Problem),
-        (status = 404, description = "No policy can be enforced here.", body = Problem),
-        (status = 413, description = "The body is too large.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 503, description = "Too much is being asked.", body = Problem),
+        DocumentUnread,
     )
 )]
 pub(crate) async fn diff(
@@ -114,12 +105,7 @@ pub(crate) async fn diff(
     request_body = DocumentRequest,
     responses(
         (status = 200, description = "The bytes to be signed.", body = PolicyStatement),
-        (status = 400, description = "The document cannot be signed as it is.", body = Problem),
-        (status = 403, description = "Not from that page.", body = Problem),
-        (status = 404, description = "No policy can be enforced here.", body = Problem),
-        (status = 413, description = "The body is too large.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
-        (status = 503, description = "Too much is being asked.", body = Problem),
+        DocumentUnread,
     )
 )]
 pub(crate) async fn statement(

@@ -58,4 +58,22 @@ refusals! {
         400: "A parameter is not understood.",
         404: "This agent is in no fleet.",
     }
+    /// Of a question about a policy's text.
+    DocumentUnread {
+        400: "The document is not understood.",
+        404: "No policy can be enforced here.",
+        415: "The body is not JSON.",
+    }
+    /// Of a command about users.
+    UserUnchanged {
+        401: "Nobody is known to ask.",
+        403: "The role is too low, or not from that page.",
+        415: "The body is not JSON.",
+    }
+    /// Of a question that not every role may ask.
+    RoleTooLow {
+        400: "A parameter is not understood.",
+        401: "Nobody is known to ask.",
+        403: "The role is too low.",
+    }
 }

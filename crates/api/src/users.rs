@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::access::{Body, Commander, Detail, Granted, HOST_USER, check_name, fits, too_low};
 use crate::error::{Problem, Refusal};
 use crate::params::Pairs;
+use crate::refusals::{RoleTooLow, UserUnchanged};
 use crate::routes::json;
 use crate::state::Shared;
 
@@ -38,9 +39,7 @@ async fn done(done: String) -> Result<Response, Refusal> {
     operation_id = "users",
     responses(
         (status = 200, description = "The users.", body = UserPage),
-        (status = 400, description = "A parameter is not understood.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low.", body = Problem),
+        RoleTooLow,
     )
 )]
 pub(crate) async fn users(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
@@ -58,10 +57,8 @@ pub(crate) async fn users(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Re
     responses(
         (status = 200, description = "They may log in.", body = UserOutcome),
         (status = 400, description = "The name or the password is not possible.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low, or not from that page.", body = Problem),
         (status = 409, description = "There is such a user, or no room or place for one.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        UserUnchanged,
     )
 )]
 pub(crate) async fn add(
@@ -90,11 +87,9 @@ pub(crate) async fn add(
     responses(
         (status = 200, description = "They are gone.", body = UserOutcome),
         (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low, or not from that page.", body = Problem),
         (status = 404, description = "There is no such user.", body = Problem),
         (status = 409, description = "It is the last admin.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        UserUnchanged,
     )
 )]
 pub(crate) async fn remove(
@@ -119,11 +114,9 @@ pub(crate) async fn remove(
     responses(
         (status = 200, description = "They have it.", body = UserOutcome),
         (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low, or not from that page.", body = Problem),
         (status = 404, description = "There is no such user.", body = Problem),
         (status = 409, description = "It is the last admin.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        UserUnchanged,
     )
 )]
 pub(crate) async fn role(
@@ -201,10 +194,8 @@ pub(crate) async fn password(
     responses(
         (status = 200, description = "The token.", body = TokenIssued),
         (status = 400, description = "The label is not possible.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low, or not from that page.", body = Problem),
         (status = 404, description = "There is no such user.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        UserUnchanged,
     )
 )]
 pub(crate) async fn add_token(
@@ -230,10 +221,8 @@ pub(crate) async fn add_token(
     responses(
         (status = 200, description = "It is worth nothing any more.", body = UserOutcome),
         (status = 400, description = "The request is not understood.", body = Problem),
-        (status = 401, description = "Nobody is known to ask.", body = Problem),
-        (status = 403, description = "The role is too low, or not from that page.", body = Problem),
         (status = 404, description = "There is no such user or token.", body = Problem),
-        (status = 415, description = "The body is not JSON.", body = Problem),
+        UserUnchanged,
     )
 )]
 pub(crate) async fn remove_token(

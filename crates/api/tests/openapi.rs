@@ -61,6 +61,9 @@ fn operations(document: &Value) -> Vec<(String, String, Value)> {
 /// A body that the operation takes; none where it takes none.
 fn body(method: &str, path: &str) -> Option<Value> {
     match (method, path) {
+        ("POST", "/api/v1/policy/check" | "/api/v1/policy/diff" | "/api/v1/policy/statement") => {
+            Some(json!({ "document": "kind: Policy" }))
+        }
         ("POST", "/api/v1/policy/explain") => Some(json!({ "from": "10.9.0.4", "to": "10.0.0.2" })),
         ("POST", "/api/v1/policy/rehearse") => Some(json!({ "document": "kind: Policy", "last": "24h" })),
         ("POST", "/api/v1/policy/apply") => Some(json!({ "document": "kind: Policy", "confirm": "2m" })),
@@ -105,7 +108,7 @@ fn provoke(path: &str, status: &str) -> Answer {
         return provoke_capture(status);
     }
     let server = Server::start();
-    if path == "/api/v1/rules" && status == "404" {
+    if matches!(path, "/api/v1/rules" | "/api/v1/policy/schema") && status == "404" {
         *server.fake.policy.lock().unwrap() = Some(PolicyRefusal::Off);
         return server.get(path);
     }

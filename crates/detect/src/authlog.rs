@@ -91,8 +91,7 @@ impl AuthLog {
 
     /// Whole records of `/var/log/btmp`, where failed logins are kept. What is left over of a record at the end is not read.
     pub fn read_btmp(&mut self, bytes: &[u8]) -> Vec<Login> {
-        let mut all = logins_of_btmp(bytes);
-        all.retain(|login| {
+        let told = |login: Login| {
             let told = Told {
                 service: &login.service,
                 user: &login.user,
@@ -102,9 +101,9 @@ impl AuthLog {
                 is_epilogue: false,
                 teller: Teller::Btmp,
             };
-            self.tell(login.time, 0, &told).is_some()
-        });
-        all
+            self.tell(login.time, 0, &told)
+        };
+        logins_of_btmp(bytes).into_iter().filter_map(told).collect()
     }
 
     fn tell(&mut self, time: Timestamp, pid: u32, told: &Told<'_>) -> Option<Login> {

@@ -3,6 +3,8 @@
 
 mod source;
 
+pub(crate) use self::source::beside;
+
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};

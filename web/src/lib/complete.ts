@@ -2,7 +2,7 @@
 //
 // A filter is terms with spaces between, each `field:value`, `-field:value` or free text; a value with spaces stands in
 // double quotes.
-import type { FilterField } from './fields.svelte';
+import type { FilterField } from './types';
 
 export interface Suggestion {
   /** What to write in place of the term. */

@@ -55,11 +55,22 @@ function sample(snapshot: Snapshot): Sample {
 
 class Live {
   readonly snapshot = new Poll<Snapshot>((signal) => get('snapshot', {}, signal).then((s) => this.#keep(s as Snapshot)), SECONDS);
-  readonly fleet = new Poll<FleetView | null>((signal) => fleet(signal), 5);
-  readonly health = new Poll<Health>((signal) => get('health', {}, signal), 5);
+  readonly health = new Poll<Health>((signal) => get<Health>('health', {}, signal).then((health) => this.#hear(health)), 5);
+  /** Nothing where the host is in none; asked only where health tells of one, since others have no answer. */
+  readonly fleet = new Poll<FleetView | null>(async (signal) => (this.#joined ? get<FleetView>('fleet', {}, signal) : null), 5);
   past = $state.raw<Sample[]>([]);
   /** The time now, for ages; a tick each second. */
   now = $state(Date.now());
+
+  #joined = false;
+
+  #hear(health: Health): Health {
+    if (health.fleet !== this.#joined) {
+      this.#joined = health.fleet ?? false;
+      void this.fleet.refresh();
+    }
+    return health;
+  }
 
   #keep(snapshot: Snapshot): Snapshot {
     const next = sample(snapshot);
@@ -82,12 +93,6 @@ class Live {
   get inFleet(): boolean {
     return this.fleet.data?.joined ?? false;
   }
-}
-
-/** Asked only where there is a fleet, which health tells: an agent in none has no answer. */
-async function fleet(signal: AbortSignal): Promise<FleetView | null> {
-  const { fleet: joined } = await get<Health>('health', {}, signal);
-  return joined ? get<FleetView>('fleet', {}, signal) : null;
 }
 
 export const live = new Live();

@@ -1,23 +1,13 @@
 // Who is at the page, and what they may do. The cookie is the browser's; nothing secret is kept here but the CSRF word.
 import { credentials, del, get, onUnauthorized, post } from './api';
+import type { Role, SessionView } from './types';
 
-export type Role = 'viewer' | 'operator' | 'admin';
-
-export interface SessionState {
-  user: string | null;
-  role: Role | null;
-  how: 'loopback' | 'session' | 'token' | null;
-  login_required: boolean;
-  csrf: string | null;
-  expires: string | null;
-  has_users: boolean;
-  tls: boolean;
-}
+export type { Role };
 
 const RANK: Record<Role, number> = { viewer: 1, operator: 2, admin: 3 };
 
 class Session {
-  state = $state.raw<SessionState | undefined>(undefined);
+  state = $state.raw<SessionView | undefined>(undefined);
   /** Whether the login is open, and why it was opened. */
   asking = $state<'' | 'wanted' | 'needed'>('');
 
@@ -28,13 +18,13 @@ class Session {
     };
   }
 
-  #take(state: SessionState): void {
+  #take(state: SessionView): void {
     this.state = state;
-    credentials.csrf = state.csrf;
+    credentials.csrf = state.csrf ?? null;
   }
 
   async load(): Promise<void> {
-    this.#take(await get<SessionState>('session'));
+    this.#take(await get<SessionView>('session'));
     if (this.state?.login_required && !this.state.role) this.asking = 'needed';
   }
 
@@ -47,7 +37,7 @@ class Session {
   }
 
   async login(by: { user: string; password: string } | { code: string } | { token: string }): Promise<void> {
-    this.#take(await post<SessionState>('session', by));
+    this.#take(await post<SessionView>('session', by));
     this.asking = '';
   }
 

@@ -148,7 +148,7 @@ impl Source for Fake {
     }
 
     fn policy_schema(&self) -> Option<Value> {
-        Some(serde_json::json!({"type": "object"}))
+        self.policy.lock().unwrap().is_none().then(|| serde_json::json!({"type": "object"}))
     }
 
     fn policy_check(&self, _: String) -> BoxFuture<'static, Result<PolicyCheck, PolicyRefusal>> {

@@ -251,6 +251,6 @@ impl hivewall_api::Source for Handle {
 }
 
 /// Works beside the threads that serve.
-async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SourceGone> {
+pub(crate) async fn beside<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, SourceGone> {
     tokio::task::spawn_blocking(work).await.map_err(|_| SourceGone)
 }

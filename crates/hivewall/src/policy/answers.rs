@@ -12,6 +12,7 @@ use tokio::sync::oneshot;
 use super::editing;
 use super::governor::Ask;
 use super::rehearse::Lines;
+use crate::pipeline::beside;
 
 /// Who answers, for everyone who asks.
 #[derive(Clone)]
@@ -40,13 +41,13 @@ impl Answers {
     /// What changes from the policy in force to a document.
     pub(crate) async fn diff(self, document: String) -> Result<PolicyDifferences, PolicyRefusal> {
         let in_force = self.ask(Ask::Document).await?;
-        beside(move || editing::diff(in_force.as_deref(), &document)).await
+        beside(move || editing::diff(in_force.as_deref(), &document)).await?
     }
 
     /// What is to be signed so that a document can follow the one that is there.
     pub(crate) async fn statement(self, document: String) -> Result<PolicyStatement, PolicyRefusal> {
         let highest = self.ask(Ask::Highest).await?;
-        beside(move || editing::statement(highest, document)).await
+        beside(move || editing::statement(highest, document)).await?
     }
 
     pub(crate) async fn command(
@@ -69,7 +70,7 @@ impl Answers {
             super::explain::facts_of(&request).map_err(|error| PolicyRefusal::Invalid { reason: error.to_string() })?;
         // Programs are run to list the packet filters.
         let told = move || super::explain::told(None, &rules, &bans, &facts, true);
-        Ok(tokio::task::spawn_blocking(told).await.map_err(|_| SourceGone)?)
+        Ok(beside(told).await?)
     }
 
     /// The new rules of a rehearsal, and those to compare with.
@@ -83,13 +84,6 @@ impl Answers {
         let judged = |rules: Ruleset| if request.without_guard { rules.without_hosts_own() } else { rules };
         Ok((judged(new), is_there.then(|| judged(current))))
     }
-}
-
-/// Reads long texts where nobody waits for the thread.
-async fn beside<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, PolicyRefusal> + Send + 'static,
-) -> Result<T, PolicyRefusal> {
-    tokio::task::spawn_blocking(work).await.map_err(|_| SourceGone)?
 }
 
 /// Rehearses a policy over closed flows of the history, a JSON line each, as they come. Blocks.

@@ -1,6 +1,7 @@
 // What is worked out of users and the trail.
 import { expect, it } from 'vitest';
-import { action, different, outcome, passwordFault, trailOf, type TrailEntry } from './access';
+import { action, different, outcome, passwordFault, trailOf } from './access';
+import type { TrailEntry } from '../../lib/types';
 
 const entry = (more: Partial<TrailEntry> = {}): TrailEntry => ({
   time: '2026-01-01T00:00:00Z', user: 'ann', role: 'admin', peer: '10.0.0.1', method: 'POST', path: '/api/v1/bans', status: 200, detail: '10.0.0.9', ...more,

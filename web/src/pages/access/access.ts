@@ -1,32 +1,5 @@
-// Users, tokens and the trail: their forms, which the API does not describe yet, and what is worked out of them. Pure, so
-// that it is tested without a page.
-import type { Role } from '../../lib/session.svelte';
-
-export interface TokenView {
-  id: string;
-  label: string;
-  created: string;
-  last_used: string | null;
-}
-
-export interface UserView {
-  name: string;
-  role: Role;
-  created: string;
-  last_login: string | null;
-  tokens: TokenView[];
-}
-
-export interface TrailEntry {
-  time: string;
-  user: string | null;
-  role: Role | null;
-  peer: string;
-  method: string;
-  path: string;
-  status: number;
-  detail: string;
-}
+// What is worked out of users and the trail. Pure, so that it is tested without a page.
+import type { Role, TrailEntry } from '../../lib/types';
 
 export const ROLES: readonly Role[] = ['viewer', 'operator', 'admin'];
 

@@ -2,7 +2,7 @@
 //
 // The agent's catalogue names every field of a flow; a few columns here put several of them together, as people read
 // them (`client` is an address and a port).
-import type { FlowColumn } from '../../lib/fields.svelte';
+import type { FlowColumn } from '../../lib/types';
 import { bytes, clock, count, endpoint, rate, seconds } from '../../lib/format';
 import type { FlowRow, HostFlow } from '../../lib/types';
 

@@ -13,7 +13,7 @@ import {
 } from '@codemirror/view';
 import { tags } from '@lezer/highlight';
 import { describeKey, offersAt, type Schema } from './completion';
-import type { Fault } from './types';
+import type { PolicyFault } from '../../lib/types';
 
 export interface Options {
   text: string;
@@ -21,7 +21,7 @@ export interface Options {
   schema: () => Schema | undefined;
   /** When the schema is there, or will not come. */
   ready: Promise<void>;
-  check: (text: string) => Promise<Fault[]>;
+  check: (text: string) => Promise<PolicyFault[]>;
   onchange: (text: string) => void;
   /** Ctrl-Enter. */
   onsubmit: () => void;
@@ -85,7 +85,7 @@ const colours = HighlightStyle.define([
 ]);
 
 /** The place of a fault as an offset in UTF-16, from its line and its column in characters. */
-function placeOf(state: EditorState, fault: Fault): { from: number; to: number } {
+function placeOf(state: EditorState, fault: PolicyFault): { from: number; to: number } {
   if (fault.line < 1) return { from: 0, to: 0 };
   const line = state.doc.line(Math.min(fault.line, state.doc.lines));
   const letters = [...line.text];
@@ -106,7 +106,7 @@ function problems(check: Options['check']): (view: EditorView) => Promise<Diagno
     return faults.map((fault) => ({
       ...placeOf(view.state, fault),
       severity: severity(fault.severity),
-      message: fault.hint ? `${fault.message}\n${fault.hint}` : fault.message,
+      message: fault.message,
     }));
   };
 }

@@ -1,50 +1,5 @@
-// What the agent says to an editor of policies, and what it lists of packet filters: shapes that `lib/types.ts` has no
-// names for. They follow `crates/view/src/editing.rs` and `crates/host/src/rules/inventory.rs`.
-
-export interface Named {
-  name: string;
-  version: number;
-}
-
-/** One thing that is wrong with a document. Lines and columns from 1, in characters; line 0 stands nowhere. */
-export interface Fault {
-  severity: string;
-  message: string;
-  hint?: string | null;
-  line: number;
-  column: number;
-  length?: number;
-}
-
-export interface CheckResult {
-  sound: boolean;
-  signed: boolean;
-  policy?: Named | null;
-  problems: Fault[];
-  left_out?: number;
-}
-
-export interface Difference {
-  kind: string;
-  what: string;
-  id: string;
-  tier?: string | null;
-  before?: string | null;
-  after?: string | null;
-}
-
-export interface DiffResult {
-  from?: Named | null;
-  to: Named;
-  same?: boolean;
-  changes: Difference[];
-}
-
-export interface Statement {
-  statement: string;
-  digest: string;
-  previous?: string | null;
-}
+// What the agent lists of packet filters. The API's document does not say its shape; it follows
+// `crates/host/src/rules/inventory.rs`.
 
 export interface FilterRule {
   handle: number;

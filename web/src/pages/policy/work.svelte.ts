@@ -1,9 +1,8 @@
 // What the steps found out about the draft, and whether that still is about the draft as it stands.
 import { ApiError, get, post } from '../../lib/api';
-import type { PolicyOutcome, Rehearsal } from '../../lib/types';
+import type { PolicyCheck, PolicyDifferences, PolicyFault, PolicyOutcome, PolicyStatement, Rehearsal } from '../../lib/types';
 import type { Schema } from './completion';
 import { draft, inForce } from './state.svelte';
-import type { CheckResult, DiffResult, Fault, Statement } from './types';
 
 export type Standing = 'todo' | 'done' | 'old' | 'wrong' | 'warn';
 
@@ -43,25 +42,25 @@ class Answer<T> {
 }
 
 class Work {
-  readonly check = new Answer<CheckResult>();
-  readonly diff = new Answer<DiffResult>();
+  readonly check = new Answer<PolicyCheck>();
+  readonly diff = new Answer<PolicyDifferences>();
   readonly rehearsal = new Answer<Rehearsal>();
-  readonly statement = new Answer<Statement>();
+  readonly statement = new Answer<PolicyStatement>();
   readonly applied = new Answer<PolicyOutcome>();
   schema = $state.raw<Schema | undefined>(undefined);
   schemaError = $state.raw<unknown>(undefined);
   last = $state('24h');
 
   /** For the editor, too: what is wrong, as the agent reads it. */
-  async runCheck(text = draft.text): Promise<Fault[]> {
+  async runCheck(text = draft.text): Promise<PolicyFault[]> {
     if (text.trim() === '') return [];
-    const found = await this.check.ask(text, () => post<CheckResult>('policy/check', { document: text }));
+    const found = await this.check.ask(text, () => post<PolicyCheck>('policy/check', { document: text }));
     return found?.problems ?? [];
   }
 
   async runDiff(): Promise<void> {
     const text = draft.text;
-    await this.diff.ask(text, () => post<DiffResult>('policy/diff', { document: text }));
+    await this.diff.ask(text, () => post<PolicyDifferences>('policy/diff', { document: text }));
   }
 
   async runRehearsal(): Promise<void> {
@@ -71,7 +70,7 @@ class Work {
 
   async runStatement(): Promise<void> {
     const text = draft.text;
-    await this.statement.ask(text, () => post<Statement>('policy/statement', { document: text }));
+    await this.statement.ask(text, () => post<PolicyStatement>('policy/statement', { document: text }));
   }
 
   async apply(confirm: string): Promise<boolean> {
