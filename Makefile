@@ -24,7 +24,7 @@ browser: ## Look at the web page in a browser, against real agents in namespaces
 	scripts/setup.sh browser
 	cargo build -p hivewall
 	cd web && npm ci
-	web/tests/bed.sh test
+	web/tests/bed.sh all
 
 docs: ## Write docs/reference, the dashboards and the import table
 	cargo xtask docs

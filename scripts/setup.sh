@@ -2,7 +2,7 @@
 # Installs what is missing, on Debian 12 and newer, for one purpose:
 #   scripts/setup.sh run    building and running the agent: a linker, nothing else
 #   scripts/setup.sh bpf    rebuilding the kernel objects (cargo xtask bpf)
-#   scripts/setup.sh browser  looking at the web page in a browser (make browser)
+#   scripts/setup.sh browser  looking at the web page in a browser, and asking the API everything (make browser)
 #   scripts/setup.sh test   the whole of `make test`, the two above included
 # It can be run again at any time and does nothing when nothing is missing.
 set -euo pipefail
@@ -11,6 +11,7 @@ cd "$(dirname "$0")/.."
 
 LINKER_VERSION=0.13.0
 NODE_VERSION=22
+SCHEMATHESIS_VERSION=4.32.5
 
 setup_run() {
     need_cargo
@@ -42,9 +43,14 @@ node_ready() {
 # What `make browser` needs beside: the page in a real browser.
 setup_browser() {
     setup_run
-    install_packages iproute2 nmap nftables python3 curl chromium
+    install_packages iproute2 nmap nftables python3 python3-venv curl chromium
     command -v npm >/dev/null || install_packages nodejs npm
     node_ready
+    local schemathesis=target/schemathesis
+    if ! "$schemathesis/bin/schemathesis" --version 2>/dev/null | grep -qF "$SCHEMATHESIS_VERSION"; then
+        python3 -m venv "$schemathesis"
+        "$schemathesis/bin/pip" install --quiet "schemathesis==$SCHEMATHESIS_VERSION"
+    fi
 }
 
 setup_test() {
@@ -52,9 +58,8 @@ setup_test() {
     # Namespaces and offloads; load; second opinions on captures, metrics and rules; receivers of alerts and flows; attackers; a
     # terminal to test in; pinning.
     install_packages iproute2 ethtool iperf3 tcpdump tshark nfdump prometheus prometheus-alertmanager nats-server nmap hping3 hydra iodine openssh-server iputils-ping openssl ca-certificates python3-aiosmtpd nftables iptables bpftool tmux util-linux procps
-    # The web page: checked, and built anew and compared.
-    command -v npm >/dev/null || install_packages nodejs npm
-    node_ready
+    # The web page: checked, built anew and compared, and looked at in a browser.
+    setup_browser
     if ! cargo nextest --version >/dev/null 2>&1; then
         cargo install cargo-nextest --locked || echo "cargo-nextest cannot be built here; the tests will run under cargo test" >&2
     fi

@@ -40,6 +40,15 @@ fuzz() {
     fi
 }
 
+# As root, or not at all: it is in network namespaces.
+look() {
+    if [ "$(id -u)" -ne 0 ]; then
+        echo "no root here: the browser is SKIPPED; run 'sudo make test' for all of it"
+        return
+    fi
+    HIVEWALL_BIN="$(realpath "$target/hivewall")" web/tests/bed.sh all
+}
+
 # Test programs run as root where that can be had without a question; where not, what needs root is skipped loudly.
 tests() {
     if [ "$(id -u)" -ne 0 ]; then
@@ -70,6 +79,7 @@ step "kernel objects" kernel_objects
 step "fuzz" fuzz
 step "documentation examples" cargo test --workspace --doc --locked --quiet
 step "web page" xtask web --check
+step "web page in a browser, and the API" look
 current="tests"
 echo "== $current"
 tests "$([ "${CI:-}" = true ] && echo ci || echo default)"

@@ -262,6 +262,9 @@ fn alerts_are_acknowledged_silenced_excluded_and_outlive_the_agent() {
     assert!(listed.contains(id) && listed.contains("port_scan"), "{listed}");
     agent.tell(&["alerts", "ack", id, "--note", "our own"]).fine();
     assert!(!agent.tell(&["alerts"]).fine().contains(id));
+    let open = agent.tell(&["alerts", "unack", id]).fine();
+    assert!(open.contains("is open again") && agent.tell(&["alerts"]).fine().contains(id), "{open}");
+    agent.tell(&["alerts", "ack", id, "--note", "our own"]).fine();
     agent.tell(&["alerts", "exclude", "--detector", "port_scan", "--source", "10.0.0.22"]).fine();
     agent.tell(&["alerts", "silence", "--source", "10.0.0.23", "--for", "1h"]).fine();
     scan("10.0.0.22");

@@ -7,7 +7,10 @@
 #   bed.sh up             makes it and leaves it there
 #   bed.sh down           takes it away
 #   bed.sh in COMMAND…    runs a command where the agents are
-#   bed.sh test [ARG…]    all three, with Playwright as the command
+#   bed.sh test [ARG…]    makes it, looks at the page with Playwright, and takes it away
+#   bed.sh api            makes it, asks the API whatever its description allows and much that it does not, and takes it away
+#   bed.sh all            both
+#   bed.sh measure        makes it, measures what the page takes and costs, and takes it away
 #
 # HIVEWALL_BIN names the program; HIVEWALL_BED a name, for several beds side by side.
 set -euo pipefail
@@ -109,6 +112,26 @@ down() {
     rm -rf "$dir"
 }
 
+browse() {
+    (cd "$here/.." && in_bed env HIVEWALL_BED_DIR="$dir" npx playwright test "$@")
+}
+
+# ask_everything NAME ADDRESS TOKEN: no answer is a fault of the server or undocumented, and none comes without rights.
+ask_everything() {
+    echo "== the API of the agent $1"
+    # Of what is left out, the stream has no end, and without a fleet nothing more could be asked of one.
+    in_bed "${HIVEWALL_SCHEMATHESIS:-$root/target/schemathesis/bin/schemathesis}" --no-color run "$2/api/v1/openapi.json" \
+        --header "Authorization: Bearer $(cat "$3")" --phases examples,coverage,fuzzing --max-examples 5 --seed 1 \
+        --checks not_a_server_error,status_code_conformance,content_type_conformance,response_schema_conformance,ignored_auth \
+        --exclude-path /api/v1/flows/live --exclude-path /api/v1/fleet/leave \
+        --continue-on-failure --request-timeout 30 --warnings off
+}
+
+api() {
+    ask_everything demo http://127.0.0.1:7801 "$dir/demo-token"
+    ask_everything host http://127.0.0.1:7803 "$dir/token"
+}
+
 case "${1:-}" in
 up) up ;;
 down) down ;;
@@ -120,11 +143,26 @@ test)
     shift
     trap down EXIT
     up
-    cd "$here/.."
-    in_bed env HIVEWALL_BED_DIR="$dir" npx playwright test "$@"
+    browse "$@"
+    ;;
+api)
+    trap down EXIT
+    up
+    api
+    ;;
+measure)
+    trap down EXIT
+    up
+    (cd "$here/.." && HIVEWALL_PEER="$peer" in_bed node tests/measure.mjs)
+    ;;
+all)
+    trap down EXIT
+    up
+    browse
+    api
     ;;
 *)
-    sed -n '2,12p' "$0" >&2
+    sed -n '2,17p' "$0" >&2
     exit 2
     ;;
 esac

@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
 use hivewall_view::alerts::{
-    AcknowledgeRequest, AlertOutcome, AlertPage, ChannelTestRequest, DetectorPage, MutePage, MuteRequest, UndoRequest,
-    UnmuteRequest,
+    AcknowledgeRequest, AlertOutcome, AlertPage, ChannelTestRequest, DetectorPage, MutePage, MuteRequest,
+    ReopenRequest, UndoRequest, UnmuteRequest,
 };
 
 use crate::access::{Body, Caller, Commander, Detail};
@@ -58,6 +58,7 @@ async fn carry_out(shared: &Shared, command: AlertCommand, caller: Caller) -> Re
 fn detail(command: &AlertCommand) -> Detail {
     Detail(match command {
         AlertCommand::Acknowledge(request) => format!("acknowledge {}: {}", request.id, request.note),
+        AlertCommand::Reopen(request) => format!("reopen {}", request.id),
         AlertCommand::Mute(request) => {
             let what = request.alert.as_deref().unwrap_or("a pattern");
             let time = request.how_long.as_deref().unwrap_or("ever");
@@ -177,6 +178,29 @@ pub(crate) async fn acknowledge(
 ) -> Result<Response, Refusal> {
     pairs.expect_none()?;
     carry_out(&shared, AlertCommand::Acknowledge(request), caller).await
+}
+
+/// Takes back that somebody has seen an alert: it is listed again.
+#[utoipa::path(
+    delete,
+    path = "/api/v1/alerts/acknowledge",
+    tag = "alerts",
+    operation_id = "alert_reopen",
+    request_body = ReopenRequest,
+    responses(
+        (status = 200, description = "It is open again.", body = AlertOutcome),
+        AlertsUndone,
+        CommandRefused,
+    )
+)]
+pub(crate) async fn reopen(
+    Commander(caller): Commander,
+    State(shared): State<Arc<Shared>>,
+    pairs: Pairs,
+    Body(request): Body<ReopenRequest>,
+) -> Result<Response, Refusal> {
+    pairs.expect_none()?;
+    carry_out(&shared, AlertCommand::Reopen(request), caller).await
 }
 
 /// Silences or excludes what an alert is about, or what is named.

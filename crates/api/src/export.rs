@@ -29,7 +29,11 @@ pub type ExportPieces = tokio::sync::mpsc::Receiver<Result<Vec<u8>, String>>;
     operation_id = "export",
     params(ExportParams),
     responses(
-        (status = 200, description = "The file, of the media type of its format; an export that breaks off ends without its last chunk.", body = String, content_type = "application/vnd.apache.parquet"),
+        (status = 200, description = "The file, of the media type of its format; an export that breaks off ends without its last chunk.", content(
+            (String = "application/vnd.apache.parquet"),
+            (String = "text/csv"),
+            (String = "application/jsonl"),
+        )),
         (status = 400, description = "A parameter or the filter is not understood.", body = Problem),
         (status = 404, description = "The agent keeps no history.", body = Problem),
         (status = 503, description = "The agent has stopped, or cannot read its history.", body = Problem),

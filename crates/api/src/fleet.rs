@@ -9,9 +9,11 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use hivewall_view::fleet::{
-    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
-    InvitationIssued, InvitationPage, InvitationRequest, InvitationWithdrawal, MemberPage, RemoveRequest, RolloutPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage, FleetSnapshotPage,
+    FleetView, InvitationIssued, InvitationPage, InvitationRequest, InvitationWithdrawal, MemberPage, RemoveRequest,
+    RolloutPage,
 };
+use hivewall_view::policy::RehearseRequest;
 use serde::Serialize;
 
 use crate::access::{Body, Caller, Commander, Detail};
@@ -149,6 +151,31 @@ pub(crate) async fn snapshot(State(shared): State<Arc<Shared>>, pairs: Pairs) ->
 pub(crate) async fn alerts(State(shared): State<Arc<Shared>>, pairs: Pairs) -> Result<Response, Refusal> {
     let query = pairs.alerts(&shared)?;
     answer(&shared, || shared.source.fleet_alerts(query)).await
+}
+
+/// What a policy would have done to the flows that each host keeps, compared with what is in force there.
+#[utoipa::path(
+    post,
+    path = "/api/v1/fleet/rehearse",
+    tag = "fleet",
+    operation_id = "fleet_rehearse",
+    request_body = RehearseRequest,
+    responses(
+        (status = 200, description = "What it would have done, host by host.", body = FleetRehearsal),
+        (status = 400, description = "The document or the time is not understood.", body = Problem),
+        (status = 404, description = "This agent is in no fleet.", body = Problem),
+        (status = 415, description = "The body is not JSON.", body = Problem),
+    )
+)]
+pub(crate) async fn rehearse(
+    State(shared): State<Arc<Shared>>,
+    pairs: Pairs,
+    Body(request): Body<RehearseRequest>,
+) -> Result<Response, Refusal> {
+    pairs.expect_none()?;
+    let _turn = crate::policy::rehearsing(&shared, &request)?;
+    let rehearsal = patiently(shared.source.fleet_rehearse(request)).await?.map_err(refusal)?;
+    json(StatusCode::OK, Arc::new(rehearsal)).await
 }
 
 /// The rules that hold on the hosts, counters added up; and which hosts did not answer.

@@ -13,6 +13,7 @@ use hivewall_view::policy::{
 };
 use hivewall_view::units::parse_duration;
 use ipnet::IpNet;
+use tokio::sync::SemaphorePermit;
 
 use crate::access::{Body, Commander, Detail};
 use crate::error::{Problem, Refusal};
@@ -127,12 +128,17 @@ pub(crate) async fn rehearse(
     Body(request): Body<RehearseRequest>,
 ) -> Result<Response, Refusal> {
     pairs.expect_none()?;
+    let _turn = rehearsing(&shared, &request)?;
+    let rehearsal = patiently(shared.source.rehearse(request)).await?.map_err(refusal)?;
+    json(StatusCode::OK, Arc::new(rehearsal)).await
+}
+
+/// The turn of a rehearsal that can be understood: one at a time.
+pub(crate) fn rehearsing<'a>(shared: &'a Shared, request: &RehearseRequest) -> Result<SemaphorePermit<'a>, Refusal> {
     if let Some(last) = &request.last {
         span("last", last)?;
     }
-    let _turn = shared.rehearsals.try_acquire().map_err(|_| Refusal::busy("another rehearsal is under way"))?;
-    let rehearsal = patiently(shared.source.rehearse(request)).await?.map_err(refusal)?;
-    json(StatusCode::OK, Arc::new(rehearsal)).await
+    shared.rehearsals.try_acquire().map_err(|_| Refusal::busy("another rehearsal is under way"))
 }
 
 /// Brings a policy into force, to be confirmed over a new connection where it says so.
@@ -171,6 +177,7 @@ pub(crate) async fn apply(
     operation_id = "policy_confirm",
     responses(
         (status = 200, description = "It stays in force.", body = PolicyOutcome),
+        (status = 404, description = "No policy can be enforced here.", body = Problem),
         (status = 409, description = "Nothing waits, or the connection is older than the change.", body = Problem),
         Forbidden,
     )
@@ -192,6 +199,7 @@ pub(crate) async fn confirm(
     operation_id = "policy_rollback",
     responses(
         (status = 200, description = "The one before is in force.", body = PolicyOutcome),
+        (status = 404, description = "No policy can be enforced here.", body = Problem),
         (status = 409, description = "There was none before.", body = Problem),
         Forbidden,
     )

@@ -61,7 +61,9 @@ fn table() -> Vec<Route> {
         route("/api/v1/rules").get(READ, policy::rules),
         route("/api/v1/alerts").get(READ, alerts::alerts),
         route("/api/v1/alerts/capture").get(Read(Operator), alerts::capture),
-        route("/api/v1/alerts/acknowledge").post(Change(Operator), alerts::acknowledge),
+        route("/api/v1/alerts/acknowledge")
+            .post(Change(Operator), alerts::acknowledge)
+            .delete(Change(Operator), alerts::reopen),
         route("/api/v1/alerts/mutes")
             .get(READ, alerts::mutes)
             .post(Change(Operator), alerts::mute)
@@ -104,6 +106,7 @@ fn of_fleet() -> Vec<Route> {
         route("/api/v1/fleet/snapshot").get(READ, fleet::snapshot),
         route("/api/v1/fleet/rules").get(READ, fleet::rules),
         route("/api/v1/fleet/policy").get(READ, fleet::policy),
+        route("/api/v1/fleet/rehearse").post(Right::Read(Role::Operator), fleet::rehearse),
         route("/api/v1/fleet/audit").get(READ, fleet::audit),
         route("/api/v1/fleet/invitations")
             .get(READ, fleet::invitations)

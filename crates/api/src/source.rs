@@ -10,12 +10,12 @@ use std::time::Duration;
 use hivewall_model::Timestamp;
 use hivewall_view::alerts::{
     AcknowledgeRequest, AlertOutcome, AlertPage, AlertQuery, ChannelTestRequest, DetectorPage, MutePage, MuteRequest,
-    UndoRequest, UnmuteRequest,
+    ReopenRequest, UndoRequest, UnmuteRequest,
 };
 use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
-    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
-    InvitationIssued, InvitationPage, MemberPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage, FleetSnapshotPage,
+    FleetView, InvitationIssued, InvitationPage, MemberPage,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
@@ -162,6 +162,8 @@ pub struct AlertFile {
 pub enum AlertCommand {
     /// Somebody has seen one.
     Acknowledge(AcknowledgeRequest),
+    /// That is taken back.
+    Reopen(ReopenRequest),
     /// Nothing more is to be heard of something.
     Mute(MuteRequest),
     /// It is to be heard of again.
@@ -387,6 +389,12 @@ pub trait Source: Send + Sync + 'static {
     /// Alerts of all hosts.
     fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
         drop(query);
+        no_fleet()
+    }
+
+    /// What a policy would have done to the flows of each host's history.
+    fn fleet_rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<FleetRehearsal, FleetRefusal>> {
+        drop(request);
         no_fleet()
     }
 

@@ -195,6 +195,7 @@ pub(crate) async fn password(
         (status = 200, description = "The token.", body = TokenIssued),
         (status = 400, description = "The label is not possible.", body = Problem),
         (status = 404, description = "There is no such user.", body = Problem),
+        (status = 409, description = "This agent keeps no users.", body = Problem),
         UserUnchanged,
     )
 )]
@@ -222,6 +223,7 @@ pub(crate) async fn add_token(
         (status = 200, description = "It is worth nothing any more.", body = UserOutcome),
         (status = 400, description = "The request is not understood.", body = Problem),
         (status = 404, description = "There is no such user or token.", body = Problem),
+        (status = 409, description = "This agent keeps no users.", body = Problem),
         UserUnchanged,
     )
 )]

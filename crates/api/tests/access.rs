@@ -219,6 +219,7 @@ fn what_each_role_may_is_what_was_agreed() {
         "POST bans",
         "DELETE bans",
         "POST alerts/acknowledge",
+        "DELETE alerts/acknowledge",
         "POST alerts/mutes",
         "DELETE alerts/mutes",
         "POST alerts/undo",
@@ -237,6 +238,7 @@ fn what_each_role_may_is_what_was_agreed() {
         "POST policy/rehearse",
         "POST session",
         "DELETE session",
+        "POST fleet/rehearse",
     ];
     assert_eq!(others, want.map(|want| want.replace(' ', " /api/v1/")));
     let anyone = rights().into_iter().filter(|(.., right)| *right == Right::Anyone).map(|(_, path, _)| path);

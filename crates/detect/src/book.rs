@@ -207,6 +207,11 @@ impl Book {
         self.change(id, |alert| alert.acknowledged = Some(seen))
     }
 
+    /// It is to be looked at again.
+    pub fn reopen(&mut self, id: &str) -> Option<Alert> {
+        self.change(id, |alert| alert.acknowledged = None)
+    }
+
     /// What was done about it.
     pub fn respond(&mut self, id: &str, response: Response) -> Option<Alert> {
         self.change(id, |alert| alert.response = Some(response))

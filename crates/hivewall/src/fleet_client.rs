@@ -7,11 +7,12 @@ use std::process::ExitCode;
 use std::time::{Duration, Instant};
 
 use clap::{Arg, ArgAction, ArgMatches, Command};
+use hivewall_policy::rehearsal_text;
 use hivewall_view::fields::{csv_header, csv_line, csv_values};
 use hivewall_view::fleet::{
-    FleetAlertPage, FleetAnswer, FleetFlowPage, FleetFlowRow, FleetRulesPage, FleetSnapshotPage, FleetView, MemberPage,
-    RolloutPage, RolloutView, named, render_digests, render_fleet_alerts, render_fleet_flows, render_fleet_rules,
-    render_fleet_status, render_fleet_text, render_keys, render_members,
+    FleetAlertPage, FleetAnswer, FleetFlowPage, FleetFlowRow, FleetRehearsal, FleetRulesPage, FleetSnapshotPage,
+    FleetView, MemberPage, RolloutPage, RolloutView, named, render_digests, render_fleet_alerts, render_fleet_flows,
+    render_fleet_rules, render_fleet_status, render_fleet_text, render_keys, render_members, render_rehearsals,
 };
 use hivewall_view::policy::PolicyOutcome;
 
@@ -23,6 +24,8 @@ use crate::flows::{Format, PIPE_WIDTH, width};
 const WATCH: Duration = Duration::from_secs(10);
 /// How long the fleet may take to take up a policy at all.
 const TAKEN_UP: Duration = Duration::from_secs(3);
+/// Hosts whose rehearsal is told rule by rule.
+const REHEARSALS_TOLD: usize = 5;
 /// How often it is looked at.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -182,6 +185,24 @@ pub(crate) fn rules(client: &Client, as_json: bool) -> anyhow::Result<ExitCode> 
         writeln!(out, "{}", serde_json::to_string_pretty(&page)?)?;
     } else {
         write!(out, "{}", render_fleet_rules(&page.rules, width()))?;
+    }
+    out.flush()?;
+    tell(&page.answer, !as_json);
+    Ok(ExitCode::SUCCESS)
+}
+
+/// `hivewall policy rehearse --fleet`.
+pub(crate) fn rehearsal(client: &Client, request: &serde_json::Value, as_json: bool) -> anyhow::Result<ExitCode> {
+    let page: FleetRehearsal = client.post("fleet/rehearse", Some(request.clone()))?;
+    let mut out = std::io::stdout().lock();
+    if as_json {
+        writeln!(out, "{}", serde_json::to_string_pretty(&page)?)?;
+    } else {
+        writeln!(out, "{} version {} {}\n", page.policy.name, page.policy.version, page.words())?;
+        write!(out, "{}", render_rehearsals(&page.hosts, width()))?;
+        for host in page.hosts.iter().filter(|host| host.cut.flows > 0).take(REHEARSALS_TOLD) {
+            write!(out, "\n{}: {}", named(&host.name, &host.id), rehearsal_text(&host.rehearsal))?;
+        }
     }
     out.flush()?;
     tell(&page.answer, !as_json);

@@ -42,7 +42,8 @@ pub fn explain(ruleset: &Ruleset, bans: &[IpNet], facts: &Facts, names: AddressN
         if sent_on == Some(rule.stage) {
             continue;
         }
-        let step = step(rule, facts, decides == Some(at), names);
+        let tier = ruleset.stage_name(rule.stage);
+        let step = step((rule, tier), facts, decides == Some(at), names);
         if step.outcome == SENT_ON {
             sent_on = Some(rule.stage);
         }
@@ -62,7 +63,7 @@ pub fn explain(ruleset: &Ruleset, bans: &[IpNet], facts: &Facts, names: AddressN
     }
 }
 
-fn step(rule: &Rule, facts: &Facts, decides: bool, names: AddressNames<'_>) -> ExplainStep {
+fn step((rule, tier): (&Rule, String), facts: &Facts, decides: bool, names: AddressNames<'_>) -> ExplainStep {
     let (outcome, why) = match matches(rule, facts) {
         Match::No(condition) => (PASSED_OVER, failed(rule, facts, condition, names)),
         Match::Unknown if decides => {
@@ -77,7 +78,7 @@ fn step(rule: &Rule, facts: &Facts, decides: bool, names: AddressNames<'_>) -> E
     };
     ExplainStep {
         rule: rule.id.clone(),
-        tier: stage_word(rule.stage),
+        tier,
         line: (rule.line > 0).then_some(rule.line),
         action: action_word(rule.action).to_owned(),
         outcome: outcome.to_owned(),
@@ -193,14 +194,6 @@ pub(crate) fn action_word(action: Action) -> &'static str {
         Action::Drop => "drop",
         Action::Reject => "reject",
         Action::Pass => "pass",
-    }
-}
-
-fn stage_word(stage: Stage) -> String {
-    match stage {
-        Stage::Guard => "guard".to_owned(),
-        Stage::Exempt => "exempt".to_owned(),
-        Stage::Tier(number) => format!("tier {}", number + 1),
     }
 }
 

@@ -125,6 +125,7 @@ pub fn resolve(parsed: &Parsed, host: &HostFacts, members: &dyn Members) -> Resu
         name: document.metadata.name.clone(),
         version: document.metadata.version,
         mode: document.mode.into(),
+        tiers: document.tiers.iter().map(|tier| tier.name.clone()).collect(),
         rules,
         responses: document.responses.clone(),
     };

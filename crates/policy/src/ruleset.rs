@@ -144,6 +144,8 @@ pub struct Ruleset {
     pub version: u64,
     /// Whether refusals are carried out.
     pub mode: Mode,
+    /// Names of the document's tiers, in order.
+    pub tiers: Vec<String>,
     /// The rules.
     pub rules: Vec<Rule>,
     /// What the host may do about alerts by itself.
@@ -184,6 +186,15 @@ impl Rule {
 }
 
 impl Ruleset {
+    /// Where a rule stands, for people: `guard`, `exempt`, or the name of its tier.
+    pub fn stage_name(&self, stage: Stage) -> String {
+        match stage {
+            Stage::Guard => "guard".to_owned(),
+            Stage::Exempt => "exempt".to_owned(),
+            Stage::Tier(number) => self.tiers.get(number).cloned().unwrap_or_else(|| format!("tier {}", number + 1)),
+        }
+    }
+
     /// What the document says, without what the host adds.
     #[must_use]
     pub fn without_hosts_own(&self) -> Self {

@@ -441,6 +441,14 @@ pub struct AcknowledgeRequest {
     pub note: String,
 }
 
+/// To take an acknowledgement back (`DELETE /api/v1/alerts/acknowledge`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct ReopenRequest {
+    /// Id of the alert, or how it begins.
+    pub id: String,
+}
+
 /// To hear no more of something (`POST /api/v1/alerts/mutes`): of what an alert is about, or of what is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

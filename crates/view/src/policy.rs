@@ -45,6 +45,9 @@ pub struct PolicyView {
     /// Who signed it: ids of keys; empty for a local policy.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub signed_by: Vec<String>,
+    /// Whose signatures a policy needs here; absent where unsigned ones are taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub trust: Option<PolicyTrust>,
     /// Until when it is meant to hold, RFC 3339, UTC. It goes on holding after that, with a problem told.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub not_after: Option<String>,
@@ -69,6 +72,27 @@ pub struct PolicyView {
     pub tables: BTreeMap<String, TableFill>,
     /// Drops that rules asked to be logged and that were beyond their rates: counted, not written.
     pub logs_suppressed: u64,
+}
+
+/// Whose signatures a policy needs on this host.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyTrust {
+    /// How many of the keys have to sign.
+    pub threshold: u64,
+    /// The keys.
+    pub keys: Vec<PolicyKey>,
+    /// The highest version that was taken up; the next is above it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub highest: Option<u64>,
+}
+
+/// A key that policies are signed with.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct PolicyKey {
+    /// Its id: 16 hexadecimal digits, as in `signed_by`.
+    pub id: String,
+    /// What its holder calls it.
+    pub name: String,
 }
 
 /// Something about the policy that is wrong now.

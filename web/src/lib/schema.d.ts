@@ -1098,6 +1098,29 @@ export interface components {
             /** @description What else is to be known or done, one sentence each. */
             notes?: string[];
         };
+        /** @description What a policy would have done on the hosts of the fleet (`POST /api/v1/fleet/rehearse`). */
+        FleetRehearsal: {
+            /** @description Who answered. */
+            answer: components["schemas"]["FleetAnswer"];
+            /**
+             * @description What it would cut on all of them: what it refuses and the policy in force there does not. A flow between two members counts at
+             *     each of them that refuses it.
+             */
+            cut: components["schemas"]["RehearsalSum"];
+            /** @description Each host that answered, the most cut first. */
+            hosts: components["schemas"]["HostRehearsal"][];
+            /**
+             * Format: int64
+             * @description Hosts where it would cut flows.
+             */
+            hosts_cut: number;
+            /** @description The policy that was tried. */
+            policy: components["schemas"]["PolicyName"];
+            /** @description What was judged on all of them. */
+            seen: components["schemas"]["RehearsalSum"];
+            /** @description When it was answered, RFC 3339, UTC. */
+            time: string;
+        };
         /** @description One rule, over all hosts where it holds. */
         FleetRuleRow: {
             /**
@@ -1772,6 +1795,17 @@ export interface components {
             /** @description Why, for people. */
             reason: string;
         };
+        /** @description What a policy would have done on one host. */
+        HostRehearsal: {
+            /** @description What it would cut there. */
+            cut: components["schemas"]["RehearsalSum"];
+            /** @description Its id. */
+            id: string;
+            /** @description Its name. */
+            name: string;
+            /** @description All that the host said of it. */
+            rehearsal: components["schemas"]["Rehearsal"];
+        };
         /**
          * @description How it is known who asks.
          * @enum {string}
@@ -2420,6 +2454,13 @@ export interface components {
             /** @description `error`, `warning` or `note`. */
             severity: string;
         };
+        /** @description A key that policies are signed with. */
+        PolicyKey: {
+            /** @description Its id: 16 hexadecimal digits, as in `signed_by`. */
+            id: string;
+            /** @description What its holder calls it. */
+            name: string;
+        };
         /** @description A document by name and version. */
         PolicyName: {
             /** @description Its name. */
@@ -2477,6 +2518,21 @@ export interface components {
              *     ascending, before the line `#--`, it is the signed document.
              */
             statement: string;
+        };
+        /** @description Whose signatures a policy needs on this host. */
+        PolicyTrust: {
+            /**
+             * Format: int64
+             * @description The highest version that was taken up; the next is above it.
+             */
+            highest?: number | null;
+            /** @description The keys. */
+            keys: components["schemas"]["PolicyKey"][];
+            /**
+             * Format: int64
+             * @description How many of the keys have to sign.
+             */
+            threshold: number;
         };
         /** @description The policy in force on this host (`firewall_rules` in the snapshot). */
         PolicyView: {
@@ -2537,6 +2593,7 @@ export interface components {
             tables: {
                 [key: string]: components["schemas"]["TableFill"];
             };
+            trust?: components["schemas"]["PolicyTrust"] | null;
             /**
              * Format: int64
              * @description Version of the document.
@@ -2822,6 +2879,11 @@ export interface components {
             host: string;
             /** @description Why; for the log. */
             reason?: string;
+        };
+        /** @description To take an acknowledgement back (`DELETE /api/v1/alerts/acknowledge`). */
+        ReopenRequest: {
+            /** @description Id of the alert, or how it begins. */
+            id: string;
         };
         /** @description What was done about it by itself. */
         Response: {

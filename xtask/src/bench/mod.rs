@@ -7,6 +7,7 @@ mod agent;
 mod datapath;
 mod detect;
 mod overhead;
+mod page;
 mod policy;
 mod replay;
 mod report;
@@ -30,6 +31,8 @@ pub(crate) enum Bench {
     Overhead(overhead::Args),
     /// What a policy costs by its size, beside nftables and iptables (as root).
     Policy(policy::Args),
+    /// The web page: first load, a filter over 100,000 flows, what live pages cost browser and agent (as root).
+    Page,
     /// The history: flows in, bytes a flow, questions.
     Store,
 }
@@ -42,6 +45,7 @@ pub(crate) fn run(bench: &Bench) -> Result<()> {
         Bench::Replay(args) => replay::run(args),
         Bench::Overhead(args) => overhead::run(args),
         Bench::Policy(args) => policy::run(args),
+        Bench::Page => page::run(),
         Bench::Store => store::run(),
     }
 }

@@ -14,7 +14,7 @@ use hivewall_view::alerts::{
     MuteAction, MuteMatch, OwnerEvidence, OwnersEvidence, Response, Severity, Technique,
 };
 use hivewall_view::fleet::{HostDigest, example_answer};
-use hivewall_view::policy::{DriftCount, example_policy};
+use hivewall_view::policy::{DriftCount, PolicyKey, PolicyTrust, example_policy};
 use hivewall_view::time::rfc3339;
 use hivewall_view::{
     AddressTraffic, AgentCost, ApplicationTraffic, Attribution, CaptureInfo, ConntrackFill, DiskLoad, DnsRow,
@@ -95,6 +95,11 @@ pub fn snapshot() -> Snapshot {
     let flows = flows();
     let (mut firewall_rules, refused) = example_policy();
     firewall_rules.signed_by.push("ops".to_owned());
+    firewall_rules.trust = Some(PolicyTrust {
+        threshold: 1,
+        keys: vec![PolicyKey { id: "0011223344556677".to_owned(), name: "ops".to_owned() }],
+        highest: Some(42),
+    });
     firewall_rules.problems.push("it ends soon".to_owned());
     firewall_rules.drift.changes.insert("chain-flushed".to_owned(), DriftCount { ours: 1, others: 2 });
     Snapshot {

@@ -27,9 +27,9 @@ use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, ChannelTest, DetectorPage, MutePage};
 use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
-    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
-    InvitationIssued, InvitationPage, MemberPage, example_answer, example_fleet, example_invitation, merge_alerts,
-    merge_flows, merge_rules,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage, FleetSnapshotPage,
+    FleetView, InvitationIssued, InvitationPage, MemberPage, example_answer, example_fleet, example_invitation,
+    merge_alerts, merge_flows, merge_rehearsals, merge_rules,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::ExportFormat;
@@ -222,6 +222,12 @@ impl Source for Fake {
         let page = || AlertPage { time: rfc3339(data::NOW), alerts: vec![data::alert()], matched: 1 };
         let said = ["host-1", "host-2"].map(|host| (format!("{host}-id"), host.to_owned(), page()));
         self.tell(merge_alerts(&query, rfc3339(data::NOW), example_answer(), said))
+    }
+
+    fn fleet_rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<FleetRehearsal, FleetRefusal>> {
+        self.asked.lock().unwrap().push(format!("{request:?}"));
+        let said = ["aa", "bb"].map(|id| (id.to_owned(), format!("web-{id}"), Ok(policies::rehearsal())));
+        self.tell(merge_rehearsals(rfc3339(data::NOW), &example_answer(), said.into()))
     }
 
     fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {

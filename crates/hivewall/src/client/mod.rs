@@ -241,8 +241,8 @@ pub(crate) mod serde_json_de {
     use hivewall_view::access::{CodeIssued, TokenIssued, UserOutcome, UserPage};
     use hivewall_view::alerts::{AlertOutcome, AlertPage, DetectorPage, MutePage};
     use hivewall_view::fleet::{
-        AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
-        InvitationIssued, InvitationPage, MemberPage, RolloutPage,
+        AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage, FleetSnapshotPage,
+        FleetView, InvitationIssued, InvitationPage, MemberPage, RolloutPage,
     };
     use hivewall_view::policy::{Explanation, PolicyOutcome, Rehearsal};
     use hivewall_view::{FlowPage, SeriesPage, Snapshot, TopPage};
@@ -293,8 +293,8 @@ pub(crate) mod serde_json_de {
     answers! { "alerts": AlertOutcome, AlertPage, DetectorPage, MutePage, }
 
     answers! {
-        "its fleet": AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView, InvitationIssued,
-        InvitationPage, MemberPage, RolloutPage,
+        "its fleet": AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage, FleetSnapshotPage, FleetView,
+        InvitationIssued, InvitationPage, MemberPage, RolloutPage,
     }
 
     impl Answer for FlowPage {

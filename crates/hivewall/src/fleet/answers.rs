@@ -11,11 +11,11 @@ use hivewall_net::{ANSWER_BYTES_MAX, Handle as Node, Life};
 use hivewall_trust::{Invitation, Issued};
 use hivewall_view::alerts::{AlertPage, AlertQuery};
 use hivewall_view::fleet::{
-    AuditPage, FleetAlertPage, FleetAnswer, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
-    HostDigest, HostMissing, InvitationIssued, InvitationPage, InvitationView, MemberPage, alerts_of_each_host,
-    merge_alerts, merge_flows, merge_rules, of_each_host,
+    AuditPage, FleetAlertPage, FleetAnswer, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage,
+    FleetSnapshotPage, FleetView, HostDigest, HostMissing, InvitationIssued, InvitationPage, InvitationView,
+    MemberPage, alerts_of_each_host, merge_alerts, merge_flows, merge_rehearsals, merge_rules, of_each_host,
 };
-use hivewall_view::policy::PolicyView;
+use hivewall_view::policy::{PolicyView, Rehearsal, RehearseRequest};
 use hivewall_view::{Filter, FlowPage, Query, Sort};
 use tokio::sync::oneshot;
 
@@ -23,9 +23,11 @@ use super::desk::Order;
 use super::program::unix_ms;
 use super::questions::Question;
 use super::view::{hex, name_of, time};
-use super::{ANSWER_WAIT, Fleet, Live, log};
+use super::{Fleet, Live, log};
 use crate::pipeline::Handle;
 
+/// What a host says of a policy, or why it cannot.
+type Rehearsed = Result<Rehearsal, String>;
 type Answered<T> = BoxFuture<'static, Result<T, FleetRefusal>>;
 
 /// What this host answers to another member.
@@ -40,6 +42,16 @@ pub(super) async fn of_this_host(pipeline: &Handle, question: &Question) -> Opti
         Question::Alerts(query) => fitting_alerts(pipeline.alerts((**query).clone()).await.ok()?),
         Question::Digest => serde_json::to_vec(&HostDigest::of(&pipeline.snapshot())).ok(),
         Question::Rules => serde_json::to_vec(&pipeline.snapshot().firewall_rules).ok(),
+        Question::Rehearse { document, last, current, without_guard } => {
+            let request = RehearseRequest {
+                document: document.clone(),
+                last: last.clone(),
+                current: current.clone(),
+                without_guard: *without_guard,
+            };
+            let said: Rehearsed = pipeline.rehearse(request).await.map_err(|refusal| refusal.to_string());
+            serde_json::to_vec(&said).ok()
+        }
         _ => None,
     }
 }
@@ -97,7 +109,7 @@ pub(super) async fn ask_those<T: serde::de::DeserializeOwned>(
             let bytes = if own {
                 of_this_host(pipeline, question).await.ok_or_else(|| "it has no answer".to_owned())
             } else {
-                node.ask_async(id, question.encode(), ANSWER_WAIT, false).await.map_err(|error| error.to_string())
+                node.ask_async(id, question.encode(), question.wait(), false).await.map_err(|error| error.to_string())
             };
             let read = bytes.and_then(|bytes| {
                 serde_json::from_slice(&bytes)
@@ -183,6 +195,20 @@ impl Fleet {
             let question = Question::Alerts(Box::new(alerts_of_each_host(&query)));
             let (said, answer) = ask_all::<AlertPage>(&live.node, &pipeline, &question).await;
             Ok(merge_alerts(&query, now_text(), answer, said))
+        })
+    }
+
+    pub(crate) fn rehearse(&self, request: RehearseRequest, pipeline: Handle) -> Answered<FleetRehearsal> {
+        let started = self.started();
+        Box::pin(async move {
+            let (live, _) = started?;
+            let RehearseRequest { document, last, current, without_guard } = request;
+            // What is wrong with the text is told once, and not by every host.
+            let readable = crate::policy::editing::readable(&document);
+            readable.map_err(|refusal| FleetRefusal::Invalid { reason: refusal.to_string() })?;
+            let question = Question::Rehearse { document, last, current, without_guard };
+            let (said, answer) = ask_all::<Rehearsed>(&live.node, &pipeline, &question).await;
+            Ok(merge_rehearsals(now_text(), &answer, said))
         })
     }
 

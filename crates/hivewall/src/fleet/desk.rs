@@ -336,7 +336,11 @@ impl Desk {
                 self.pipeline.hear(host, *told, Arc::clone(&member.membership));
                 answer.send(Vec::new());
             }
-            Question::Flows { .. } | Question::Digest | Question::Rules | Question::Alerts(_) => {
+            Question::Flows { .. }
+            | Question::Digest
+            | Question::Rules
+            | Question::Alerts(_)
+            | Question::Rehearse { .. } => {
                 let pipeline = self.pipeline.clone();
                 tokio::spawn(async move {
                     if let Some(bytes) = super::answers::of_this_host(&pipeline, &question).await {

@@ -46,6 +46,8 @@ const KEYS: &str = "keys";
 const EPOCH_MS: u64 = 10_000;
 /// Longest wait for another host's answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// Longest wait for another host's rehearsal of a policy, which may read all its history. A link that is silent for longer is closed.
+const REHEARSAL_WAIT: Duration = Duration::from_secs(25);
 
 /// The fleet, for whoever asks. Clones share.
 #[derive(Clone)]

@@ -4,10 +4,14 @@
 //! Postcard, with a version first. Invariant: a question that cannot be read, or is of another version, is refused and
 //! does nothing.
 
+use std::time::Duration;
+
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use hivewall_view::alerts::AlertQuery;
+
+use super::{ANSWER_WAIT, REHEARSAL_WAIT};
 
 /// Version of these questions.
 const VERSION: u8 = 1;
@@ -37,6 +41,8 @@ pub(super) enum Question {
     Sightings(Box<crate::watch::Sightings>),
     /// Alerts that match. Answered in JSON.
     Alerts(Box<AlertQuery>),
+    /// What would a policy have done to your flows? Answered in JSON with that, or with why it cannot be told.
+    Rehearse { document: String, last: Option<String>, current: Option<String>, without_guard: bool },
 }
 
 /// How a host stands to the policy.
@@ -59,6 +65,14 @@ pub(super) struct Reached(pub(super) bool);
 impl Question {
     pub(super) fn encode(&self) -> Vec<u8> {
         encode(self)
+    }
+
+    /// How long a host may take to answer it.
+    pub(super) const fn wait(&self) -> Duration {
+        match self {
+            Self::Rehearse { .. } => REHEARSAL_WAIT,
+            _ => ANSWER_WAIT,
+        }
     }
 
     pub(super) fn decode(bytes: &[u8]) -> Option<Self> {

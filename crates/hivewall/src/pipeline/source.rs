@@ -13,8 +13,8 @@ use hivewall_model::Timestamp;
 use hivewall_view::alerts::{AlertOutcome, AlertPage, AlertQuery, DetectorPage, MutePage};
 use hivewall_view::editing::{PolicyCheck, PolicyDifferences, PolicyStatement};
 use hivewall_view::fleet::{
-    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRulesPage, FleetSnapshotPage, FleetView,
-    InvitationIssued, InvitationPage, MemberPage,
+    AuditPage, FleetAlertPage, FleetFlowPage, FleetOutcome, FleetRehearsal, FleetRulesPage, FleetSnapshotPage,
+    FleetView, InvitationIssued, InvitationPage, MemberPage,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation, PolicyOutcome, Rehearsal, RehearseRequest};
 use hivewall_view::query::{ExportFormat, SeriesPage, SeriesQuery, TopPage, TopQuery};
@@ -139,6 +139,7 @@ impl hivewall_api::Source for Handle {
         Box::pin(async move {
             let answers = answers.ok_or(no_policy)?;
             let no_history = "there is no history to rehearse over; see `hivewall policy rehearse --pcap`";
+            let _turn = answers.turn().await?;
             let archive = archive.ok_or_else(|| PolicyRefusal::Conflict { reason: no_history.to_owned() })?;
             let (new, current) = answers.rehearsed(&request).await?;
             let line = format!("last:{}", request.last.as_deref().unwrap_or("24h"));
@@ -223,6 +224,10 @@ impl hivewall_api::Source for Handle {
 
     fn fleet_alerts(&self, query: AlertQuery) -> BoxFuture<'static, Result<FleetAlertPage, FleetRefusal>> {
         self.of_fleet(|fleet| fleet.alerts(query, self.clone()))
+    }
+
+    fn fleet_rehearse(&self, request: RehearseRequest) -> BoxFuture<'static, Result<FleetRehearsal, FleetRefusal>> {
+        self.of_fleet(|fleet| fleet.rehearse(request, self.clone()))
     }
 
     fn fleet_audit(&self, page: PageOf) -> BoxFuture<'static, Result<AuditPage, FleetRefusal>> {

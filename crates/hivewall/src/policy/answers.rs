@@ -1,13 +1,14 @@
 //! The policy's answers to the API: questions go to the thread that keeps it, or are worked out beside it.
 
 use std::io::Write as _;
+use std::sync::Arc;
 use std::sync::mpsc::Sender;
 
 use hivewall_api::{Caller, PolicyCommand, PolicyRefusal, SourceGone};
 use hivewall_policy::{Rehearsal, Ruleset};
 use hivewall_view::editing::{PolicyDifferences, PolicyStatement};
 use hivewall_view::policy as shown;
-use tokio::sync::oneshot;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
 use super::editing;
 use super::governor::Ask;
@@ -18,11 +19,13 @@ use crate::pipeline::beside;
 #[derive(Clone)]
 pub(crate) struct Answers {
     asks: Sender<Ask>,
+    /// One permit: a rehearsal may read all history, and members of a fleet may ask for one, too.
+    rehearsals: Arc<Semaphore>,
 }
 
 impl Answers {
     pub(crate) fn new(asks: Sender<Ask>) -> Self {
-        Self { asks }
+        Self { asks, rehearsals: Arc::new(Semaphore::new(1)) }
     }
 
     async fn ask<T>(
@@ -71,6 +74,11 @@ impl Answers {
         // Programs are run to list the packet filters.
         let told = move || super::explain::told(None, &rules, &bans, &facts, true);
         Ok(beside(told).await?)
+    }
+
+    /// The turn of a rehearsal, which comes when those before are over.
+    pub(crate) async fn turn(&self) -> Result<OwnedSemaphorePermit, PolicyRefusal> {
+        Ok(Arc::clone(&self.rehearsals).acquire_owned().await.map_err(|_| SourceGone)?)
     }
 
     /// The new rules of a rehearsal, and those to compare with.

@@ -75,6 +75,12 @@ fn fault(problem: &Problem, text: &str, head_lines: u32) -> PolicyFault {
     }
 }
 
+/// Fails where a document cannot be read, wherever it is to hold.
+pub(crate) fn readable(text: &str) -> Result<(), PolicyRefusal> {
+    parse(&text_of(text.as_bytes())?).map_err(|error| invalid(&error))?;
+    Ok(())
+}
+
 /// What changes from the policy in force, if there is one, to a document.
 pub(crate) fn diff(in_force: Option<&str>, text: &str) -> Result<PolicyDifferences, PolicyRefusal> {
     let read = |text: &str| {

@@ -20,10 +20,11 @@ use hivewall_engine::{Event, PolicyTold, RulesTold};
 use hivewall_host::bans::{Bans, Origin};
 use hivewall_model::RuleNames;
 use hivewall_policy::ledger::{Alert, Effect, Held, Ledger, LedgerError, Mark, Moment, Outcome, Request};
-use hivewall_policy::sign::{Signed, is_signed};
+use hivewall_policy::sign::{PublicKey, Signed, is_signed};
 use hivewall_policy::{Counters, Document, Mode, Ruleset, parse, resolve};
 use hivewall_view::policy::{
-    FirewallChange, PendingChange, PolicyFailure, PolicyName, PolicyOutcome, PolicyView, RuleView,
+    FirewallChange, PendingChange, PolicyFailure, PolicyKey, PolicyName, PolicyOutcome, PolicyTrust, PolicyView,
+    RuleView,
 };
 use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
@@ -513,7 +514,7 @@ impl Governor {
         let names = RuleNames::new(self.counters.iter().map(|(id, number)| (u32::from(number), id.into())));
         let number = |id: &str| self.counters.number(id).map(u32::from);
         let views: Vec<(u32, RuleView)> =
-            rules.rules.iter().filter_map(|rule| Some((number(&rule.id)?, rule_view(rule)))).collect();
+            rules.rules.iter().filter_map(|rule| Some((number(&rule.id)?, rule_view(rules, rule)))).collect();
         let logged = rules.rules.iter().filter_map(|rule| Some((number(&rule.id)?, logged(rule)?))).collect();
         // The pipeline is gone when the agent stops.
         let _ = self.news.send(Event::Rules(RulesTold { names, rules: views, logged }));
@@ -553,6 +554,9 @@ impl Governor {
             tables,
             drift: self.enforcer.drift(),
             failures: self.failures(),
+            previous: self.ledger.previous().map(name_of),
+            signed_by: self.ledger.signed_by().to_vec(),
+            trust: trust(&self.ledger),
             not_after: self.ledger.in_force().and_then(|held| held.valid.not_after).map(rfc3339),
             ..PolicyView::default()
         };
@@ -568,8 +572,7 @@ impl Governor {
         view.pending = self.ledger.pending().filter(|pending| pending.in_force).and_then(|pending| {
             let until = pending.confirm.as_ref()?.until_uptime_ms;
             let left = until.saturating_sub(now.as_ref()?.uptime_ms);
-            let falls_back_to =
-                self.ledger.good().map(|held| PolicyName { name: held.name.clone(), version: held.version });
+            let falls_back_to = self.ledger.good().map(name_of);
             Some(PendingChange { seconds_left: left as f64 / 1000.0, falls_back_to })
         });
         view.state = match (&self.rules, &view.pending) {
@@ -579,6 +582,21 @@ impl Governor {
         };
         view
     }
+}
+
+fn name_of(held: &Held) -> PolicyName {
+    PolicyName { name: held.name.clone(), version: held.version }
+}
+
+/// Whom this host trusts; nobody where it takes unsigned policies.
+fn trust(ledger: &Ledger) -> Option<PolicyTrust> {
+    let keys = ledger.keys()?;
+    let shown = |key: &PublicKey| PolicyKey { id: key.id().to_string(), name: key.name().to_owned() };
+    Some(PolicyTrust {
+        threshold: keys.threshold() as u64,
+        keys: keys.keys().iter().map(shown).collect(),
+        highest: ledger.highest().map(|mark| mark.version),
+    })
 }
 
 /// Who bans, as bans are shown.

@@ -140,6 +140,21 @@ fn check_session(client: &Client) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Who signed it, whose signatures it takes here, and what it can go back to.
+fn of_trust(view: &PolicyView) -> Vec<String> {
+    let signed = (!view.signed_by.is_empty()).then(|| format!("signed by {}", view.signed_by.join(", ")));
+    let trust = view.trust.as_ref().map(|trust| {
+        let keys: Vec<String> = trust.keys.iter().map(|key| format!("{} ({})", key.name, key.id)).collect();
+        let above = trust.highest.map_or_else(String::new, |highest| format!("; the next version is above {highest}"));
+        format!("takes policies signed by {} of {}{above}", trust.threshold, keys.join(", "))
+    });
+    let before = view
+        .previous
+        .as_ref()
+        .map(|before| format!("a rollback brings back {} version {}", before.name, before.version));
+    signed.into_iter().chain(trust).chain(before).collect()
+}
+
 /// The policy as people read it.
 fn shown(view: &PolicyView) -> String {
     let mut out = String::new();
@@ -154,6 +169,7 @@ fn shown(view: &PolicyView) -> String {
         let since = view.since.as_deref().map_or_else(String::new, |since| format!(" since {}", to_the_second(since)));
         line(format!("{} version {}, {how} by {}{since}", view.name, view.version, view.backend));
     }
+    of_trust(view).into_iter().for_each(&mut line);
     if let Some(until) = &view.not_after {
         line(format!("meant to hold until {}", to_the_second(until)));
     }
@@ -206,7 +222,9 @@ fn shown(view: &PolicyView) -> String {
 #[cfg(test)]
 mod tests {
     use expect_test::expect;
-    use hivewall_view::policy::{DriftCount, FirewallDrift, PolicyFailure, example_change, example_policy};
+    use hivewall_view::policy::{
+        DriftCount, FirewallDrift, PolicyFailure, PolicyKey, PolicyTrust, example_change, example_policy,
+    };
 
     use super::*;
 
@@ -219,10 +237,19 @@ mod tests {
             repairs_failed: 0,
             last: vec![example_change()],
         };
+        view.signed_by = vec!["0011223344556677".to_owned()];
+        view.trust = Some(PolicyTrust {
+            threshold: 1,
+            keys: vec![PolicyKey { id: "0011223344556677".to_owned(), name: "ops".to_owned() }],
+            highest: Some(42),
+        });
         let detail = "bans on eth0 are dropped later than at the driver: busy".to_owned();
         view.failures = vec![PolicyFailure { kind: "no_front".to_owned(), subject: Some("eth0".to_owned()), detail }];
         expect![[r"
             edge version 42, enforced by ebpf since 2026-11-21T09:59:00Z
+            signed by 0011223344556677
+            takes policies signed by 1 of ops (0011223344556677); the next version is above 42
+            a rollback brings back edge version 41
             meant to hold until 2027-01-01T00:00:00Z
             waits for confirmation: in 61 s edge version 41 comes back
             problem: bans on eth0 are dropped later than at the driver: busy

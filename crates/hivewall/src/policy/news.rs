@@ -2,18 +2,14 @@
 
 use hivewall_engine::LogRate;
 use hivewall_model::Direction;
-use hivewall_policy::{Action, Addresses, Rule, Stage};
+use hivewall_policy::{Action, Addresses, Rule, Ruleset};
 use hivewall_view::policy::RuleView;
 
 /// One rule, its counts left 0.
-pub(super) fn rule_view(rule: &Rule) -> RuleView {
+pub(super) fn rule_view(rules: &Ruleset, rule: &Rule) -> RuleView {
     RuleView {
         id: rule.id.clone(),
-        tier: match rule.stage {
-            Stage::Guard => "guard".to_owned(),
-            Stage::Exempt => "exempt".to_owned(),
-            Stage::Tier(tier) => (tier + 1).to_string(),
-        },
+        tier: rules.stage_name(rule.stage),
         direction: match rule.direction {
             Some(Direction::Ingress) => "in".to_owned(),
             Some(Direction::Egress) => "out".to_owned(),

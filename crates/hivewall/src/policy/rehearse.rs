@@ -25,6 +25,7 @@ use super::explain::{in_force, load, text};
 use super::facts::Host;
 use crate::client::Client;
 use crate::exit::{Exit, ending, exit_of};
+use crate::fleet_client;
 use crate::flows::FlowPrinter;
 use crate::pipeline::Pipeline;
 
@@ -81,12 +82,22 @@ pub(super) fn command() -> Command {
                 .action(ArgAction::SetTrue)
                 .help("Leave out the host's guard, floor and exemptions: for a policy or a capture of other hosts"),
         )
+        .arg(
+            Arg::new("fleet")
+                .long("fleet")
+                .action(ArgAction::SetTrue)
+                .conflicts_with_all(["pcap", "history"])
+                .help("Ask every host of the fleet, each over its own history"),
+        )
         .arg(crate::cli::host())
         .arg(super::output());
     crate::settings::add(command, &["policy"])
 }
 
 pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
+    if args.get_flag("fleet") {
+        return fleet_client::rehearsal(&Client::from(args), &request(args)?, super::is_json(args));
+    }
     let report = match args.get_one::<PathBuf>("pcap") {
         Some(capture) => {
             let own: Vec<IpAddr> = args.get_many("address").into_iter().flatten().copied().collect();
@@ -139,14 +150,17 @@ fn of_history(args: &ArgMatches) -> anyhow::Result<Report> {
 }
 
 fn by_agent(args: &ArgMatches, client: &Client) -> anyhow::Result<Report> {
+    client.post("policy/rehearse", Some(request(args)?))
+}
+
+/// What an agent is asked.
+fn request(args: &ArgMatches) -> anyhow::Result<serde_json::Value> {
     let path = policy(args)?;
     // An error is told with the file's name and place.
     load(path, &HostFacts::default())?;
     let current = args.get_one::<PathBuf>("current").map(|path| text(path)).transpose()?;
     let without_guard = args.get_flag("no-guard");
-    let request =
-        json!({ "document": text(path)?, "last": last(args), "current": current, "without_guard": without_guard });
-    client.post("policy/rehearse", Some(request))
+    Ok(json!({ "document": text(path)?, "last": last(args), "current": current, "without_guard": without_guard }))
 }
 
 /// Judges here, with the guard that this host's settings and sessions make.

@@ -13,8 +13,8 @@ use clap::builder::PossibleValuesParser;
 use clap::{Arg, ArgAction, ArgMatches, Command};
 use hivewall_view::alerts::{
     AcknowledgeRequest, Alert, AlertOutcome, AlertPage, ChannelTestRequest, DetectorPage, MuteAction, MuteMatch,
-    MutePage, MuteRequest, Severity, UndoRequest, UnmuteRequest, render_alert, render_alerts, render_detectors,
-    render_mutes,
+    MutePage, MuteRequest, ReopenRequest, Severity, UndoRequest, UnmuteRequest, render_alert, render_alerts,
+    render_detectors, render_mutes,
 };
 use serde_json::json;
 
@@ -112,6 +112,12 @@ pub(crate) fn command() -> Command {
                 .arg(id("Id of the alert, or how it begins"))
                 .arg(note()),
         )
+        .subcommand(
+            Command::new("unack")
+                .about("Take that back: the alert is listed again")
+                .arg(cli::host())
+                .arg(id("Id of the alert, or how it begins")),
+        )
         .subcommand(muting("silence", "Tell nobody of such alerts for a while; they are raised all the same"))
         .subcommand(muting("exclude", "Raise no such alerts"))
         .subcommand(asks("mutes", "List what is silenced and excluded"))
@@ -150,6 +156,9 @@ pub(crate) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
         Some(("ack", args)) => {
             let request = AcknowledgeRequest { id: word(args, "id"), by: me(), note: word(args, "note") };
             tell(&Client::from(args).post("alerts/acknowledge", Some(json!(request)))?)
+        }
+        Some(("unack", args)) => {
+            tell(&Client::from(args).delete("alerts/acknowledge", json!(ReopenRequest { id: word(args, "id") }))?)
         }
         Some((name @ ("silence" | "exclude"), args)) => mute(name, args),
         Some(("unmute", args)) => {

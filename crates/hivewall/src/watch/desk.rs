@@ -439,6 +439,15 @@ impl Desk {
                     ..AlertOutcome::default()
                 })
             }
+            AlertCommand::Reopen(request) => {
+                let alert = self.book.reopen(&request.id).ok_or_else(|| unknown_alert(&request.id))?;
+                self.keep(&alert);
+                Ok(AlertOutcome {
+                    message: format!("{} is open again", alert.id),
+                    alert: Some(alert),
+                    ..AlertOutcome::default()
+                })
+            }
             AlertCommand::Mute(request) => self.mute(request, caller),
             AlertCommand::Unmute(request) => {
                 let unknown = || AlertRefusal::Unknown { reason: format!("there is no mute {:?}", request.id) };

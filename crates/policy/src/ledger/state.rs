@@ -130,6 +130,28 @@ impl Ledger {
         &self.kept
     }
 
+    /// What a rollback without a version would bring back: the last good one while a change waits, else the one before it.
+    pub fn previous(&self) -> Option<&Held> {
+        if self.pending.is_some() { self.good() } else { self.earlier() }
+    }
+
+    /// The document before the last good one that may still be enforced.
+    pub(super) fn earlier(&self) -> Option<&Held> {
+        let good = self.kept.iter().position(|held| Some(held.digest) == self.good)?;
+        self.kept.get(good.checked_sub(1)?)
+    }
+
+    /// Who signed what is in force, by the ids of their keys; nobody for unsigned text, and where it was taken up too long ago to be
+    /// told.
+    pub fn signed_by(&self) -> &[String] {
+        let Some(held) = self.in_force() else { return &[] };
+        let taken_up = self.recent.iter().rev().find_map(|entry| match &entry.what {
+            What::Accepted { document, by } if document.digest == held.digest => Some(by.as_slice()),
+            _ => None,
+        });
+        taken_up.unwrap_or_default()
+    }
+
     /// Whether what is in force is older than what was taken up last: after a revert or a rollback.
     pub fn is_rolled_back(&self) -> bool {
         let highest = self.highest.or(self.highest_unsigned);

@@ -311,14 +311,12 @@ impl Step {
             return Err(LedgerError::Busy { version: pending.document.version });
         }
         let ledger = &self.ledger;
-        let present = ledger.kept.iter().position(|held| Some(held.digest) == ledger.good);
         let document = if let Some(version) = to {
             let found = ledger.kept.iter().rfind(|held| held.version == version);
             let kept = || ledger.kept.iter().map(|held| held.version).collect();
             found.ok_or_else(|| LedgerError::NotKept { version, kept: kept() })?
         } else {
-            let before = present.and_then(|present| present.checked_sub(1));
-            before.and_then(|before| ledger.kept.get(before)).ok_or(LedgerError::NothingEarlier)?
+            ledger.earlier().ok_or(LedgerError::NothingEarlier)?
         };
         let document = document.clone();
         if !document.signed && !ledger.takes_unsigned() {

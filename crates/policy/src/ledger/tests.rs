@@ -400,6 +400,23 @@ fn going_back_goes_on_from_where_it_is_and_forward_by_number() {
 }
 
 #[test]
+fn what_a_rollback_would_bring_back_is_known_before_and_who_signed_what_holds() {
+    let mut host = Host::trusting(&[1]);
+    let previous = |host: &Host| host.ledger.previous().map(|held| held.version);
+    assert_eq!((previous(&host), host.ledger.signed_by().len()), (None, 0));
+    host.apply_chain(1).unwrap();
+    assert_eq!((previous(&host), host.ledger.signed_by()), (None, &[key(1).public().id().to_string()][..]));
+    host.apply_chain(2).unwrap();
+    assert_eq!(previous(&host), Some(1));
+    // Of a change that waits, the last good one comes back.
+    host.apply(&chain(3).to_text(), Some(60)).unwrap();
+    assert_eq!((previous(&host), host.ledger.signed_by().len()), (Some(2), 1));
+    host.ask(&Request::Revert { who: "ada" }).unwrap();
+    host.ask(&Request::RollBack { to: None, confirm: None, who: "ada" }).unwrap();
+    assert_eq!((host.in_force(), previous(&host)), (Some(1), None));
+}
+
+#[test]
 fn only_so_many_documents_are_kept_and_the_good_one_always_is() {
     let mut host = Host::trusting(&[1]);
     for version in 1..=20 {

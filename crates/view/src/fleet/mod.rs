@@ -8,6 +8,7 @@ mod answers;
 mod commands;
 mod example;
 mod merge;
+mod rehearse;
 mod text;
 mod total;
 mod words;
@@ -31,9 +32,10 @@ pub use self::commands::{
 };
 pub use self::example::{example_answer, example_fleet, example_invitation};
 pub use self::merge::{merge_flows, merge_rules, of_each_host};
+pub use self::rehearse::{FleetRehearsal, HostRehearsal, merge_rehearsals};
 pub use self::text::{
     render_digests, render_fleet_flows, render_fleet_rules, render_fleet_status, render_fleet_text, render_keys,
-    render_links, render_members,
+    render_links, render_members, render_rehearsals,
 };
 pub use self::total::{Distinct, FleetTop, FleetTopRow, FleetTotalView, FleetTraffic};
 pub use self::words::{NO_FLEET, age, hosts, named, within};

@@ -5,11 +5,12 @@
 use std::fmt::Write as _;
 
 use super::{
-    FleetFlowRow, FleetRuleRow, FleetTop, FleetTotalView, FleetView, HostDigest, LinkView, MemberState, MemberView,
-    StandKind, named,
+    FleetFlowRow, FleetRuleRow, FleetTop, FleetTotalView, FleetView, HostDigest, HostRehearsal, LinkView, MemberState,
+    MemberView, StandKind, named,
 };
 use crate::FlowRow;
 use crate::fields::render_table;
+use crate::policy::{Rehearsal, RehearsalRule};
 use crate::table::{Align, Column, clean, cut, render};
 use crate::time::{time_of_day, to_the_second};
 use crate::units;
@@ -314,6 +315,48 @@ pub fn render_digests(hosts: &[HostDigest], width: Option<usize>) -> String {
         })
         .collect();
     render(&columns, &rows, width)
+}
+
+/// A line for each host.
+pub fn render_rehearsals(hosts: &[HostRehearsal], width: Option<usize>) -> String {
+    let columns = [
+        left("HOST", 0),
+        right("FLOWS", 2),
+        right("CUT", 0),
+        right("BYTES", 3),
+        right("ACCEPTED", 4),
+        left("NOW", 5),
+        Column { cut: true, ..left("MOST CUT", 1) },
+    ];
+    let rows: Vec<Vec<String>> = hosts
+        .iter()
+        .map(|host| {
+            let report = &host.rehearsal;
+            let now = report
+                .compared_with
+                .as_ref()
+                .map_or_else(|| "no policy".to_owned(), |policy| format!("{} {}", policy.name, policy.version));
+            vec![
+                named(&host.name, &host.id),
+                units::count(report.seen.flows),
+                units::count(host.cut.flows),
+                units::bytes(host.cut.bytes),
+                report.newly_accepted.map(|sum| units::count(sum.flows)).unwrap_or_default(),
+                now,
+                most_cut(report),
+            ]
+        })
+        .collect();
+    render(&columns, &rows, width)
+}
+
+/// The rule that cuts most, and whom.
+fn most_cut(report: &Rehearsal) -> String {
+    let cuts = |rule: &RehearsalRule| rule.changed.unwrap_or(rule.decided).flows;
+    let refusing = report.rules.iter().filter(|rule| !rule.peers.is_empty());
+    let Some(rule) = refusing.max_by_key(|rule| cuts(rule)) else { return String::new() };
+    let peer = rule.peers.first().map(|peer| peer.name.as_str()).unwrap_or_default();
+    format!("{}: {peer}", rule.rule)
 }
 
 /// A line for each rule.

@@ -1,6 +1,6 @@
 // What the steps found out about the draft, and whether that still is about the draft as it stands.
 import { ApiError, get, post } from '../../lib/api';
-import type { PolicyCheck, PolicyDifferences, PolicyFault, PolicyOutcome, PolicyStatement, Rehearsal } from '../../lib/types';
+import type { PolicyCheck, PolicyDifferences, PolicyFault, PolicyOutcome, PolicyStatement, Rehearsal, FleetAnswer, FleetRehearsal, HostRehearsal } from '../../lib/types';
 import type { Schema } from './completion';
 import { draft, inForce } from './state.svelte';
 
@@ -41,10 +41,29 @@ class Answer<T> {
   }
 }
 
+/** A rehearsal of one host or of many. */
+export interface Rehearsed {
+  hosts: HostRehearsal[];
+  hostsCut: number;
+  cut: number;
+  seen: number;
+  /** Who answered, where all were asked. */
+  answer?: FleetAnswer;
+}
+
+function ofOne(rehearsal: Rehearsal): Rehearsed {
+  const cut = rehearsal.newly_refused ?? rehearsal.refused;
+  return { hosts: [{ id: '', name: '', cut, rehearsal }], hostsCut: cut.flows > 0 ? 1 : 0, cut: cut.flows, seen: rehearsal.seen.flows };
+}
+
+function ofAll({ hosts, hosts_cut: hostsCut, cut, seen, answer }: FleetRehearsal): Rehearsed {
+  return { hosts, hostsCut, cut: cut.flows, seen: seen.flows, answer };
+}
+
 class Work {
   readonly check = new Answer<PolicyCheck>();
   readonly diff = new Answer<PolicyDifferences>();
-  readonly rehearsal = new Answer<Rehearsal>();
+  readonly rehearsal = new Answer<Rehearsed>();
   readonly statement = new Answer<PolicyStatement>();
   readonly applied = new Answer<PolicyOutcome>();
   schema = $state.raw<Schema | undefined>(undefined);
@@ -63,9 +82,12 @@ class Work {
     await this.diff.ask(text, () => post<PolicyDifferences>('policy/diff', { document: text }));
   }
 
-  async runRehearsal(): Promise<void> {
+  async runRehearsal(everywhere: boolean): Promise<void> {
     const text = draft.text;
-    await this.rehearsal.ask(text, () => post<Rehearsal>('policy/rehearse', { document: text, last: this.last }));
+    const body = { document: text, last: this.last };
+    await this.rehearsal.ask(text, async () =>
+      everywhere ? ofAll(await post<FleetRehearsal>('fleet/rehearse', body)) : ofOne(await post<Rehearsal>('policy/rehearse', body)),
+    );
   }
 
   async runStatement(): Promise<void> {
@@ -92,8 +114,12 @@ class Work {
 
   /** The rehearsal says that somebody is cut who is not now. */
   get cuts(): number {
-    const { result } = this.rehearsal;
-    return result ? (result.newly_refused ?? result.refused).flows : 0;
+    return this.rehearsal.result?.cut ?? 0;
+  }
+
+  /** Who answered, where the fleet rehearsed. */
+  get whole(): FleetAnswer | undefined {
+    return this.rehearsal.result?.answer;
   }
 
   get checkStanding(): Standing {
@@ -116,7 +142,9 @@ class Work {
     const { result } = this.rehearsal;
     if (!result) return 'todo';
     if (!this.rehearsal.fresh) return 'old';
-    return this.cuts > 0 || result.guard.saved.flows > 0 || result.seen.flows === 0 ? 'warn' : 'done';
+    const onlyGuard = result.hosts.some((host) => host.rehearsal.guard.saved.flows > 0);
+    const incomplete = result.answer?.complete === false;
+    return this.cuts > 0 || onlyGuard || incomplete || result.seen === 0 ? 'warn' : 'done';
   }
 
   get applyStanding(): Standing {

@@ -120,10 +120,17 @@ pub(super) const BOARD: Board = Board {
                 stack("Requests to the API", "reqps", "By status code.", &[
                     ("sum by (code) (rate(hivewall_api_requests_total{@i}[$__rate_interval]))", "{{code}}"),
                 ]),
-                lines("Connections to the API", "none", "Open ones, clients that follow flows live, and connections turned away.", &[
+                lines("Connections to the API", "none", "Open ones, clients that follow flows live, connections turned away, and those on which no TLS came about.", &[
                     ("hivewall_api_connections{@i}", "{{instance}} open"),
                     ("hivewall_api_live_subscribers{@i}", "{{instance}} live"),
                     ("rate(hivewall_api_connections_refused_total{@i}[$__rate_interval])", "{{instance}} turned away a second"),
+                    ("rate(hivewall_api_handshakes_failed_total{@i}[$__rate_interval])", "{{instance}} without TLS a second"),
+                ]),
+                stack("Logins to the API", "ops", "By outcome: succeeded, failed, or limited because too many had failed before.", &[
+                    ("sum by (outcome) (rate(hivewall_api_logins_total{@i}[$__rate_interval]))", "{{outcome}}"),
+                ]),
+                lines("Requests refused as too many", "reqps", "Refused with 429 because too many came from one address.", &[
+                    ("rate(hivewall_api_requests_limited_total{@i}[$__rate_interval])", "{{instance}}"),
                 ]),
                 lines("Missed by live clients", "ops", "Closed flows that clients missed because they read too slowly.", &[
                     ("rate(hivewall_api_live_missed_flows_total{@i}[$__rate_interval])", "{{instance}}"),
