@@ -306,7 +306,12 @@ fn the_packets_that_an_alert_rests_on_are_in_a_file_that_tshark_reads() {
     let agent = Agent::start(&pair.a, &["--interface", "eth0", "--alerts-directory", directory.to_str().unwrap()]);
     // Somebody else, whose packets have no business in it.
     pair.b.ip(&["address", "add", "10.0.0.30/24", "dev", "eth0"]).unwrap();
-    hivewall_e2e::talk::says(&mut connect_as(&pair.b, "10.0.0.30", "10.0.0.1:80").unwrap(), b"a secret").unwrap();
+    // It is no neighbour that was entered by hand.
+    for host in [&pair.a, &pair.b] {
+        host.ip(&["link", "set", "eth0", "arp", "on"]).unwrap();
+    }
+    let mut other = until("somebody else", || connect_as(&pair.b, "10.0.0.30", "10.0.0.1:80"));
+    hivewall_e2e::talk::says(&mut other, b"talk").unwrap();
     let quick = ["-sS", "-Pn", "-n", "-T4", "--max-retries", "0", "--min-rate", "500", "-p", "1-200"];
     pair.b.ip(&["address", "add", "10.0.0.31/24", "dev", "eth0"]).unwrap();
     tool(&pair.b, "nmap", &[&quick[..], &["-e", "eth0", "-S", "10.0.0.31", "10.0.0.1"]].concat());
@@ -411,14 +416,25 @@ fn hydra_against_a_real_ssh_server_is_brute_force() {
     std::fs::create_dir_all("/run/sshd").unwrap();
     let _server = Running::start(&pair.a, "/usr/sbin/sshd", &["-D", "-f", &path("sshd_config")]);
     until("sshd", || connect(&pair.b, "10.0.0.1:22"));
-    let agent = Agent::start(&pair.a, &["--interface", "eth0"]);
-    let words: Vec<String> = (0..60).map(|n| format!("wrong-{n}")).collect();
-    std::fs::write(path("words"), words.join("\n")).unwrap();
-    let _hydra =
-        Running::start(&pair.b, "hydra", &["-I", "-l", "root", "-P", &path("words"), "-t", "4", "ssh://10.0.0.1"]);
+    // By the shape of its sessions: this host's log of logins has those of every test.
+    let agent = Agent::start(&pair.a, &["--interface", "eth0", "--detect-logins=false"]);
+    // Without PAM nothing holds a refusal back, and quick sessions count a third: thirty and more of them. A run has few words, since
+    // hydra waits for ever once the server has hung up on it.
+    let guesser = pair.b.clone();
+    let lists: Vec<String> = (0..12).map(|run| path(&format!("words-{run}"))).collect();
+    for (run, list) in lists.iter().enumerate() {
+        let words: Vec<String> = (0..4).map(|n| format!("wrong-{run}-{n}")).collect();
+        std::fs::write(list, words.join("\n")).unwrap();
+    }
+    let hydra = std::thread::spawn(move || {
+        for list in &lists {
+            tool(&guesser, "hydra", &["-I", "-l", "root", "-P", list, "-t", "4", "ssh://10.0.0.1"]);
+        }
+    });
     let (alert, took) = alert_of(&agent, "detector=brute_force&source=10.0.0.2");
     println!("{} after {took:?}", alert["message"].as_str().unwrap());
     assert_eq!((&alert["targets"][0], &alert["port"]), (&"10.0.0.1".into(), &22.into()), "{alert:#}");
+    hydra.join().unwrap();
 }
 
 #[test]
@@ -500,7 +516,7 @@ fn the_same_scan_of_many_hosts_is_one_row_of_the_fleets_list() {
     assert_eq!(hosts, ["h1", "h2", "h3"]);
     assert_eq!((&page["answer"]["heard"], &page["answer"]["known"]), (&3.into(), &3.into()), "{page:#}");
     let said = fleet.members[1].agent().tell(&["alerts", "--fleet", "--detector", "port_scan"]);
-    assert!(said.err.contains("3 of 3 hosts answered"), "{said:?}");
+    assert!(said.err.contains("all 3 hosts answered"), "{said:?}");
     assert!(said.fine().contains("10.0.0.200"));
     let none = fleet.members[1].agent().tell(&["alerts", "--fleet", "--severity", "critical", "-o", "jsonl"]);
     assert_eq!(none.fine(), "");

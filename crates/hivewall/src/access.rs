@@ -7,7 +7,7 @@ use std::fs::DirBuilder;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use hivewall_api::{Access, Tls, certificate_names};
 use hivewall_config::{Config, Login};
 
@@ -20,10 +20,8 @@ pub(crate) fn open(config: &Config) -> anyhow::Result<Access> {
         tracing::warn!("the host's own token does not count: {error:#}");
         Access::none()
     });
-    let directory = Some(Path::new(&config.api.directory)).filter(|path| !path.as_os_str().is_empty());
+    let directory = kept(config)?;
     if let Some(directory) = directory {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(directory);
-        made.with_context(|| format!("{} cannot be made, where users are kept", directory.display()))?;
         let error;
         (access, error) = access.keep_in(directory);
         if let Some(error) = error {
@@ -40,6 +38,29 @@ pub(crate) fn open(config: &Config) -> anyhow::Result<Access> {
         access = access.tls(tls);
     }
     Ok(access.hosts(allowed).always(config.api.login == Login::Always))
+}
+
+/// Where users are kept. Whoever may not make it on a host that nobody else reaches does without: who lacks privileges is told so by
+/// what captures packets, and in its words.
+fn kept(config: &Config) -> anyhow::Result<Option<&Path>> {
+    let directory = Path::new(&config.api.directory);
+    if directory.as_os_str().is_empty() {
+        return Ok(None);
+    }
+    match DirBuilder::new().recursive(true).mode(0o700).create(directory) {
+        Ok(()) => Ok(Some(directory)),
+        Err(error)
+            if error.kind() == std::io::ErrorKind::PermissionDenied
+                && config.api.listen.ip().to_canonical().is_loopback() =>
+        {
+            tracing::warn!(%error, "no users are kept: {} cannot be made", directory.display());
+            Ok(None)
+        }
+        Err(error) => {
+            let why = format!("{} cannot be made, where users are kept", directory.display());
+            Err(anyhow::Error::new(error).context(why))
+        }
+    }
 }
 
 /// None where plain HTTP is served.
