@@ -46,6 +46,6 @@ export async function confirmChange(): Promise<PolicyOutcome> {
 
 /** The highest version that this host ever took up, where a refusal names it. */
 export function highestIn(error: unknown): number | undefined {
-  const found = error instanceof ApiError ? /not above (\d+)/.exec(error.message) : null;
-  return found ? Number(found[1]) : undefined;
+  const found = error instanceof ApiError ? /not above (\d+)|version (\d+) was taken up before/.exec(error.message) : null;
+  return found ? Number(found[1] ?? found[2]) : undefined;
 }
