@@ -3,7 +3,7 @@
 import { execFileSync } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import type { Locator, Page } from '@playwright/test';
-import { accessible, DEMO, expect, HOST, logIn, shots, test, token } from './support';
+import { accessible, DEMO, expect, HOST, logIn, shots, test, token, tokenOf } from './support';
 
 /** Versions only rise on a host: the seconds do, too. */
 const nextVersion = (): number => Math.floor(Date.now() / 1000);
@@ -201,6 +201,19 @@ test.describe('into force', () => {
     await write(page, document(nextVersion()));
     await expect(page.getByText('It was not rehearsed as it stands')).toBeVisible();
     await expect(stepOf(page, 'Rehearse')).toContainText('out of date');
+  });
+
+  test('in a fleet every host is asked, and who could not rehearse is named', async ({ page }) => {
+    await page.goto(`${DEMO}/#/policy?tab=edit`);
+    await logIn(page, tokenOf(DEMO));
+    await page.getByRole('button', { name: 'A server' }).click();
+    await stepOf(page, 'Rehearse').click();
+    await expect(page.getByText('that each host of the fleet has recorded')).toBeVisible();
+    await page.getByRole('button', { name: 'Rehearse', exact: true }).click();
+    // The hosts of the demo enforce nothing, so none of them has anything to judge with.
+    await expect(page.getByText(/did not rehearse it: this agent enforces no policy/)).toHaveCount(5);
+    await expect(page.getByText('0 of 5 hosts')).toBeVisible();
+    await shots(page, 'policy-rehearse-fleet');
   });
 
   test('a policy is applied, confirmed over a new connection, and taken back', async ({ page }) => {
