@@ -42,9 +42,12 @@ fn refusal(refusal: FleetRefusal) -> Refusal {
             detail,
             "begin one with `hivewall cluster init`, or enter one with `hivewall cluster join INVITATION`",
         ),
-        FleetRefusal::Invalid { .. } => {
-            Refusal::new(StatusCode::BAD_REQUEST, "bad_request", detail, "mend it and ask again; /api/v1/fleet/members tells who is there")
-        }
+        FleetRefusal::Invalid { .. } => Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "bad_request",
+            detail,
+            "mend it and ask again; /api/v1/fleet/members tells who is there",
+        ),
         FleetRefusal::Conflict { .. } => {
             Refusal::new(StatusCode::CONFLICT, "conflict", detail, "see /api/v1/fleet for what holds now")
         }
