@@ -88,29 +88,29 @@ async function filtering(browser) {
   const filter = page.getByRole('combobox', { name: 'Filter' });
   const all = [];
   const answers = [];
-  for (const [at, port] of [443, 53, 80, 443, 53, 80, 443, 53, 80].entries()) {
-    await filter.fill(`dst-port:${port} bytes>${at}`);
+  for (let run = 0; run < RUNS; run += 1) {
+    // Whatever was there before, the first row is no match.
+    await filter.fill('');
+    await filter.press('Enter');
+    await page.waitForFunction(() => !document.querySelector('[aria-rowindex="1"]')?.textContent?.includes(':443'), undefined, { timeout: 10_000 });
+    await filter.fill('dst-port:443');
     await page.keyboard.press('Escape');
     const took = page.evaluate(
-      ([port, at]) =>
-        new Promise((done) => {
-          let start;
+      () =>
+        new Promise((done, failed) => {
+          const start = performance.now();
           let answer;
-          addEventListener('keydown', () => (start = performance.now()), { once: true, capture: true });
           new PerformanceObserver((list) => {
-            for (const one of list.getEntries()) {
-              if (one.name.includes(`dst-port%3A${port}`) && one.name.includes(`%3E${at}`)) answer ??= one.responseEnd - one.startTime;
-            }
+            for (const one of list.getEntries()) if (one.name.includes('dst-port')) answer ??= one.responseEnd - one.startTime;
           }).observe({ type: 'resource' });
           const look = () => {
-            const cells = [...document.querySelectorAll('[aria-rowindex="1"] [role="gridcell"]')];
-            const there = cells.some((cell) => cell.textContent?.trim().endsWith(`:${port}`));
-            if (start && answer && there) done([performance.now() - start, answer]);
+            const there = document.querySelector('[aria-rowindex="1"]')?.textContent?.includes(':443');
+            if (answer !== undefined && there) done([performance.now() - start, answer]);
+            else if (performance.now() - start > 10_000) failed(new Error('no filtered row came within ten seconds'));
             else requestAnimationFrame(look);
           };
-          requestAnimationFrame(look);
+          look();
         }),
-      [port, at],
     );
     await filter.press('Enter');
     const [whole, answer] = await took;
@@ -144,7 +144,7 @@ async function main() {
   const lines = [];
   const row = (what, value, floor, aim) => lines.push(`| ${what} | ${value} | ${floor} | ${aim} |`);
   const empty = await times(() => load(browser, `${HOST}/api/v1/health`, "() => document.readyState === 'complete'"));
-  const first = await times(() => load(browser, `${HOST}/`, "() => /\\\\d/.test(document.querySelector('main')?.innerText ?? '') && document.querySelector('main h1, main h2')"));
+  const first = await times(() => load(browser, `${HOST}/`, "() => /\\d/.test(document.querySelector('main')?.innerText ?? '') && document.querySelector('main h1, main h2')"));
   row('first load, until the overview has figures', ms(first), `an answer of the API alone: ${ms(empty)}`, '1 s');
   const { whole, answer } = await filtering(browser);
   row('filter over 100,000 flows, Enter to the first row', ms(whole), `the answer alone: ${ms(answer)}`, '100 ms');
