@@ -53,7 +53,7 @@ const losses = async () => Object.values((await fetched('snapshot')).losses).red
 
 /** What a span of traffic costs, in percent of a core. */
 async function cost(label) {
-  const before = { agent: cpu(agent), browser: cpu(browsers()), lost: await losses(), records: (await fetched('snapshot')).flow_counts.total ?? 0 };
+  const before = { agent: cpu(agent), browser: cpu(browsers()), lost: await losses() };
   await sleep(SECONDS);
   const after = { agent: cpu(agent), browser: cpu(browsers()), lost: await losses() };
   const share = (what) => ((after[what] - before[what]) / SECONDS) * 100;

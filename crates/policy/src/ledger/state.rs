@@ -135,7 +135,7 @@ impl Ledger {
         if self.pending.is_some() { self.good() } else { self.earlier() }
     }
 
-    /// The document before the last good one that may still be enforced.
+    /// The document before the last good one. Whether this host still takes it is for whoever goes back to it.
     pub(super) fn earlier(&self) -> Option<&Held> {
         let good = self.kept.iter().position(|held| Some(held.digest) == self.good)?;
         self.kept.get(good.checked_sub(1)?)
