@@ -432,21 +432,11 @@ impl Desk {
                 let at = rfc3339(wall_clock());
                 let seen = Acknowledgement { at, by: request.by.unwrap_or(caller), note: request.note };
                 let alert = self.book.acknowledge(&request.id, seen).ok_or_else(|| unknown_alert(&request.id))?;
-                self.keep(&alert);
-                Ok(AlertOutcome {
-                    message: format!("{} is acknowledged", alert.id),
-                    alert: Some(alert),
-                    ..AlertOutcome::default()
-                })
+                Ok(self.marked(alert, "is acknowledged"))
             }
             AlertCommand::Reopen(request) => {
                 let alert = self.book.reopen(&request.id).ok_or_else(|| unknown_alert(&request.id))?;
-                self.keep(&alert);
-                Ok(AlertOutcome {
-                    message: format!("{} is open again", alert.id),
-                    alert: Some(alert),
-                    ..AlertOutcome::default()
-                })
+                Ok(self.marked(alert, "is open again"))
             }
             AlertCommand::Mute(request) => self.mute(request, caller),
             AlertCommand::Unmute(request) => {
@@ -509,6 +499,12 @@ impl Desk {
         let until = mute.until.as_ref().map_or_else(|| "for good".to_owned(), |until| format!("until {until}"));
         let message = format!("{} holds {until}; `hivewall alerts unmute {}` ends it", mute.id, mute.id);
         Ok(AlertOutcome { message, mute: Some(mute), ..AlertOutcome::default() })
+    }
+
+    /// What came of a command that changed an alert.
+    fn marked(&mut self, alert: Alert, how: &str) -> AlertOutcome {
+        self.keep(&alert);
+        AlertOutcome { message: format!("{} {how}", alert.id), alert: Some(alert), ..AlertOutcome::default() }
     }
 
     fn keep(&mut self, alert: &Alert) {
