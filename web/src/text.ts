@@ -911,6 +911,7 @@ export const text = {
       accepts: (flows: string): string => `${flows} flows that are refused now would pass.`,
       judged: (flows: string, from: string, to: string): string => `${flows} flows judged, ${from} to ${to}`,
       nothing: 'No flow was recorded in that time: this rehearsal proves nothing.',
+      nobody: 'No host could rehearse it: nobody knows what it would cut.',
       rule: 'Rule',
       decides: 'Decides',
       changes: 'Otherwise than now',

@@ -158,12 +158,7 @@ measure)
 all)
     trap down EXIT
     up
-    # CI has little time: it looks at who gets in, at what is hostile, and at one page of each kind of agent. `make browser` has all.
-    if [ "${CI:-}" = true ]; then
-        browse access.spec security.spec overview.spec cluster.spec
-    else
-        browse
-    fi
+    browse
     api
     ;;
 *)

@@ -212,6 +212,7 @@ test.describe('into force', () => {
     await page.getByRole('button', { name: 'Rehearse', exact: true }).click();
     // The hosts of the demo enforce nothing, so none of them has anything to judge with.
     await expect(page.getByText(/did not rehearse it: this agent enforces no policy/)).toHaveCount(5);
+    await expect(page.getByText('No host could rehearse it')).toBeVisible();
     await expect(page.getByText('0 of 5 hosts')).toBeVisible();
     await shots(page, 'policy-rehearse-fleet');
   });
