@@ -5,12 +5,13 @@ use axum::response::IntoResponse;
 use hivewall_view::access::Role;
 use utoipa::openapi::path::Operation;
 use utoipa::openapi::security::{ApiKey, ApiKeyValue, Http, HttpAuthScheme, SecurityRequirement, SecurityScheme};
-use utoipa::{Modify, OpenApi};
+use utoipa::{IntoResponses as _, Modify, OpenApi};
 
 use crate::access::Right;
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
+use crate::refusals::Gate;
 use crate::server::rights;
 use crate::{alerts, audit, editing, export, fleet, history, index, live, policy, routes, session, users};
 
@@ -151,6 +152,11 @@ fn describe(operation: &mut Operation, right: Right) {
             (vec![token(), by_session], format!("Needs the role {}, and is kept in the audit trail.", role.name()))
         }
     };
+    for (status, refusal) in Gate::responses() {
+        if !(right == Right::Anyone && status == "401") {
+            operation.responses.responses.entry(status).or_insert(refusal);
+        }
+    }
     operation.security = Some(security);
     let before = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();
     operation.description = Some(before + &told);

@@ -31,6 +31,12 @@ fn problem(what: &str) -> RefOr<Response> {
 }
 
 refusals! {
+    /// Of everything, before the question is looked at.
+    Gate {
+        401: "Nobody is known to ask, or what they showed is worth nothing.",
+        403: "The agent is asked by a name that is not its own, or the role is too low.",
+        429: "Too many requests come from this address; `Retry-After` says how long to wait.",
+    }
     /// Of whatever only who may command is answered.
     Forbidden {
         401: "The token is missing or wrong.",

@@ -321,6 +321,10 @@ impl EbpfSource {
             front: None,
             made_qdisc: false,
         };
+        // Verifying takes some hundred milliseconds: done before the first is on its hook, so that no flow is seen from one side alone.
+        for program in [ingress, egress] {
+            self.loaded.classifier(program)?;
+        }
         for (program, side) in [(ingress, TcAttachType::Ingress), (egress, TcAttachType::Egress)] {
             if let Some(place) = self.replace(program, interface.index) {
                 attached.links.push((program, Held::Pinned(place)));
