@@ -1,6 +1,6 @@
 # The ways into this repository. Each target says what it needs; see CONTRIBUTING.md.
 
-.PHONY: help run test quick bpf web browser docs bench clean
+.PHONY: help run test quick bpf web browser images docs bench clean
 
 help: ## List the targets
 	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -25,6 +25,11 @@ browser: ## Look at the web page in a browser, against real agents in namespaces
 	cargo build -p hivewall
 	cd web && npm ci
 	web/tests/bed.sh all
+
+images: browser ## The README's pictures, as the browser's tests made them
+	cp web/test-results/shots/overview-fleet-desk.png docs/images/overview.png
+	cp web/test-results/shots/flows-detail-desk.png docs/images/flows.png
+	cp web/test-results/shots/map-fleet-desk.png docs/images/map.png
 
 docs: ## Write docs/reference, the dashboards and the import table
 	cargo xtask docs

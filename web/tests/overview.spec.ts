@@ -21,6 +21,11 @@ test('a fleet: every host, and how many were heard', async ({ page }) => {
   for (const name of ['web-1', 'db-1', 'cache-1', 'edge-1', 'web-2']) await expect(hosts).toContainText(name);
   await expect(page.getByRole('region', { name: 'Services' })).toContainText('443');
   await accessible(page);
+  if (!process.env.CI) {
+    // For the README's picture: traffic of more than a moment.
+    test.slow();
+    await page.waitForTimeout(30_000);
+  }
   await shots(page, 'overview-fleet');
   await page.getByRole('button', { name: 'This host' }).click();
   await expect(page.getByRole('region', { name: 'Processes' })).toBeVisible();
