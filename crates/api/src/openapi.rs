@@ -1,5 +1,7 @@
 //! The OpenAPI document. Everything in it comes from the handlers and types themselves; nothing is written twice.
 
+use std::collections::BTreeMap;
+
 use axum::http::header;
 use axum::response::IntoResponse;
 use hivewall_view::access::Role;
@@ -11,7 +13,7 @@ use crate::access::Right;
 use crate::error::{Problem, Refusal};
 use crate::live::Lagged;
 use crate::params::Pairs;
-use crate::refusals::Gate;
+use crate::refusals::{Forbidden, Gate, RoleTooLow, Unknown};
 use crate::server::rights;
 use crate::{alerts, audit, editing, export, fleet, history, index, live, policy, routes, session, users};
 
@@ -152,10 +154,14 @@ fn describe(operation: &mut Operation, right: Right) {
             (vec![token(), by_session], format!("Needs the role {}, and is kept in the audit trail.", role.name()))
         }
     };
-    for (status, refusal) in Gate::responses() {
-        if !(right == Right::Anyone && status == "401") {
-            operation.responses.responses.entry(status).or_insert(refusal);
-        }
+    let of_right = match right {
+        Right::Anyone => BTreeMap::new(),
+        Right::Read(Role::Viewer) => Unknown::responses(),
+        Right::Read(_) => RoleTooLow::responses(),
+        Right::Change(_) => Forbidden::responses(),
+    };
+    for (status, refusal) in of_right.into_iter().chain(Gate::responses()) {
+        operation.responses.responses.entry(status).or_insert(refusal);
     }
     operation.security = Some(security);
     let before = operation.description.take().map(|text| format!("{text}\n\n")).unwrap_or_default();

@@ -33,9 +33,12 @@ fn problem(what: &str) -> RefOr<Response> {
 refusals! {
     /// Of everything, before the question is looked at.
     Gate {
-        401: "Nobody is known to ask, or what they showed is worth nothing.",
-        403: "The agent is asked by a name that is not its own, or the role is too low.",
+        421: "The agent is asked by a name that is not its own.",
         429: "Too many requests come from this address; `Retry-After` says how long to wait.",
+    }
+    /// Of a question that anybody may ask where no login is required.
+    Unknown {
+        401: "A login is required, or what was shown is worth nothing.",
     }
     /// Of whatever only who may command is answered.
     Forbidden {

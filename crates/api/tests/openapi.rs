@@ -9,8 +9,8 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use hivewall_api::{
-    Access, AlertRefusal, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, Right, SourceGone, openapi_json,
-    paths, rights,
+    Access, AlertRefusal, FleetRefusal, HistoryRefusal, LIVE_MAX, PolicyRefusal, REQUESTS_BURST_MAX, Right, SourceGone,
+    openapi_json, paths, rights,
 };
 use hivewall_view::access::Role;
 use jsonschema::Validator;
@@ -285,10 +285,44 @@ fn provoke_access(method: &str, path: &str, status: &str) -> Answer {
     guarded.ask(method, &format!("{path}{query}"), &headers, body.as_ref())
 }
 
+/// Servers that nobody passes: one wants to know who asks, of the other too much was asked already.
+struct Closed {
+    to_strangers: Guarded,
+    to_all: Guarded,
+}
+
+impl Closed {
+    fn start() -> Self {
+        let closed = Self { to_strangers: Guarded::start(), to_all: Guarded::start() };
+        closed.to_all.burst(REQUESTS_BURST_MAX as usize);
+        closed
+    }
+
+    /// What the gate answers, where it is the gate that answers so.
+    fn provoke(&self, method: &str, path: &str, status: &str, right: Right) -> Option<Answer> {
+        let body = body(method, path);
+        match status {
+            "401" if right == Right::Read(Role::Viewer) => {
+                Some(self.to_strangers.ask(method, path, &[], body.as_ref()))
+            }
+            "421" => Some(self.to_strangers.ask(method, path, &[("host", "evil.example")], body.as_ref())),
+            // Too many wrong passwords are another matter.
+            "429" if !matches!((method, path), ("POST", "/api/v1/session" | "/api/v1/users/password")) => {
+                Some(self.to_all.ask(method, path, &[], body.as_ref()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn right_of(method: &str, path: &str) -> Right {
+    rights().into_iter().find(|(m, p, _)| (m.as_str(), *p) == (method, path)).unwrap().2
+}
+
 #[test]
 fn what_an_operation_needs_is_what_the_table_of_routes_says() {
     for (method, path, operation) in operations(&document()) {
-        let (.., right) = rights().into_iter().find(|(m, p, _)| (m, *p) == (&method, &path[..])).unwrap();
+        let right = right_of(&method, &path);
         let security = operation["security"].clone();
         let want = match right {
             Right::Anyone => json!([{}]),
@@ -306,6 +340,7 @@ fn what_an_operation_needs_is_what_the_table_of_routes_says() {
 #[test]
 fn every_documented_answer_comes_as_documented() {
     let document = document();
+    let closed = Closed::start();
     let mut keys = BTreeSet::new();
     for (method, path, operation) in operations(&document) {
         for (status, response) in operation["responses"].as_object().unwrap() {
@@ -316,11 +351,12 @@ fn every_documented_answer_comes_as_documented() {
             }
             let what = format!("{method} {path} {status}");
             let is_access = operation["tags"] == json!(["access"]);
-            let answer = match method.as_str() {
+            let of_gate = closed.provoke(&method, &path, status, right_of(&method, &path));
+            let answer = of_gate.unwrap_or_else(|| match method.as_str() {
                 _ if is_access => provoke_access(&method, &path, status),
                 "GET" => provoke(&path, status),
                 _ => provoke_command(&method, &path, status),
-            };
+            });
             assert_eq!(answer.status.to_string(), *status, "{what}: {}", answer.body);
             let media_type = answer.media_type().to_owned();
             let content = contents.get(&media_type).unwrap_or_else(|| panic!("{what}: {media_type}"));
