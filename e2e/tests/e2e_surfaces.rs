@@ -96,6 +96,8 @@ fn four_formats_say_the_same() {
     for part in ["10.0.0.1", "10.0.0.2", "fd00::2", "9000", "9001", "9002"] {
         assert!(table.contains(part), "{part} is missing:\n{table}");
     }
+    // What is said at the start is for people: not each file of the page.
+    assert!(!agent.messages().contains("serving /"), "{}", agent.messages());
     let snapshot = agent.snapshot();
     assert_eq!(counts(snapshot["flows"].as_array().unwrap()), counts(&json));
     assert_eq!(losses(&snapshot), []);

@@ -116,8 +116,10 @@ pub(crate) fn limits(config: &Config) -> hivewall_engine::Limits {
 
 /// Messages about the agent itself, on standard error.
 pub(crate) fn start_messages(level: &str) {
-    let filter =
-        tracing_subscriber::EnvFilter::try_new(level).unwrap_or_else(|_| tracing_subscriber::EnvFilter::new("info"));
+    // The page's files are a line each at every start, which nobody asked for.
+    let with = |level: &str| format!("memory_serve=warn,{level}");
+    let filter = tracing_subscriber::EnvFilter::try_new(with(level))
+        .unwrap_or_else(|_| tracing_subscriber::EnvFilter::new(with("info")));
     let subscriber = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_target(false)
