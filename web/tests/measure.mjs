@@ -162,8 +162,13 @@ async function main() {
     await sleep(WARM_UP_SECONDS);
     // What the agent does anyhow is measured right before and right after what is compared with it.
     let before = await cost();
-    const beside = async (open, say) => {
-      const pages = await open();
+    const beside = async (names, say) => {
+      const pages = [];
+      for (const name of names) {
+        const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
+        await page.goto(`${HOST}/#/${name}`);
+        pages.push(page);
+      }
       await sleep(3);
       const seen = await cost();
       for (const page of pages) await page.close();
@@ -173,22 +178,13 @@ async function main() {
       say({ ...seen, added: seen.agent - quiet }, `nobody looks: ${percent(before.agent)}, then ${percent(after.agent)}`, before.lost + after.lost);
       before = after;
     };
-    const open = async (names) => {
-      const pages = [];
-      for (const name of names) {
-        const page = await browser.newPage({ viewport: { width: 1400, height: 900 } });
-        await page.goto(`${HOST}/#/${name}`);
-        pages.push(page);
-      }
-      return pages;
-    };
     for (const name of ['overview', 'flows', 'map']) {
-      await beside(() => open([name]), (seen, floor) => {
+      await beside([name], (seen, floor) => {
         row(`${name}, live, ${Math.round(seen.flows)} new flows a second: the browser`, `${percent(seen.browser)} of a core`, '–', '30 %');
         row(`${name}, live: added to the agent`, `${percent(seen.added)} of a core`, floor, '3 %');
       });
     }
-    await beside(() => open(PAGES), (seen, floor, lost) => {
+    await beside(PAGES, (seen, floor, lost) => {
       row(`ten pages, ${Math.round(seen.flows)} new flows a second: lost by the capture`, `${seen.lost} packets and records`, `nobody looks: ${lost}`, '0');
       row('ten pages: the browser', `${percent(seen.browser)} of a core`, '–', '–');
       row('ten pages: added to the agent', `${percent(seen.added)} of a core`, floor, '–');

@@ -252,9 +252,7 @@ impl Core {
             match tick {
                 Tick::Digest => {
                     self.timers.put(self.now.ms + DIGEST_EVERY_MS, Tick::Digest);
-                    if let Some(to) = self.somebody() {
-                        self.send_digest(to, false);
-                    }
+                    self.compare_with_somebody();
                 }
                 Tick::Settle(wait) => self.settle(wait),
                 Tick::Lonely => self.look_for_others(),
@@ -304,9 +302,7 @@ impl Core {
     /// Of two hosts that join at once neither is on the page that the other got, and the news of it may miss one of them: it goes
     /// to a few by chance, and a datagram may be lost. So who has joined compares a few times before its turn.
     fn settle(&mut self, wait: u64) {
-        if let Some(to) = self.somebody() {
-            self.send_digest(to, false);
-        }
+        self.compare_with_somebody();
         if wait < DIGEST_EVERY_MS {
             self.timers.put(self.now.ms + wait, Tick::Settle(3 * wait));
         }
@@ -362,6 +358,12 @@ impl Core {
         if first.is_some() && (first != self.woken_at || first <= Some(self.now.ms)) {
             self.woken_at = first;
             self.out.extend(first.map(Effect::WakeAt));
+        }
+    }
+
+    fn compare_with_somebody(&mut self) {
+        if let Some(to) = self.somebody() {
+            self.send_digest(to, false);
         }
     }
 
