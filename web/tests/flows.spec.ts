@@ -31,7 +31,6 @@ test.describe('a hundred thousand flows', () => {
   test('a filter shows its first row at once', async ({ page }) => {
     await open(page, `${REPLAY}/#/flows`);
     await expect(told(page)).toContainText('100k flows');
-    await expect(rows(page).first()).not.toContainText(':443');
     await filter(page).fill('dst-port:443');
     // In the page, so that no step of the test counts.
     const took = page.evaluate(
@@ -44,8 +43,10 @@ test.describe('a hundred thousand flows', () => {
           });
           seen.observe({ type: 'resource' });
           const look = (): void => {
+            // What is told of the answer and its first row: that one may be of port 443 before as well.
             const cells = document.querySelectorAll('[aria-rowindex="1"] [role="gridcell"]');
-            const there = [...cells].some((cell) => cell.textContent?.trim().endsWith(':443'));
+            const told = document.querySelector('.told')?.textContent?.includes('20.0k of 100k flows');
+            const there = told && [...cells].some((cell) => cell.textContent?.trim().endsWith(':443'));
             if (there && answer > 0) done({ all: performance.now() - start, after: performance.now() - answer });
             else requestAnimationFrame(look);
           };
