@@ -9,6 +9,7 @@
 mod access;
 mod alerts;
 mod audit;
+mod compress;
 mod connection;
 mod editing;
 mod error;

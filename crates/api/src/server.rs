@@ -20,7 +20,7 @@ use crate::listen::refuse_beyond_loopback;
 use crate::source::Source;
 use crate::state::Shared;
 use crate::{
-    alerts, audit, editing, export, fleet, history, index, live, openapi, policy, routes, session, users, web,
+    alerts, audit, compress, editing, export, fleet, history, index, live, openapi, policy, routes, session, users, web,
 };
 
 /// How often losses are looked at between requests, so that their growth is noticed when nobody asks.
@@ -170,6 +170,7 @@ fn router(shared: &Arc<Shared>) -> Router {
         .fallback(unknown_path)
         .method_not_allowed_fallback(unknown_method)
         .layer(from_fn_with_state((Arc::clone(shared), Arc::new(rights)), guard))
+        .layer(compress::layer())
         .with_state(Arc::clone(shared))
 }
 

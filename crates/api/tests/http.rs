@@ -32,6 +32,30 @@ fn the_snapshot_is_the_one_the_engine_published() {
 }
 
 #[test]
+fn who_takes_gzip_gets_the_same_answer_in_fewer_bytes_and_events_come_at_once() {
+    let server = Server::start();
+    let compressed = |path: &str| {
+        let mut answer =
+            ureq::get(format!("http://{}{path}", server.address)).header("accept-encoding", "gzip, br").call().unwrap();
+        let encoding = answer.headers().get("content-encoding").map(|value| value.to_str().unwrap().to_owned());
+        (encoding, answer.body_mut().read_to_vec().unwrap())
+    };
+    let plain = server.get("/api/v1/snapshot");
+    assert_eq!((plain.header("content-encoding"), plain.header("vary")), ("", "accept-encoding"));
+    let (encoding, bytes) = compressed("/api/v1/snapshot");
+    assert_eq!(encoding.as_deref(), Some("gzip"));
+    assert!(bytes.len() * 2 < plain.body.len(), "{} of {} bytes", bytes.len(), plain.body.len());
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(text, plain.body);
+
+    let (encoding, bytes) = compressed("/api/v1/flows?limit=1&filter=port:1");
+    assert_eq!(encoding, None, "nothing is won with {} bytes", bytes.len());
+    let events = server.follow_as("", "accept-encoding: gzip\r\n");
+    assert!(!events.head.contains("content-encoding"), "{}", events.head);
+}
+
+#[test]
 fn flows_come_filtered_ordered_and_in_pages() {
     let server = Server::start();
     for (query, want) in [
