@@ -180,8 +180,8 @@ impl Tables for Slot {
     }
 
     #[inline(always)]
-    fn classify(&self, _on_desk: &Opener, from: u32) -> u32 {
-        hivewall_classify(self.0, from)
+    fn classify(&self, _on_desk: &Opener, from: u32, limits: bool) -> u32 {
+        hivewall_classify(self.0, from, limits.into())
     }
 
     #[inline(always)]
@@ -318,9 +318,9 @@ pub extern "C" fn hivewall_rules(slot: u32, epoch: u32, fresh: u32) -> u64 {
 /// Classifies what lies on the desk: a function of its own, so that the verifier goes through it once.
 #[unsafe(no_mangle)]
 #[inline(never)]
-pub extern "C" fn hivewall_classify(slot: u32, from: u32) -> u32 {
+pub extern "C" fn hivewall_classify(slot: u32, from: u32, limits: u32) -> u32 {
     let Some(desk) = desk() else { return policy::BROKEN };
-    policy::classify(&Slot(slot), &desk.opener, from)
+    policy::classify(&Slot(slot), &desk.opener, from, limits != 0)
 }
 
 /// Judges the packet that was left; the answer is a [`Verdict`].

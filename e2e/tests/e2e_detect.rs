@@ -240,6 +240,75 @@ fn a_guesser_is_cut_off_on_every_host_and_nobody_else_loses_anything() {
     assert_eq!(alert["response"]["outcome"], "undone", "{alert:#}");
 }
 
+/// How many of so many connections of a guesser come through, each waited for.
+fn comes_through(fleet: &Fleet, host: usize, tries: usize) -> usize {
+    let target = format!("10.0.0.{host}:22");
+    (0..tries).filter(|_| connect_as(&fleet.switch, "10.0.0.200", &target).is_ok()).count()
+}
+
+#[test]
+fn a_limit_holds_on_every_host_that_does_not_need_the_source_until_it_is_taken_back() {
+    require_root!();
+    let mut fleet = Fleet::formed("limited", 4, |_| "");
+    for address in ["10.0.0.200/24", "10.0.0.201/24"] {
+        fleet.switch.ip(&["address", "add", address, "dev", "br0"]).unwrap();
+    }
+    fleet.members.iter().for_each(|member| ssh_that_refuses(&member.host));
+    // Who guesses is the way out for one of them.
+    fleet.members[3].host.ip(&["route", "add", "default", "via", "10.0.0.200"]).unwrap();
+    let body = "responses:\n- {on: brute_force, do: limit, rate: 3/h, severity: medium, for: 10m}\ntiers:\n- name: main\n  \
+                default: {in: accept, out: accept}\n";
+    fleet.apply(1, body).fine();
+    let alerted = until("an alert about the guesser", || {
+        let _ = guess(&fleet.switch, "10.0.0.200", "10.0.0.2");
+        alerts(fleet.members[1].agent(), "detector=brute_force&source=10.0.0.200").pop().ok_or("there is none")
+    });
+    let id = alerted["id"].as_str().unwrap();
+    let listed = |fleet: &Value| {
+        fleet["bans"].as_array().is_some_and(|bans| {
+            bans.iter().any(|ban| ban["prefix"] == "10.0.0.200/32" && ban["limit"] == "3/h" && ban["issuer"] == "h2")
+        })
+    };
+    let is_limited = |fleet: &Fleet, host: usize| {
+        let policy = fleet.members[host - 1].agent().get("/api/v1/policy").unwrap();
+        policy.contains("response:limit:10.0.0.200/32")
+    };
+    for host in 1..=3 {
+        fleet.members[host - 1].until_fleet("the limit", listed);
+        // A rule is shown a moment before it holds.
+        until(&format!("h{host} to limit"), || {
+            if is_limited(&fleet, host) && comes_through(&fleet, host, 1) == 0 { Ok(()) } else { Err("not yet") }
+        });
+        assert_eq!(comes_through(&fleet, host, 3), 0, "more came through to h{host} once three had");
+        connect_as(&fleet.switch, "10.0.0.201", &format!("10.0.0.{host}:22")).unwrap();
+    }
+    fleet.members[3].until_fleet("a refusal", |fleet| {
+        fleet["alarms"].as_array().is_some_and(|alarms| {
+            let is_it = |alarm: &Value| {
+                let said = alarm["detail"].as_str().unwrap_or_default();
+                alarm["kind"] == "ban_refused" && said.contains("10.0.0.200 is a gateway of this host")
+            };
+            alarms.iter().any(is_it)
+        })
+    });
+    assert_eq!((is_limited(&fleet, 4), comes_through(&fleet, 4, 6)), (false, 6));
+
+    fleet.members[2].kill();
+    fleet.members[2].start();
+    fleet.members[2].until_in_fleet(4);
+    let came = comes_through(&fleet, 3, 6);
+    assert!(is_limited(&fleet, 3) && came <= 3, "{came} of 6 came through after the restart");
+
+    let said = fleet.members[1].agent().tell(&["alerts", "undo", id]).fine();
+    assert!(said.contains("10.0.0.200 is no longer limited"), "{said}");
+    for host in 1..=3 {
+        until(&format!("h{host} to limit no more"), || if is_limited(&fleet, host) { Err("it does") } else { Ok(()) });
+        assert_eq!(comes_through(&fleet, host, 6), 6, "on h{host}");
+    }
+    let audit = fleet.members[0].agent().get("/api/v1/fleet/audit").unwrap();
+    assert!(audit.contains("\"limit\"") && audit.contains("\"unlimit\""), "{audit}");
+}
+
 #[test]
 fn alerts_are_acknowledged_silenced_excluded_and_outlive_the_agent() {
     require_root!();

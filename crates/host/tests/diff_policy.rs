@@ -214,6 +214,38 @@ fn beyond_a_limit_flows_are_refused_and_those_let_through_go_on() {
     });
 }
 
+#[test]
+fn who_is_limited_because_of_an_alert_is_let_through_so_far_as_the_document_lets_them() {
+    require_root!();
+    with_trio("response", |trio| {
+        let mut closed = rule("closed", Action::Drop);
+        (closed.protocols, closed.destination_ports) = (vec![proto::UDP], vec![53..=53]);
+        let document = fours::ruleset(vec![closed, rule("open", Action::Accept)]);
+        let limited = ("10.0.0.1/32".parse().unwrap(), Limit::of_source(3, Duration::from_secs(3600)));
+        trio.fill(vec![document.limiting([(&limited.0, &limited.1)])]);
+        trio.begin();
+        let meta = Meta { ifindex: 2, ..Meta::default() };
+        let mut both = |from: &str, ports: [u16; 2], now: u32| {
+            let frame = plain(&facts(proto::UDP, from, "10.0.0.2", ports)).bytes;
+            let soft = trio.soft.observe(&FrameBytes(&frame), &meta.frame(frame.len()), now).unwrap();
+            (trio.kernel.judge(&frame, meta, now.into()), soft)
+        };
+        let (passed, dropped) = ((PASS, Fate::Passed), (DROP, Fate::Dropped));
+        for round in 1..4 {
+            // The first of three is refused by the document, as it would be without the limit.
+            assert_eq!(both("10.0.0.1", [1000, 53], round), dropped);
+            for port in 1..6 {
+                let wanted = if port < 3 { passed } else { dropped };
+                assert_eq!(both("10.0.0.1", [1000 + port, 80], round), wanted, "flow {port}, round {round}");
+            }
+            assert_eq!((both("10.0.0.3", [1000, 53], round), both("10.0.0.3", [1001, 80], round)), (dropped, passed));
+        }
+        trio.kernel.sweep(4, 0, true, &mut Vec::new());
+        // Three flows in each round, and the refused one whenever it asks again.
+        assert_eq!(trio.maps.hits_of(VerdictCause::OverLimit as u32).unwrap().packets, 3 * 3 + 2);
+    });
+}
+
 /// More conversations than the table holds, each begun by a SYN of another source.
 const FLOOD: u32 = 200_000;
 

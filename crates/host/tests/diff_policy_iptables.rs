@@ -55,3 +55,10 @@ fn iptables_of_old_lets_through_what_the_oracle_accepts() {
     bench::compare(&bench, POLICIES, apply(IptablesVariant::Legacy));
     leaves_nothing(&bench, IptablesVariant::Legacy, Source::IptablesLegacy);
 }
+
+#[test]
+fn both_iptables_limit_who_is_limited_because_of_an_alert() {
+    require_root!();
+    bench::limit_one(&Bench::new("iptone"), apply(IptablesVariant::Nft));
+    bench::limit_one(&Bench::new("legone"), apply(IptablesVariant::Legacy));
+}

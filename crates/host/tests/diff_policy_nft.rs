@@ -65,6 +65,12 @@ fn a_limit_lets_a_burst_through_and_what_it_let_through_stays() {
 }
 
 #[test]
+fn nftables_limits_who_is_limited_because_of_an_alert() {
+    require_root!();
+    bench::limit_one(&Bench::new("nftone"), apply);
+}
+
+#[test]
 fn observing_counts_and_lets_everything_through() {
     require_root!();
     let bench = Bench::new("observe");

@@ -117,7 +117,8 @@ pub fn compile(ruleset: &Ruleset, counters: &mut Counters) -> Result<PolicyTable
     })
 }
 
-/// Addresses and interfaces are not looked at: what they keep apart today they may not tomorrow.
+/// Addresses and interfaces are not looked at: what they keep apart today they may not tomorrow. Rules that pass with a limit are
+/// those of responses, all in one tier, of which a packet meets one.
 fn check_passing_limits(ruleset: &Ruleset) -> Result<(), CompileError> {
     let passing: Vec<&Rule> =
         ruleset.rules.iter().filter(|rule| rule.limit.is_some_and(|limit| limit.over == Action::Pass)).collect();

@@ -239,7 +239,7 @@ impl Compiled {
             return plain(false, "(essential)");
         }
         let tables = Named { compiled: self, interfaces };
-        let index = classify(&tables, &opener(facts, ifindex), 0);
+        let index = classify(&tables, &opener(facts, ifindex), 0, false);
         if index == BROKEN {
             return plain(true, "(broken tables)");
         }

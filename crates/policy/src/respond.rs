@@ -97,13 +97,15 @@ pub fn decide(
 
 impl Respond {
     fn limit(&self) -> Limit {
-        Limit {
-            count: self.rate.count,
-            per: Duration::from_secs(self.rate.unit.seconds()),
-            burst: self.rate.count.max(1),
-            per_source: false,
-            over: crate::Action::Drop,
-        }
+        Limit::of_source(self.rate.count, Duration::from_secs(self.rate.unit.seconds()))
+    }
+}
+
+impl Limit {
+    /// So many new flows of somebody who is limited because of an alert; what goes beyond is dropped.
+    #[must_use]
+    pub fn of_source(count: u32, per: Duration) -> Self {
+        Self { count, per, burst: count.max(1), per_source: false, over: crate::Action::Drop }
     }
 }
 

@@ -954,7 +954,7 @@ export interface components {
              */
             took_ms: number;
         };
-        /** @description A ban that the fleet spreads. */
+        /** @description A ban or a limit that the fleet spreads. */
         FleetBanView: {
             /** @description Until when, RFC 3339, UTC. */
             expires: string;
@@ -962,6 +962,8 @@ export interface components {
             issuer: string;
             /** @description Id of the host that issued it. */
             issuer_id: string;
+            /** @description New flows that come through, as a policy writes it (`10/m`); absent for a ban, which lets nothing through. */
+            limit?: string | null;
             /**
              * Format: int64
              * @description The issuer's own number for it.
@@ -1267,7 +1269,7 @@ export interface components {
              * @description Entries in the log.
              */
             audit_total: number;
-            /** @description Bans that the fleet spreads, latest first, at most [`FLEET_BANS_SHOWN`]. */
+            /** @description Bans and limits that the fleet spreads, latest first, at most [`FLEET_BANS_SHOWN`]. */
             bans: components["schemas"]["FleetBanView"][];
             /**
              * Format: int64

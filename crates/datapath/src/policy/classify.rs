@@ -33,11 +33,11 @@ pub trait Tables {
 
     /// [`classify`], which the kernel has in a function of its own.
     #[inline(always)]
-    fn classify(&self, opener: &Opener, from: u32) -> u32
+    fn classify(&self, opener: &Opener, from: u32, limits: bool) -> u32
     where
         Self: Sized,
     {
-        classify(self, opener, from)
+        classify(self, opener, from, limits)
     }
 
     /// [`by_rules`], which the kernel has in a function of its own as well.
@@ -187,12 +187,13 @@ fn word(row: &Row, at: usize) -> u64 {
     row.words[at & (super::ROW_WORDS - 1)]
 }
 
-/// The first rule at or behind `from` that decides about `opener`: its index, [`NO_RULE`] or [`BROKEN`].
+/// The first rule at or behind `from` that decides about `opener`: its index, [`NO_RULE`] or [`BROKEN`]. With `limits` also one
+/// that passes and has a limit, whose flows beyond the limit it decides about.
 ///
 /// A packet whose ports are not known is decided by the first rule that would accept it whatever its ports are, unless a
 /// rule without conditions on ports refuses it before.
 #[inline(always)]
-pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32) -> u32 {
+pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32, limits: bool) -> u32 {
     let Some(head) = tables.head() else { return BROKEN };
     let Some(rows) = Rows::of(tables, head, opener) else { return BROKEN };
     let summary = rows.summary();
@@ -225,6 +226,7 @@ pub fn classify<T: Tables>(tables: &T, opener: &Opener, from: u32) -> u32 {
                 may_pass_to = u32::from(rule.next);
                 from = index + 1;
             }
+            Action::Pass if limits && rule.limit != 0 => return index,
             Action::Pass => from = u32::from(rule.next),
             Action::Drop | Action::Reject if is_unknown => from = index + 1,
             Action::Drop | Action::Reject if may_pass_to > index => from = may_pass_to,

@@ -131,7 +131,7 @@ fn banned<T: Tables>(word: PolicyWord, tables: &T, desk: &mut Desk) -> Judged {
     {
         let before_bans = head.before_bans;
         for _ in 0..2 {
-            let index = tables.classify(&desk.opener, 0);
+            let index = tables.classify(&desk.opener, 0, false);
             if index < before_bans
                 && let Some(rule) = tables.rule(index)
             {
@@ -148,7 +148,7 @@ fn banned<T: Tables>(word: PolicyWord, tables: &T, desk: &mut Desk) -> Judged {
 #[inline(always)]
 fn fragment<T: Tables>(word: PolicyWord, tables: &T, desk: &mut Desk) -> Judged {
     for _ in 0..2 {
-        let index = tables.classify(&desk.opener, 0);
+        let index = tables.classify(&desk.opener, 0, false);
         if index == BROKEN {
             return Judged::once(Action::Drop, VerdictCause::Broken);
         }
@@ -184,8 +184,8 @@ impl Said {
 pub fn by_rules<T: Tables, S: State>(tables: &T, state: &mut S, opener: &Opener, epoch: u16, fresh: bool) -> Said {
     let mut from = 0;
     // A limit that passes goes on behind its rule; a chain of more than a few is refused by the compiler.
-    for _ in 0..PASSING_LIMITS_MAX {
-        let index = tables.classify(opener, from);
+    for _ in 0..LIMITS_MET_MAX {
+        let index = tables.classify(opener, from, true);
         if index == NO_RULE {
             let verdict = Verdict::new(epoch, Action::Accept, VerdictCause::NoPolicy as u32);
             return Said { verdict, flags: 0 };
@@ -206,7 +206,13 @@ pub fn by_rules<T: Tables, S: State>(tables: &T, state: &mut S, opener: &Opener,
                 }
             }
         }
-        let verdict = Verdict::new(epoch, Action::from_number(rule.action), u32::from(rule.counter));
+        let action = Action::from_number(rule.action);
+        if action == Action::Pass {
+            // Within its limit it is for the next tier to decide.
+            from = u32::from(rule.next);
+            continue;
+        }
+        let verdict = Verdict::new(epoch, action, u32::from(rule.counter));
         return Said { verdict, flags: rule.flags };
     }
     Said::once(Action::Drop, VerdictCause::OverLimit)
@@ -214,6 +220,9 @@ pub fn by_rules<T: Tables, S: State>(tables: &T, state: &mut S, opener: &Opener,
 
 /// Limits with `over: pass` that one packet may meet.
 pub const PASSING_LIMITS_MAX: u32 = 4;
+
+/// Those, and one rule that passes with a limit: the compiler lets no packet meet more.
+const LIMITS_MET_MAX: u32 = PASSING_LIMITS_MAX + 1;
 
 /// By the flow's entry, or by the rules, which make one. An ICMP error goes by the entry of the flow that it is about.
 #[inline(always)]

@@ -1,4 +1,4 @@
-//! Bans of the fleet: what an operator or a detector of one host bans holds on all, for as long as the charter allows.
+//! Bans of the fleet: whom an operator or a detector of one host bans or limits is so on all, for as long as the charter allows.
 //!
 //! Invariants: a ban always ends; a prefix shorter than the charter allows, or one that holds a member's address, is carried
 //! out by nobody.
@@ -7,19 +7,23 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use hivewall_cluster::{Ban, Claim, NodeId};
+use hivewall_policy::document::Reaction;
 use hivewall_trust::{Charter, Identity, seal};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use crate::policy::governor::Measure;
+
 /// Longest reason that travels, in bytes.
 const REASON_BYTES_MAX: usize = 200;
 
-/// What is banned, and why.
+/// Who is banned or limited, and why.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Body {
     pub(super) prefix: IpNet,
     pub(super) reason: String,
     pub(super) who: String,
+    pub(super) measure: Measure,
 }
 
 pub(super) fn body_of(ban: &Ban) -> Option<Body> {
@@ -71,6 +75,6 @@ pub(super) fn check_length(charter: &Charter, prefix: IpNet) -> Result<(), Strin
     Err(format!("{prefix} is shorter than the /{shortest} that the charter allows for a ban of the whole fleet"))
 }
 
-/// Bans that this host carries out for others: what, and under whose name.
+/// Bans that this host carries out for others: of whom, how, and under whose name.
 #[derive(Debug, Default)]
-pub(super) struct Carried(pub(super) BTreeMap<(NodeId, u64), (IpNet, String)>);
+pub(super) struct Carried(pub(super) BTreeMap<(NodeId, u64), (IpNet, Reaction, String)>);

@@ -11,6 +11,7 @@ use std::time::Duration;
 use hivewall_api::{FleetRefusal, PageOf, Source as _};
 use hivewall_cluster::{Ban, Changed, NodeId, Order as CoreOrder, Persist};
 use hivewall_net::{Answer, Life};
+use hivewall_policy::document::Reaction;
 use hivewall_policy::sign::TrustedKeys;
 use hivewall_view::alerts::OwnersEvidence;
 use hivewall_view::fleet::{AuditPage, FleetOutcome, LinkView, MemberPage};
@@ -26,7 +27,7 @@ use super::program::{Told, unix_ms};
 use super::questions::{Question, Stands, encode};
 use super::rollout;
 use super::{KEYS, Live, POLICY, Setting, Shared, view};
-use crate::policy::governor::{Ask, Done, FleetHost, FromFleet, Membership};
+use crate::policy::governor::{Ask, BY_ITSELF, Carry, Done, FleetHost, FromFleet, Membership};
 
 /// How often the desk looks around.
 const TICK: Duration = Duration::from_millis(200);
@@ -293,19 +294,20 @@ impl Desk {
             return member.alarm("ban_too_wide", name, why);
         }
         let ttl = Duration::from_secs(ban.expires_unix_s.saturating_sub(unix_ms() / 1000));
-        let (prefix, reason) = (body.prefix, body.reason);
-        let ask = |answer| FromFleet::Ban { prefix, ttl, issuer: name.clone(), reason, answer };
-        match rollout::governor(self.setting.governor.as_ref(), ask).await {
-            Ok(()) => _ = member.carried.0.insert((issuer, number), (prefix, name)),
+        let Body { prefix, reason, who, measure } = body;
+        let by_itself = who.starts_with(BY_ITSELF);
+        let carry = Carry { prefix, measure, ttl, issuer: name.clone(), reason, by_itself };
+        match rollout::governor(self.setting.governor.as_ref(), |answer| FromFleet::Ban(carry, answer)).await {
+            Ok(()) => _ = member.carried.0.insert((issuer, number), (prefix, measure.reaction(), name)),
             Err(why) => member.alarm("ban_refused", name, why),
         }
     }
 
     fn lift(&mut self, issuer: NodeId, number: u64) {
         let Some(member) = &mut self.member else { return };
-        let Some((prefix, issuer)) = member.carried.0.remove(&(issuer, number)) else { return };
+        let Some((prefix, reaction, issuer)) = member.carried.0.remove(&(issuer, number)) else { return };
         if let Some(governor) = &self.setting.governor {
-            let _ = governor.send(Ask::Fleet(FromFleet::Unban { prefix, issuer: Some(issuer) }));
+            let _ = governor.send(Ask::Fleet(FromFleet::Unban { prefix, reaction, issuer: Some(issuer) }));
         }
     }
 
@@ -370,29 +372,35 @@ impl Desk {
             Done::RolledBack { who } => {
                 member.write(&who, log::ROLLED_BACK, "on this host alone".to_owned());
             }
-            Done::Banned { prefix, ttl, reason, who } => {
+            Done::Banned { prefix, measure, ttl, reason, who } => {
                 let charter = member.charter();
                 let now_ms = unix_ms();
                 member.last_number = now_ms.max(member.last_number + 1);
-                let body = Body { prefix, reason: reason.clone(), who: who.clone() };
+                let body = Body { prefix, reason: reason.clone(), who: who.clone(), measure };
                 match bans::issue(&member.identity, &charter, member.last_number, now_ms / 1000, (body, ttl)) {
                     Ok(ban) => {
                         member.node.order(CoreOrder::Ban(ban));
-                        member.write(&who, log::BANNED, format!("{prefix} {reason}"));
+                        let said = match measure.rate() {
+                            Some(rate) => format!("{prefix} to {rate}: {reason}"),
+                            None => format!("{prefix} {reason}"),
+                        };
+                        member.write(&who, log::began(measure.reaction()), said);
                     }
                     Err(why) => {
-                        member.alarm("ban_not_spread", String::new(), format!("banned on this host alone: {why}"));
+                        member.alarm("ban_not_spread", String::new(), format!("on this host alone: {why}"));
                     }
                 }
             }
-            Done::Unbanned { prefix, who } => self.unban(prefix, &who),
+            Done::Unbanned { prefix, reaction, who } => self.unban(prefix, reaction, &who),
         }
     }
 
-    /// Takes back every ban of a prefix: this host's own, and others' through whoever issued them.
-    fn unban(&mut self, prefix: ipnet::IpNet, who: &str) {
+    /// Takes back every ban of a prefix: this host's own, and others' through whoever issued them. Of one kind, or all.
+    fn unban(&mut self, prefix: ipnet::IpNet, reaction: Option<Reaction>, who: &str) {
         let Some(member) = &mut self.member else { return };
-        let is_meant = |ban: &&Ban| !ban.withdrawn && bans::body_of(ban).is_some_and(|body| body.prefix == prefix);
+        let is_meant =
+            |body: Body| body.prefix == prefix && reaction.is_none_or(|reaction| reaction == body.measure.reaction());
+        let is_meant = |ban: &&Ban| !ban.withdrawn && bans::body_of(ban).is_some_and(is_meant);
         let meant: Vec<Ban> = member.bans.values().filter(is_meant).cloned().collect();
         for ban in meant {
             let Some(member) = &mut self.member else { return };
@@ -403,7 +411,8 @@ impl Desk {
             let question = Question::Withdraw { number: ban.number, who: who.to_owned() }.encode();
             let node = member.node.clone();
             let name = view::name_of(&node.state(), ban.issuer);
-            member.write(who, log::UNBANNED, format!("{prefix}, asked of {name}"));
+            let ended = bans::body_of(&ban).map_or(log::UNBANNED, |body| log::ended(body.measure.reaction()));
+            member.write(who, ended, format!("{prefix}, asked of {name}"));
             tokio::spawn(async move {
                 if let Err(why) = node.ask_async(ban.issuer, question, super::ANSWER_WAIT, false).await {
                     tracing::warn!(%prefix, issuer = name, %why, "the ban is lifted here alone; elsewhere it ends by itself");
@@ -416,9 +425,10 @@ impl Desk {
         let Some(member) = &mut self.member else { return };
         member.node.order(CoreOrder::Ban(bans::withdrawal(&member.identity, ban)));
         let Some(body) = bans::body_of(ban) else { return };
-        member.write(who, log::UNBANNED, body.prefix.to_string());
+        let (prefix, reaction) = (body.prefix, body.measure.reaction());
+        member.write(who, log::ended(reaction), prefix.to_string());
         if let Some(governor) = &self.setting.governor {
-            let _ = governor.send(Ask::Fleet(FromFleet::Unban { prefix: body.prefix, issuer: None }));
+            let _ = governor.send(Ask::Fleet(FromFleet::Unban { prefix, reaction, issuer: None }));
         }
     }
 

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use hivewall_api::PageOf;
 use hivewall_cluster::{Claim, Entry, Hash, NodeId};
+use hivewall_policy::document::Reaction;
 use hivewall_trust::{Identity, seal};
 use hivewall_view::fleet::AuditEntryView;
 use serde::{Deserialize, Serialize};
@@ -29,12 +30,21 @@ pub(super) struct Said {
 pub(super) const APPLIED: &str = "policy-applied";
 pub(super) const CONFIRMED: &str = "policy-confirmed";
 pub(super) const ROLLED_BACK: &str = "policy-rolled-back";
-pub(super) const BANNED: &str = "ban";
 pub(super) const UNBANNED: &str = "unban";
 pub(super) const INVITED: &str = "invited";
 pub(super) const WITHDRAWN: &str = "invitation-withdrawn";
 pub(super) const REMOVED: &str = "removed";
 pub(super) const LEFT: &str = "left";
+
+/// That somebody is held back.
+pub(super) fn began(reaction: Reaction) -> &'static str {
+    if reaction == Reaction::Limit { "limit" } else { "ban" }
+}
+
+/// And no longer.
+pub(super) fn ended(reaction: Reaction) -> &'static str {
+    if reaction == Reaction::Limit { "unlimit" } else { UNBANNED }
+}
 
 /// All of it that this host holds.
 pub(super) struct Log {

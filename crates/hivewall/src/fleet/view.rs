@@ -133,6 +133,7 @@ pub(super) fn bans(state: &NodeState) -> (Vec<FleetBanView>, u64) {
             issuer_id: ban.issuer.to_string(),
             issuer: name_of(state, ban.issuer),
             number: ban.number,
+            limit: body.as_ref().and_then(|body| body.measure.rate()),
             reason: body.map(|body| body.reason).unwrap_or_default(),
             since: time(ban.issued_unix_s.saturating_mul(1000)),
             expires: time(ban.expires_unix_s.saturating_mul(1000)),

@@ -4,6 +4,7 @@
 //! (`enforce`). Invariant:
 //! whatever fails, the kernel goes on with what it held, and the ledger says so.
 
+mod acts;
 mod fleet;
 mod respond;
 
@@ -30,8 +31,9 @@ use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
+pub(crate) use self::acts::Measure;
 pub(crate) use self::fleet::{Done, Entrance, FromFleet, Host as FleetHost, KeysNow, Membership, Taken};
-pub(crate) use self::respond::{Respondent, Told as ToldOf};
+pub(crate) use self::respond::{BY_ITSELF, Carry, Respondent, Told as ToldOf};
 use super::bans::{BanBook, Store};
 use super::enforce::{Enforce, Order};
 use super::facts::Host;
@@ -110,7 +112,7 @@ pub(crate) struct Governor {
     /// For the log.
     changes: Sender<FirewallChange>,
     side: fleet::Side,
-    acts: respond::Acts,
+    acts: acts::Acts,
 }
 
 /// Gives the thread back its end.
@@ -155,6 +157,7 @@ impl Governor {
         };
         let origin = Arc::new(Origin { issuer: "hivewall".into(), reason: "found in the kernel".into() });
         let bans = BanBook::open(Bans::open(store, &origin)?, &state)?;
+        let acts = acts::Acts::open(&state)?;
         let mut governor = Self {
             enforcer,
             bans,
@@ -173,7 +176,7 @@ impl Governor {
             failures: BTreeMap::new(),
             changes,
             side: fleet::Side::default(),
-            acts: respond::Acts::default(),
+            acts,
         };
         for finding in governor.vault.as_ref().map(Vault::findings).unwrap_or_default() {
             tracing::warn!(%finding, "the policy's state was damaged");
@@ -457,16 +460,17 @@ impl Governor {
                 self.side.check_ban(*prefix)?;
                 self.bans.add(*prefix, *ttl, &operator(caller), reason).map_err(|error| failed(&error))?;
                 self.after_bans(Some(*prefix));
-                self.side.tell(Done::Banned { prefix: *prefix, ttl: *ttl, reason: reason.clone(), who });
+                let (measure, reason) = (Measure::Ban, reason.clone());
+                self.side.tell(Done::Banned { prefix: *prefix, measure, ttl: *ttl, reason, who });
                 format!("{} is banned", plain(*prefix))
             }
             PolicyCommand::Unban { prefix } => {
-                if !self.bans.remove(*prefix).map_err(|error| failed(&error))? {
+                let (was_banned, was_limited) = (self.unban(*prefix)?, self.unlimit(*prefix));
+                if !was_banned && !was_limited {
                     return Err(PolicyRefusal::Conflict { reason: format!("{} is not banned", plain(*prefix)) });
                 }
-                self.after_bans(None);
-                self.side.tell(Done::Unbanned { prefix: *prefix, who });
-                format!("{} is no longer banned", plain(*prefix))
+                self.side.tell(Done::Unbanned { prefix: *prefix, reaction: None, who });
+                format!("{} is no longer {}", plain(*prefix), if was_banned { "banned" } else { "limited" })
             }
         };
         let view = self.view();

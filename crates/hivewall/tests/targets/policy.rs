@@ -23,7 +23,7 @@ pub(crate) fn policy_tables(data: &[u8]) {
     for _ in 0..PACKETS_MAX {
         let facts = draws.facts();
         let outcome = judge(&ruleset, &[], &facts);
-        let entry = tables.rule(classify(&tables, &opener(&facts, ifindex(&facts.interface)), 0));
+        let entry = tables.rule(classify(&tables, &opener(&facts, ifindex(&facts.interface)), 0, false));
         let action = entry.map_or(Action::Accept, |entry| Action::from_number(entry.action));
         match outcome.by {
             By::Rule(at) => {

@@ -12,7 +12,7 @@ use std::os::fd::{AsRawFd as _, OwnedFd};
 use hivewall_model::Direction;
 use hivewall_policy::oracle::{self, Facts, Transport, has_ports, has_types};
 use hivewall_policy::sample::Draws;
-use hivewall_policy::{Action, Addresses, Rule, Ruleset, Stage};
+use hivewall_policy::{Action, Addresses, Limit, Mode, Rule, Ruleset, Stage};
 use hivewall_testkit::netns::{Host, Lab, Offloads};
 use hivewall_testkit::packet::{ACK, Packet, SYN, frame};
 use hivewall_testkit::traffic::raw_frames;
@@ -87,6 +87,23 @@ pub(crate) fn compare(bench: &Bench, policies: u64, apply: impl Fn(&Bench, &Rule
 
 fn bans_of(draws: &mut Draws<'_>) -> Vec<IpNet> {
     if draws.once_in(3) { (0..2).map(|_| draws.net()).filter(|net| net.prefix_len() > 0).collect() } else { Vec::new() }
+}
+
+/// Who is limited because of an alert is let through so far as the document lets them, and nobody else is limited.
+pub(crate) fn limit_one(bench: &Bench, apply: impl Fn(&Bench, &Ruleset, &[IpNet]) -> String) {
+    let closed = Rule { destination_ports: vec![2001..=2001], ..udp_rule("closed", Action::Drop) };
+    let rules = vec![closed, udp_rule("open", Action::Accept)];
+    let document =
+        Ruleset { name: "response".to_owned(), version: 1, mode: Mode::Enforce, rules, ..Ruleset::default() };
+    let (net, limit) = ("10.0.0.1/32".parse().unwrap(), Limit::of_source(3, std::time::Duration::from_secs(3600)));
+    let told = apply(bench, &with_mark(document).limiting([(&net, &limit)]), &[]);
+    let mut flows: Vec<Flow> = (0..6).map(udp_flow).collect();
+    flows[0].transport.destination_port = 2001;
+    let passed = bench.send_forth(&flows, false);
+    assert_eq!(passed, [flows[1].id, flows[2].id], "the first of three is refused by the document\n{told}");
+    assert_eq!(bench.send_forth(&flows[1..2], true), [flows[1].id], "what was let through goes on");
+    let others: Vec<Flow> = (10..16).map(|n| Flow { from: "10.0.0.3".parse().unwrap(), ..udp_flow(n) }).collect();
+    assert_eq!(bench.send_forth(&others, false), others.iter().map(|flow| flow.id).collect::<Vec<_>>());
 }
 
 /// The rule that lets the mark of the end through comes before everything.

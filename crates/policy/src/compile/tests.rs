@@ -85,7 +85,7 @@ fn by_tables(tables: &PolicyTables, facts: &Facts, banned: bool) -> (Action, Opt
 /// The same by the datapath's own code.
 fn by_datapath(tables: &SoftTables, facts: &Facts, banned: bool) -> (Action, Option<u16>) {
     let opener = opener(facts, ifindex(&facts.interface));
-    let index = classify(tables, &opener, 0);
+    let index = classify(tables, &opener, 0, false);
     let head = tables.head().unwrap();
     assert_ne!(index, BROKEN, "{facts:?}");
     if banned && index >= head.before_bans {

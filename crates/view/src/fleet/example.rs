@@ -65,6 +65,7 @@ pub fn example_fleet() -> FleetView {
             issuer_id: id(3),
             issuer: "db-1".to_owned(),
             number: 5,
+            limit: Some("10/m".to_owned()),
             reason: "port scan".to_owned(),
             since: "2026-11-26T09:58:00.000000Z".to_owned(),
             expires: "2026-11-26T10:58:00.000000Z".to_owned(),

@@ -86,7 +86,7 @@ pub struct FleetView {
     pub links: Vec<LinkView>,
     /// How many links were timed.
     pub links_total: u64,
-    /// Bans that the fleet spreads, latest first, at most [`FLEET_BANS_SHOWN`].
+    /// Bans and limits that the fleet spreads, latest first, at most [`FLEET_BANS_SHOWN`].
     pub bans: Vec<FleetBanView>,
     /// How many there are.
     pub bans_total: u64,
@@ -352,7 +352,7 @@ pub struct LinkView {
     pub how: String,
 }
 
-/// A ban that the fleet spreads.
+/// A ban or a limit that the fleet spreads.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, ToSchema)]
 pub struct FleetBanView {
     /// The address or prefix; empty when the ban cannot be read.
@@ -363,6 +363,9 @@ pub struct FleetBanView {
     pub issuer: String,
     /// The issuer's own number for it.
     pub number: u64,
+    /// New flows that come through, as a policy writes it (`10/m`); absent for a ban, which lets nothing through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub limit: Option<String>,
     /// Why.
     pub reason: String,
     /// When, RFC 3339, UTC.

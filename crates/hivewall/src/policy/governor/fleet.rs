@@ -10,13 +10,14 @@ use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
 
 use hivewall_api::PolicyRefusal;
+use hivewall_policy::document::Reaction;
 use hivewall_policy::ledger::{Outcome, Request};
 use hivewall_policy::sign::TrustedKeys;
 use hivewall_policy::{Document, Members, Ruleset, Selector, SelectorError};
 use ipnet::IpNet;
 use tokio::sync::mpsc::UnboundedSender;
 
-use super::{Answer, Governor, failed, vault};
+use super::{Answer, Carry, Governor, Measure, failed, vault};
 
 /// What an operator did through this host, for the fleet.
 #[derive(Clone, Debug)]
@@ -31,10 +32,10 @@ pub(crate) enum Done {
     Confirmed { who: String },
     /// This host went back.
     RolledBack { who: String },
-    /// A prefix is banned.
-    Banned { prefix: IpNet, ttl: Option<Duration>, reason: String, who: String },
-    /// And no longer.
-    Unbanned { prefix: IpNet, who: String },
+    /// A prefix is banned or limited.
+    Banned { prefix: IpNet, measure: Measure, ttl: Option<Duration>, reason: String, who: String },
+    /// And no longer; in no way when it is not said in which.
+    Unbanned { prefix: IpNet, reaction: Option<Reaction>, who: String },
 }
 
 /// What the fleet tells the policy's thread.
@@ -51,12 +52,13 @@ pub(crate) enum FromFleet {
     Rotate(Vec<u8>, Answer<()>),
     /// Members or their labels changed.
     Members(Arc<Membership>),
-    /// Somebody banned a prefix.
-    Ban { prefix: IpNet, ttl: Duration, issuer: String, reason: String, answer: Answer<()> },
+    /// Another host banned or limited a prefix.
+    Ban(Carry, Answer<()>),
     /// And takes it back, or its time is over.
     Unban {
         prefix: IpNet,
-        /// Only the ban of this host; whoever's when absent.
+        reaction: Reaction,
+        /// Only what this host asked for; whoever did when absent.
         issuer: Option<String>,
     },
 }
@@ -215,26 +217,8 @@ impl Governor {
                 self.side.members = members;
                 self.settle_anew();
             }
-            FromFleet::Ban { prefix, ttl, issuer, reason, answer } => {
-                let banned = self.side.check_ban(prefix).and_then(|()| {
-                    self.bans.add(prefix, Some(ttl), &issuer, &reason).map_err(|error| failed(&error))?;
-                    self.after_bans(Some(prefix));
-                    Ok(())
-                });
-                let _ = answer.send(banned);
-            }
-            FromFleet::Unban { prefix, issuer } => {
-                // Not one that somebody else renewed meanwhile.
-                let removed = match &issuer {
-                    Some(issuer) => self.bans.remove_of(prefix, issuer),
-                    None => self.bans.remove(prefix),
-                };
-                match removed {
-                    Ok(true) => self.after_bans(None),
-                    Ok(false) => {}
-                    Err(error) => self.problem(format!("the ban of {prefix} cannot be lifted: {error:#}")),
-                }
-            }
+            FromFleet::Ban(carry, answer) => _ = answer.send(self.carry(carry)),
+            FromFleet::Unban { prefix, reaction, issuer } => self.release(prefix, reaction, issuer.as_deref()),
         }
         self.tell();
     }

@@ -1,22 +1,22 @@
 //! What this host does about alerts by itself, as the policy in force grants it: bans and limits, who must never be hit by
 //! one, and how they are undone.
 //!
-//! What is granted is decided by `hivewall_policy::respond`. Invariants: every response ends; whatever a detector says, what
-//! this host or its fleet depends on stays reachable.
+//! What is granted is decided by `hivewall_policy::respond`; what is kept between two starts is in `acts`. Invariants: every
+//! response ends; whatever a detector says, here or on another host, what this host or its fleet depends on stays reachable.
 
-use std::collections::BTreeMap;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::time::Duration;
 
 use hivewall_host::source::wall_clock;
-use hivewall_model::Timestamp;
 use hivewall_policy::document::{Grade, Reaction};
 use hivewall_policy::respond::{Act, Cause, Decision, decide};
-use hivewall_policy::{Addresses, Limit, Ruleset, Stage};
+use hivewall_policy::{Addresses, Ruleset, Stage};
 use hivewall_view::alerts::Response;
 use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
 
-use super::{Done, Governor, PolicyRefusal, plain};
+use super::acts::{Held, Measure};
+use super::{Done, Governor, PolicyRefusal, failed, plain};
 
 /// An alert that something may be done about.
 #[derive(Clone, Debug)]
@@ -34,27 +34,20 @@ pub(crate) struct Respondent {
 /// Takes what came of it; nothing where the policy grants nothing.
 pub(crate) type Told = Box<dyn FnOnce(Option<Response>) + Send>;
 
-/// What holds because of alerts.
-#[derive(Default)]
-pub(super) struct Acts(BTreeMap<(Reaction, IpNet), Held>);
+/// Begins the name of who banned or limited where no person did: the detector follows.
+pub(crate) const BY_ITSELF: &str = "response:";
 
-struct Held {
-    until: Timestamp,
-    limit: Limit,
-}
-
-impl Acts {
-    fn count(&self, reaction: Reaction) -> usize {
-        self.0.keys().filter(|(held, _)| *held == reaction).count()
-    }
-
-    /// Prefixes that are limited, and how far.
-    fn limits(&self) -> impl Iterator<Item = (&IpNet, &Limit)> {
-        self.0
-            .iter()
-            .filter(|((reaction, _), _)| *reaction == Reaction::Limit)
-            .map(|((_, net), held)| (net, &held.limit))
-    }
+/// What the fleet asks this host to do about somebody.
+#[derive(Clone, Debug)]
+pub(crate) struct Carry {
+    pub(crate) prefix: IpNet,
+    pub(crate) measure: Measure,
+    pub(crate) ttl: Duration,
+    /// The host that asks.
+    pub(crate) issuer: String,
+    pub(crate) reason: String,
+    /// Because of an alert, not because a person asked for it.
+    pub(crate) by_itself: bool,
 }
 
 fn word(reaction: Reaction) -> String {
@@ -64,7 +57,8 @@ fn word(reaction: Reaction) -> String {
 impl Governor {
     /// The rules with what is limited.
     pub(super) fn limited(&self, rules: &Ruleset) -> Ruleset {
-        rules.limiting(self.acts.limits())
+        let limits: Vec<_> = self.acts.limits().collect();
+        rules.limiting(limits.iter().map(|(net, limit)| (net, limit)))
     }
 
     pub(super) fn respond(&mut self, to: &Respondent) -> Option<Response> {
@@ -72,7 +66,7 @@ impl Governor {
         let cause =
             Cause { detector: &to.detector, severity: to.severity, source: to.source, is_spoofable: to.is_spoofable };
         let decision =
-            decide(&rules.responses, cause, |prefix| self.protects(prefix), |reaction| self.acts.count(reaction));
+            decide(&rules.responses, cause, |prefix| self.protects(prefix), |reaction| self.acts.own(reaction));
         match decision {
             Decision::Nothing => None,
             Decision::Refused { reaction, reason } => {
@@ -86,11 +80,11 @@ impl Governor {
     fn act(&mut self, to: &Respondent, act: Act) -> Response {
         let shown = plain(act.prefix);
         let until = wall_clock() + act.span;
-        let key = (act.reaction, act.prefix);
-        let before = self.acts.0.insert(key, Held { until, limit: act.limit });
-        let done = match act.reaction {
-            Reaction::Ban => self.ban_for(to, act),
-            _ => self.limit_for(act.prefix),
+        let measure = Measure::of(&act);
+        let before = self.acts.put(act.prefix, Held { until, measure, issuer: None });
+        let done = match measure {
+            Measure::Ban => self.ban_for(to, &act),
+            Measure::Limit { .. } => self.limit_for(act.prefix),
         };
         let mut response = Response {
             action: word(act.reaction),
@@ -100,6 +94,8 @@ impl Governor {
         };
         match done {
             Ok(()) => {
+                let (reason, who) = (format!("{} ({})", to.message, to.alert), format!("{BY_ITSELF}{}", to.detector));
+                self.side.tell(Done::Banned { prefix: act.prefix, measure, ttl: Some(act.span), reason, who });
                 tracing::info!(alert = to.alert, prefix = shown, "{}: {}", act.reaction.word(), to.message);
                 "done".clone_into(&mut response.outcome);
                 response.reason =
@@ -108,23 +104,23 @@ impl Governor {
             }
             Err(error) => {
                 match before {
-                    Some(before) => _ = self.acts.0.insert(key, before),
-                    None => _ = self.acts.0.remove(&key),
+                    Some(before) => _ = self.acts.put(act.prefix, before),
+                    None => _ = self.acts.remove(act.reaction, act.prefix),
                 }
                 tracing::error!(alert = to.alert, prefix = shown, error, "a response could not be carried out");
                 "failed".clone_into(&mut response.outcome);
                 response.reason = error;
             }
         }
+        self.keep_acts();
         response
     }
 
-    fn ban_for(&mut self, to: &Respondent, act: Act) -> Result<(), String> {
+    fn ban_for(&mut self, to: &Respondent, act: &Act) -> Result<(), String> {
         let reason = format!("{} ({})", to.message, to.alert);
-        let issuer = format!("response:{}", to.detector);
+        let issuer = format!("{BY_ITSELF}{}", to.detector);
         self.bans.add(act.prefix, Some(act.span), &issuer, &reason).map_err(|error| format!("{error:#}"))?;
         self.after_bans(Some(act.prefix));
-        self.side.tell(Done::Banned { prefix: act.prefix, ttl: Some(act.span), reason, who: issuer });
         Ok(())
     }
 
@@ -140,32 +136,103 @@ impl Governor {
             .to_owned())
     }
 
+    /// What another host does about an alert or an operator did there. Where this host has no policy in force, a limit waits
+    /// for one.
+    pub(super) fn carry(&mut self, to: Carry) -> Result<(), PolicyRefusal> {
+        let Carry { prefix, measure, ttl, issuer, reason, by_itself } = to;
+        self.side.check_ban(prefix)?;
+        // What one host does not depend on, another may.
+        if by_itself && let Some(what) = self.protects(prefix) {
+            return Err(PolicyRefusal::Conflict { reason: format!("{} is {what}", plain(prefix)) });
+        }
+        if measure == Measure::Ban {
+            self.bans.add(prefix, Some(ttl), &issuer, &reason).map_err(|error| failed(&error))?;
+            self.after_bans(Some(prefix));
+            return Ok(());
+        }
+        // This host's own, which ends by what it saw itself, is not replaced.
+        if !self.acts.is_own(measure.reaction(), prefix) {
+            self.acts.put(prefix, Held { until: wall_clock() + ttl, measure, issuer: Some(issuer) });
+            self.keep_acts();
+            self.settle_anew();
+        }
+        Ok(())
+    }
+
+    /// Ends what another host took back, or whose time is over there.
+    pub(super) fn release(&mut self, prefix: IpNet, reaction: Reaction, issuer: Option<&str>) {
+        if reaction == Reaction::Limit {
+            // Not one that somebody else asked for meanwhile.
+            if issuer.is_none_or(|issuer| self.acts.is_of(reaction, prefix, issuer)) {
+                self.unlimit(prefix);
+            }
+            return;
+        }
+        let removed = match issuer {
+            Some(issuer) => self.bans.remove_of(prefix, issuer),
+            None => self.bans.remove(prefix),
+        };
+        match removed {
+            Ok(true) => self.after_bans(None),
+            Ok(false) => {}
+            Err(error) => self.problem(format!("the ban of {prefix} cannot be lifted: {error:#}")),
+        }
+    }
+
+    /// Lifts the limit of a prefix, if there is one.
+    pub(super) fn unlimit(&mut self, prefix: IpNet) -> bool {
+        let was = self.acts.remove(Reaction::Limit, prefix).is_some();
+        if was {
+            self.keep_acts();
+            self.settle_anew();
+        }
+        was
+    }
+
+    /// Lifts the ban of a prefix, if there is one.
+    pub(super) fn unban(&mut self, prefix: IpNet) -> Result<bool, PolicyRefusal> {
+        let was = self.bans.remove(prefix).map_err(|error| failed(&error))?;
+        if self.acts.remove(Reaction::Ban, prefix).is_some() {
+            self.keep_acts();
+        }
+        if was {
+            self.after_bans(None);
+        }
+        Ok(was)
+    }
+
     /// Takes back what was done about a prefix.
     pub(super) fn undo(&mut self, reaction: &str, prefix: IpNet) -> Result<String, PolicyRefusal> {
         let reaction = if reaction == Reaction::Limit.word() { Reaction::Limit } else { Reaction::Ban };
-        self.acts.0.remove(&(reaction, prefix));
-        if reaction == Reaction::Limit {
-            self.settle_anew();
-            return Ok(format!("{} is no longer limited", plain(prefix)));
-        }
-        let was = self.bans.remove(prefix).map_err(|error| super::failed(&error))?;
-        self.after_bans(None);
-        self.side.tell(Done::Unbanned { prefix, who: "operator".to_owned() });
+        let (was, done) = match reaction {
+            Reaction::Limit => (self.unlimit(prefix), "limited"),
+            _ => (self.unban(prefix)?, "banned"),
+        };
+        self.side.tell(Done::Unbanned { prefix, reaction: Some(reaction), who: "operator".to_owned() });
         Ok(if was {
-            format!("{} is no longer banned", plain(prefix))
+            format!("{} is no longer {done}", plain(prefix))
         } else {
-            format!("{} was not banned any more", plain(prefix))
+            format!("{} was not {done} any more", plain(prefix))
         })
     }
 
     /// Forgets what is over. Bans end by themselves.
     pub(super) fn end_acts(&mut self) {
-        let now = wall_clock();
-        let before = self.acts.limits().count();
-        self.acts.0.retain(|_, held| held.until > now);
-        if self.acts.limits().count() != before {
+        let ended = self.acts.end(wall_clock());
+        if ended.is_empty() {
+            return;
+        }
+        self.keep_acts();
+        if ended.contains(&Reaction::Limit) {
             self.settle_anew();
         }
+    }
+
+    fn keep_acts(&mut self) {
+        let kept = self.acts.write(&self.state).map_err(|error| {
+            format!("what holds because of alerts is not kept, and a limit ends with the agent: {error:#}")
+        });
+        self.outcome("responses", kept);
     }
 
     /// What a prefix holds that must never be cut off.

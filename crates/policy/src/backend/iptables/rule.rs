@@ -93,7 +93,8 @@ pub(super) fn write_chain(draft: &mut Draft, rule: &Rule, index: usize, mode: Mo
         let prefix = clean(&format!("hivewall {} ", rule.id), 28);
         draft.rule(&name, &format!("-m limit --limit {count}/{unit} -j LOG --log-prefix \"{prefix}\""));
     }
-    let limit = rule.limit.filter(|limit| rule.action == Action::Accept && limit.over != Action::Pass);
+    let has_one = matches!(rule.action, Action::Accept | Action::Pass);
+    let limit = rule.limit.filter(|limit| has_one && limit.over != Action::Pass);
     let Some(limit) = limit else {
         draft.rule(&name, &format!("{comment} -j {}", target(rule.action, mode)));
         return;

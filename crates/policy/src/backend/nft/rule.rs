@@ -62,9 +62,10 @@ fn chain_name(index: usize, sent: bool) -> String {
 pub(super) fn write_chain(draft: &mut Draft, rule: &Rule, index: usize, hook: Hook, mode: Mode) {
     let mut lines = vec![format!("comment \"{}\"", text::clean(&rule.id, 120))];
     let count = format!("counter name r{index}");
-    let limit = rule.limit.filter(|_| rule.action == Action::Accept);
+    let limit = rule.limit.filter(|_| matches!(rule.action, Action::Accept | Action::Pass));
     if let Some(limit) = limit {
-        lines.push(format!("ct status confirmed {count} accept"));
+        let within = if rule.action == Action::Pass { "return" } else { "accept" };
+        lines.push(format!("ct status confirmed {count} {within}"));
         lines.extend(limit_lines(draft, &limit, index, hook, mode));
     }
     if let Some(log) = rule.log {
