@@ -49,7 +49,7 @@ pub(crate) static DEFINITION: Definition = Definition {
             default: 150.0,
             range: (20.0, 10_000.0),
             doc: "The same within half an hour, and the least number of long random names in address look-ups, whose servers are many \
-                  in content networks: there it takes four times as many.",
+                  in content networks: there it takes four times as many, unless they have 50 bytes and more on average.",
         },
         Threshold {
             name: "long_bytes",
@@ -67,6 +67,10 @@ const FAST: Duration = Duration::from_secs(60);
 const SLOW: Duration = Duration::from_secs(1_800);
 /// Bits per character from which a long name looks like data: hexadecimal has up to 4, Base32 up to 5, words joined by dashes 3.5.
 const ENTROPY_MIN: f64 = 3.2;
+/// Mean length of what stands before the domain from which no content network's names are: those have up to 40 bytes.
+const VERY_LONG: f64 = 50.0;
+/// How many times as many names it takes in address look-ups whose names are shorter.
+const ADDRESSES_FACTOR: u64 = 4;
 /// What one response brings on average, in text, from which it is data.
 const BROUGHT_MIN: u64 = 20;
 
@@ -102,12 +106,13 @@ impl Asked {
         self.name_bytes as f64 / self.queries.max(1) as f64
     }
 
-    /// Whether it looks like a tunnel, for so many names.
+    /// Whether it looks like a tunnel, for so many names; in address look-ups that bring no text, for so many.
     fn is_tunnel(&self, names: u64, addresses: u64, long: f64) -> bool {
         let count = self.names.count();
         if count < names.min(addresses) {
             return false;
         }
+        let addresses = if self.mean_bytes() >= VERY_LONG { addresses } else { ADDRESSES_FACTOR * addresses };
         // A tunnel never asks the same twice; a host that asks for the same TXT again and again is no tunnel.
         let is_new = count * 2 >= self.queries;
         let is_carrying = self.carrying * 2 >= self.queries;
@@ -187,8 +192,8 @@ impl DnsTunnel {
         } else {
             pair.query(said, message, rest);
         }
-        let is_fast = pair.fast.is_tunnel(self.names, 4 * self.slow_names, self.long);
-        let is_tunnel = is_fast || pair.slow.is_tunnel(self.slow_names, 4 * self.slow_names, self.long);
+        let is_fast = pair.fast.is_tunnel(self.names, self.slow_names, self.long);
+        let is_tunnel = is_fast || pair.slow.is_tunnel(self.slow_names, self.slow_names, self.long);
         if is_tunnel && pair.pace.is_due(time, 1) {
             signs.push(pair.sign(&key, said));
         }
@@ -347,6 +352,16 @@ mod tests {
             "aGVsbG8gd29ybGQgaGVsbG8.example.org",
         );
         assert!(!watch.signs.is_empty());
+    }
+
+    #[test]
+    fn very_long_names_that_bring_nothing_but_addresses_are_told_at_150_and_shorter_ones_at_600() {
+        let asked = |count, name: fn(u64) -> String| asked(count, 2_000, 1, name, "").signs.len();
+        let very_long: fn(u64) -> String = |n| format!("{}.{}.example.org", hash(n), hash(n + 9));
+        let long: fn(u64) -> String = |n| format!("{}.example.org", hash(n));
+        assert_eq!((asked(149, very_long), asked(150, very_long).min(1)), (0, 1));
+        // So many are counted by a sketch.
+        assert_eq!((asked(500, long), asked(700, long).min(1)), (0, 1));
     }
 
     #[test]

@@ -82,7 +82,8 @@ struct Sweep {
     is_proven: bool,
 }
 
-type Key = (IpAddr, u8, u16);
+/// A source, a protocol, a port.
+pub(super) type Key = (IpAddr, u8, u16);
 
 /// The detector.
 #[derive(Debug)]
@@ -173,7 +174,8 @@ fn is_inside(key: &Key) -> bool {
     key.1 == TCP && WORM_PORTS_INSIDE.contains(&key.2)
 }
 
-fn is_peer_key(key: &Key) -> bool {
+/// Whether it is a port of peers, not of a service.
+pub(super) fn is_peer_key(key: &Key) -> bool {
     matches!(key.1, TCP | UDP) && key.2 >= 1024 && !SERVICES.contains(&key.2)
 }
 
@@ -200,7 +202,8 @@ fn sign((source, protocol, port): Key, sweep: &Sweep, failed: u64, is_enough: bo
     }
     sign.spoofable = !sweep.is_proven;
     sign.protocol = Some(protocol);
-    sign.targets = targets(sweep, source);
+    let words = attempts.exact().chain(sweep.talked.exact().iter().copied());
+    sign.targets = targets(source, words);
     sign.target_count = hosts;
     sign.flows.clone_from(&attempts.flows);
     sign.figures = vec![
@@ -213,12 +216,11 @@ fn sign((source, protocol, port): Key, sweep: &Sweep, failed: u64, is_enough: bo
     sign
 }
 
-/// Some of the hosts; of IPv6 ones only numbers are kept, so there are none then.
-fn targets(sweep: &Sweep, source: IpAddr) -> Vec<IpAddr> {
+/// Some of the hosts, by their words; of IPv6 ones only numbers are kept, so there are none then.
+pub(super) fn targets(source: IpAddr, words: impl Iterator<Item = u64>) -> Vec<IpAddr> {
     if source.is_ipv6() {
         return Vec::new();
     }
-    let words = sweep.failing.exact().chain(sweep.talked.exact().iter().copied());
     words
         .take(TARGETS_MAX)
         .filter_map(|word| u32::try_from(word).ok())
