@@ -17,8 +17,8 @@ use crate::{Addresses, IcmpMatch, PortRange, Rule, Ruleset, Stage};
 /// Members of a list that are shown before the rest is only counted.
 const SHOWN_MAX: usize = 4;
 
-/// What came of asking a rule, as it is written.
-const PASSED_OVER: &str = "passed_over";
+/// What came of asking a rule, as it is written: it does not match.
+pub const PASSED_OVER: &str = "passed_over";
 const UNKNOWN: &str = "unknown";
 const SENT_ON: &str = "sent_on";
 const DECIDES: &str = "decides";

@@ -30,7 +30,7 @@ pub use compile::{CompileError, compile, hoisted};
 pub use counters::{Counters, CountersError};
 pub use diff::{Change, DocumentDiff, Moved, RuleChange, SetChange, diff_documents};
 pub use document::Document;
-pub use explain::{AddressNames, explain, explanation_text};
+pub use explain::{AddressNames, PASSED_OVER, explain, explanation_text};
 pub use hivewall_datapath::policy::Action;
 pub use opener::{opener, words};
 pub use parse::{Parsed, Places, TEXT_BYTES_MAX, TierPlaces, parse, parse_floor};

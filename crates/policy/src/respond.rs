@@ -9,7 +9,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::document::{Grade, Reaction, Respond};
+use crate::explain::action_word;
 use crate::ruleset::{Addresses, Limit, Rule, Ruleset, Stage};
+
+/// Name of the tier of limits, ahead of the document's own.
+const TIER: &str = "responses";
 
 /// An alert, as far as responses are concerned.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -107,6 +111,23 @@ impl Limit {
     pub fn of_source(count: u32, per: Duration) -> Self {
         Self { count, per, burst: count.max(1), per_source: false, over: crate::Action::Drop }
     }
+
+    /// How far it goes, and what becomes of the rest.
+    #[must_use]
+    pub fn in_words(&self) -> String {
+        let per = match self.per.as_secs() {
+            1 => "a second".to_owned(),
+            60 => "a minute".to_owned(),
+            3600 => "an hour".to_owned(),
+            _ => format!("in {} s", self.per.as_secs_f64()),
+        };
+        let of = if self.per_source { " of each source" } else { "" };
+        let over = match self.over {
+            crate::Action::Pass => "the next rule is asked",
+            over => action_word(over),
+        };
+        format!("up to {} new flows {per}{of}, {} at once; beyond that: {over}", self.count, self.burst)
+    }
 }
 
 impl Ruleset {
@@ -129,7 +150,8 @@ impl Ruleset {
         };
         let (before, after): (Vec<Rule>, Vec<Rule>) =
             self.rules.iter().map(behind).partition(|rule| !matches!(rule.stage, Stage::Tier(_)));
-        Self { rules: before.into_iter().chain(own).chain(after).collect(), ..self.clone() }
+        let tiers = std::iter::once(TIER.to_owned()).chain(self.tiers.iter().cloned()).collect();
+        Self { rules: before.into_iter().chain(own).chain(after).collect(), tiers, ..self.clone() }
     }
 }
 
@@ -203,6 +225,7 @@ mod tests {
         let rule = |stage| Rule::plain(format!("{stage:?}"), stage, None);
         let rules = Ruleset {
             rules: vec![rule(Stage::Guard), rule(Stage::Tier(0)), rule(Stage::Tier(1))],
+            tiers: vec!["platform".to_owned(), "apps".to_owned()],
             ..Ruleset::default()
         };
         let limit = Respond { span: Seconds(60), ..granted("- {on: any, do: limit, rate: 3/s}").remove(0) }.limit();
@@ -211,6 +234,13 @@ mod tests {
         let shown: Vec<String> = limited.rules.iter().map(|rule| format!("{} {:?}", rule.id, rule.stage)).collect();
         let wanted = ["Guard Guard", "response:limit:192.0.2.7/32 Tier(0)", "Tier(0) Tier(1)", "Tier(1) Tier(2)"];
         assert_eq!(shown, wanted);
+        assert_eq!(limited.tiers, ["responses", "platform", "apps"]);
         assert_eq!(rules.limiting([]), rules);
+        assert_eq!(limit.in_words(), "up to 3 new flows a second, 3 at once; beyond that: drop");
+        let each = Limit { per_source: true, over: crate::Action::Pass, per: Duration::from_secs(90), ..limit };
+        assert_eq!(
+            each.in_words(),
+            "up to 3 new flows in 90 s of each source, 3 at once; beyond that: the next rule is asked"
+        );
     }
 }

@@ -12,7 +12,7 @@ use hivewall_model::{Direction, TcpFlags, protocol_by_name};
 use hivewall_policy::document::{Document, Term};
 use hivewall_policy::oracle::{Facts, Transport, has_ports, has_types};
 use hivewall_policy::{
-    Action, HostFacts, Limit, Mode, NoMembers, Rule, Ruleset, explain, explanation_text, parse, resolve,
+    HostFacts, Mode, NoMembers, PASSED_OVER, Rule, Ruleset, explain, explanation_text, parse, resolve,
 };
 use hivewall_view::policy::{ExplainRequest, Explanation};
 
@@ -81,8 +81,11 @@ pub(super) fn run(args: &ArgMatches) -> anyhow::Result<ExitCode> {
             .ok_or_else(|| ending(Exit::Usage, "no policy is in force on this host; name a file"))?,
     };
     let mut bans: Vec<ipnet::IpNet> = args.get_many("ban").into_iter().flatten().copied().collect();
+    let mut ruleset = ruleset;
     if path.is_none() {
-        bans.extend(super::bans::kept(Path::new(&config.policy.state))?);
+        let state = Path::new(&config.policy.state);
+        bans.extend(super::bans::kept(state)?);
+        ruleset = super::governor::limited_now(state, &ruleset)?;
     }
     let told = told(Some(&document), &ruleset, &bans, &facts, is_live);
     let mut out = std::io::stdout().lock();
@@ -107,27 +110,16 @@ pub(super) fn told(
     if rules.mode == Mode::Observe && told.verdict != "accept" {
         told.notes.push("the policy only observes: the packet is counted as refused, and passes".to_owned());
     }
-    let decides = told.rule.as_ref().and_then(|id| rules.rules.iter().find(|rule| rule.id == *id));
-    if let Some(limit) = decides.and_then(|rule| rule.limit) {
-        told.notes.push(limit_in_words(&limit));
-    }
+    let met = told.steps.iter().filter(|step| step.outcome != PASSED_OVER);
+    let met = met.filter_map(|step| rules.rules.iter().find(|rule| rule.id == step.rule));
+    let limits = met.filter_map(|rule| Some(format!("{}: {}", rule.id, rule.limit?.in_words())));
+    told.notes.extend(limits.collect::<Vec<_>>());
     if is_live {
         let beside = super::beside::ask(facts);
         told.notes.extend(beside.notes(&told.verdict, rules.mode));
         told.packet_filters = Some(beside.view());
     }
     told
-}
-
-fn limit_in_words(limit: &Limit) -> String {
-    let of = if limit.per_source { "from one source" } else { "in all" };
-    let over = match limit.over {
-        Action::Pass => "the next rule is asked",
-        Action::Reject => "they are rejected",
-        _ => "they are dropped",
-    };
-    let Limit { count, per, burst, .. } = limit;
-    format!("the rule accepts {count} new flows in {} s {of}, {burst} at once; beyond that {over}", per.as_secs())
 }
 
 /// The policy that this host's state says is in force.

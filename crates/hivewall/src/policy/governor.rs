@@ -31,7 +31,7 @@ use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
 use tokio::sync::oneshot;
 
-pub(crate) use self::acts::Measure;
+pub(crate) use self::acts::{Measure, limited_now};
 pub(crate) use self::fleet::{Done, Entrance, FromFleet, Host as FleetHost, KeysNow, Membership, Taken};
 pub(crate) use self::respond::{BY_ITSELF, Carry, Respondent, Told as ToldOf};
 use super::bans::{BanBook, Store};

@@ -75,7 +75,9 @@ fn conditions(rule: &Rule) -> String {
     if !rule.interfaces.is_empty() {
         parts.push(format!("interface {}", rule.interfaces.join(",")));
     }
-    parts.join(" ")
+    let conditions = parts.join(" ");
+    let limit = rule.limit.map(|limit| limit.in_words());
+    [Some(conditions), limit].into_iter().flatten().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(", ")
 }
 
 /// A few prefixes as they are, many by their number.

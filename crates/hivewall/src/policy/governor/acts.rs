@@ -8,10 +8,11 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hivewall_host::source::wall_clock;
 use hivewall_model::Timestamp;
-use hivewall_policy::Limit;
 use hivewall_policy::document::Reaction;
 use hivewall_policy::respond::Act;
+use hivewall_policy::{Limit, Ruleset};
 use hivewall_view::time::{parse_rfc3339, rfc3339};
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
@@ -153,6 +154,14 @@ impl Acts {
         over.iter().for_each(|key| _ = self.0.remove(key));
         over.into_iter().map(|(reaction, _)| reaction).collect()
     }
+}
+
+/// The rules with what the file in this state says is limited now.
+pub(crate) fn limited_now(state: &Path, rules: &Ruleset) -> anyhow::Result<Ruleset> {
+    let mut acts = Acts::open(state)?;
+    acts.end(wall_clock());
+    let limits: Vec<_> = acts.limits().collect();
+    Ok(rules.limiting(limits.iter().map(|(net, limit)| (net, limit))))
 }
 
 #[cfg(test)]

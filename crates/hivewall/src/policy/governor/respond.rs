@@ -34,6 +34,9 @@ pub(crate) struct Respondent {
 /// Takes what came of it; nothing where the policy grants nothing.
 pub(crate) type Told = Box<dyn FnOnce(Option<Response>) + Send>;
 
+/// Prefixes that are limited at once before others are heard: each is a rule, and the rules are put in force anew for each.
+const LIMITS_MAX: usize = 256;
+
 /// Begins the name of who banned or limited where no person did: the detector follows.
 pub(crate) const BY_ITSELF: &str = "response:";
 
@@ -151,11 +154,16 @@ impl Governor {
             return Ok(());
         }
         // This host's own, which ends by what it saw itself, is not replaced.
-        if !self.acts.is_own(measure.reaction(), prefix) {
-            self.acts.put(prefix, Held { until: wall_clock() + ttl, measure, issuer: Some(issuer) });
-            self.keep_acts();
-            self.settle_anew();
+        if self.acts.is_own(measure.reaction(), prefix) {
+            return Ok(());
         }
+        if self.acts.limits().count() >= LIMITS_MAX {
+            let reason = format!("this host limits {LIMITS_MAX} sources already");
+            return Err(PolicyRefusal::Conflict { reason });
+        }
+        self.acts.put(prefix, Held { until: wall_clock() + ttl, measure, issuer: Some(issuer) });
+        self.keep_acts();
+        self.settle_anew();
         Ok(())
     }
 
