@@ -401,7 +401,7 @@ impl Governor {
         let facts = self.host.facts().map_err(|error| invalid(error.to_string()))?;
         let resolved =
             resolve(&parsed, &facts, &*self.side.members).map_err(|error| invalid(error.pointed("policy", &plain)))?;
-        let rules = self.limited(&self.of_this_host(&parsed.document, resolved.ruleset));
+        let rules = self.acts.limit(&self.of_this_host(&parsed.document, resolved.ruleset));
         Ok((parsed.document, rules))
     }
 

@@ -148,6 +148,12 @@ impl Acts {
         })
     }
 
+    /// The rules with what is limited.
+    pub(super) fn limit(&self, rules: &Ruleset) -> Ruleset {
+        let limits: Vec<_> = self.limits().collect();
+        rules.limiting(limits.iter().map(|(net, limit)| (net, limit)))
+    }
+
     /// Forgets what is over; what that was.
     pub(super) fn end(&mut self, now: Timestamp) -> Vec<Reaction> {
         let over: Vec<_> = self.0.iter().filter(|(_, held)| held.until <= now).map(|(key, _)| *key).collect();
@@ -160,8 +166,7 @@ impl Acts {
 pub(crate) fn limited_now(state: &Path, rules: &Ruleset) -> anyhow::Result<Ruleset> {
     let mut acts = Acts::open(state)?;
     acts.end(wall_clock());
-    let limits: Vec<_> = acts.limits().collect();
-    Ok(rules.limiting(limits.iter().map(|(net, limit)| (net, limit))))
+    Ok(acts.limit(rules))
 }
 
 #[cfg(test)]

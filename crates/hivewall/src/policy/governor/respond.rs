@@ -10,7 +10,7 @@ use std::time::Duration;
 use hivewall_host::source::wall_clock;
 use hivewall_policy::document::{Grade, Reaction};
 use hivewall_policy::respond::{Act, Cause, Decision, decide};
-use hivewall_policy::{Addresses, Ruleset, Stage};
+use hivewall_policy::{Addresses, Stage};
 use hivewall_view::alerts::Response;
 use hivewall_view::time::rfc3339;
 use ipnet::IpNet;
@@ -58,12 +58,6 @@ fn word(reaction: Reaction) -> String {
 }
 
 impl Governor {
-    /// The rules with what is limited.
-    pub(super) fn limited(&self, rules: &Ruleset) -> Ruleset {
-        let limits: Vec<_> = self.acts.limits().collect();
-        rules.limiting(limits.iter().map(|(net, limit)| (net, limit)))
-    }
-
     pub(super) fn respond(&mut self, to: &Respondent) -> Option<Response> {
         let rules = self.rules.as_ref()?;
         let cause =
@@ -85,8 +79,9 @@ impl Governor {
         let until = wall_clock() + act.span;
         let measure = Measure::of(&act);
         let before = self.acts.put(act.prefix, Held { until, measure, issuer: None });
+        let (reason, who) = (format!("{} ({})", to.message, to.alert), format!("{BY_ITSELF}{}", to.detector));
         let done = match measure {
-            Measure::Ban => self.ban_for(to, &act),
+            Measure::Ban => self.ban_for(&act, &who, &reason),
             Measure::Limit { .. } => self.limit_for(act.prefix),
         };
         let mut response = Response {
@@ -97,7 +92,6 @@ impl Governor {
         };
         match done {
             Ok(()) => {
-                let (reason, who) = (format!("{} ({})", to.message, to.alert), format!("{BY_ITSELF}{}", to.detector));
                 self.side.tell(Done::Banned { prefix: act.prefix, measure, ttl: Some(act.span), reason, who });
                 tracing::info!(alert = to.alert, prefix = shown, "{}: {}", act.reaction.word(), to.message);
                 "done".clone_into(&mut response.outcome);
@@ -119,10 +113,8 @@ impl Governor {
         response
     }
 
-    fn ban_for(&mut self, to: &Respondent, act: &Act) -> Result<(), String> {
-        let reason = format!("{} ({})", to.message, to.alert);
-        let issuer = format!("{BY_ITSELF}{}", to.detector);
-        self.bans.add(act.prefix, Some(act.span), &issuer, &reason).map_err(|error| format!("{error:#}"))?;
+    fn ban_for(&mut self, act: &Act, who: &str, reason: &str) -> Result<(), String> {
+        self.bans.add(act.prefix, Some(act.span), who, reason).map_err(|error| format!("{error:#}"))?;
         self.after_bans(Some(act.prefix));
         Ok(())
     }
